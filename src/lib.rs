@@ -1,0 +1,12 @@
+//! Sealpost: an edge mail transport agent that exchanges mail with partner organisations over
+//! mutually authenticated TLS, and refuses to do it any other way.
+//!
+//! The modules are the floors of the house; arrows only point down (`docs/architecture.md`,
+//! enforced by `tests/architecture.rs`):
+//!
+//! words `mail`, `smtp` ← judgement `trust`, `policy` ← conversation `session` ←
+//! world `net`, `config`, `observe`, `certstore` ← `relay` ← doors `admin`, `cli`.
+
+pub mod mail;
+pub mod smtp;
+

@@ -1,0 +1,19 @@
+//! Words: addresses, domains, the envelope, the header section, trace fields and DSN text
+//! (RFC 5321, 5322, 3464, 6531). Pure: no socket, file, clock or random source.
+
+mod address;
+pub mod date;
+mod domain;
+pub mod dsn;
+mod envelope;
+pub mod header;
+mod now;
+pub mod received;
+mod status;
+pub mod text;
+
+pub use address::{Address, AddressError, ForwardPath, Host, ReversePath};
+pub use domain::{Domain, DomainError};
+pub use envelope::{BodyType, Envelope};
+pub use now::Now;
+pub use status::EnhancedCode;

@@ -1,0 +1,253 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::mail::Address;
+use crate::smtp::SizeLimit;
+
+fn offered() -> Extensions {
+    Extensions {
+        pipelining: true,
+        size: SizeLimit::Limit(1000),
+        eight_bit_mime: true,
+        smtputf8: true,
+        enhanced_status_codes: true,
+        starttls: true,
+    }
+}
+
+fn parse(line: &str) -> Result<Command, SyntaxError> {
+    Command::parse(line.as_bytes(), &offered())
+}
+
+fn mail(path: &str, params: MailParams) -> Result<Command, SyntaxError> {
+    let path = if path.is_empty() { ReversePath::Null } else { ReversePath::Address(address(path)) };
+    Ok(Command::Mail { path, params })
+}
+
+fn rcpt(path: &str) -> Result<Command, SyntaxError> {
+    Ok(Command::Rcpt { path: ForwardPath::Address(address(path)) })
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+/// The start of the reply to a line that must be refused.
+fn refusal(line: &[u8]) -> String {
+    let reply = Command::parse(line, &offered()).expect_err("the line must be refused").reply();
+    format!("{} {}", reply.code, reply.enhanced.unwrap())
+}
+
+#[test]
+fn every_command_in_any_case_and_with_blanks_at_its_end() {
+    for (line, command) in [
+        ("DATA", Command::Data),
+        ("data  ", Command::Data),
+        ("rSeT", Command::Rset),
+        ("NOOP", Command::Noop),
+        ("NOOP anything at all", Command::Noop),
+        ("QUIT ", Command::Quit),
+        ("VRFY user", Command::Vrfy),
+        ("HELP", Command::Help),
+        ("HELP mail", Command::Help),
+        ("StartTls", Command::StartTls),
+    ] {
+        assert_eq!(parse(line), Ok(command), "{line}");
+    }
+}
+
+#[test]
+fn helo_names_that_are_taken() {
+    for name in
+        ["mx.example", "MX_1.example", "192.0.2.1", "[192.0.2.1]", "[IPv6:2001:db8::1]", "localhost", "a.b."]
+    {
+        assert_eq!(parse(&format!("EHLO {name}")), Ok(Command::Ehlo(HeloName(name.to_owned()))));
+        assert_eq!(parse(&format!("helo {name} ")), Ok(Command::Helo(HeloName(name.to_owned()))));
+    }
+}
+
+#[test]
+fn paths_that_are_taken() {
+    let none = MailParams::default;
+    assert_eq!(parse("MAIL FROM:<>"), mail("", none()));
+    assert_eq!(parse("mail from:<a@b.example>"), mail("a@b.example", none()));
+    assert_eq!(parse("MAIL FROM: <a@b.example> "), mail("a@b.example", none()));
+    assert_eq!(parse("MAIL FROM:<\"x y\"@b.example>"), mail("\"x y\"@b.example", none()));
+    assert_eq!(parse("MAIL FROM:<\"a>b\\\"<c@d\"@b.example>"), mail("\"a>b\\\"<c@d\"@b.example", none()));
+    assert_eq!(parse("MAIL FROM:<a@[IPv6:2001:db8::1]>"), mail("a@[IPv6:2001:db8::1]", none()));
+    assert_eq!(parse("MAIL FROM:<@one.example,@two.example:a@b.example>"), mail("a@b.example", none()));
+    assert_eq!(parse("MAIL FROM:<a@B\u{fc}cher.example>"), mail("a@xn--bcher-kva.example", none()));
+    assert_eq!(parse("RCPT TO:<a@b.example>"), rcpt("a@b.example"));
+    assert_eq!(parse("RCPT TO:<@relay.example:a@b.example>"), rcpt("a@b.example"));
+    assert_eq!(parse("RCPT TO:<PostMaster>"), Ok(Command::Rcpt { path: ForwardPath::Postmaster }));
+    assert_eq!(parse("RCPT TO:<j\u{f6}rg@b.example>"), rcpt("j\u{f6}rg@b.example"));
+}
+
+#[test]
+fn parameters_that_are_taken() {
+    let params = MailParams { size: Some(12), body: BodyType::EightBitMime, smtputf8: true };
+    assert_eq!(
+        parse("MAIL FROM:<a@b.example> SIZE=12 BODY=8BITMIME SMTPUTF8"),
+        mail("a@b.example", params.clone())
+    );
+    assert_eq!(
+        parse("MAIL FROM:<a@b.example>  smtputf8 body=8bitmime  size=12"),
+        mail("a@b.example", params)
+    );
+    assert_eq!(parse("MAIL FROM:<> BODY=7BIT"), mail("", MailParams::default()));
+    let huge = MailParams { size: Some(u64::MAX), ..MailParams::default() };
+    assert_eq!(parse("MAIL FROM:<> SIZE=99999999999999999999"), mail("", huge));
+}
+
+#[test]
+fn lines_that_are_refused_and_with_what() {
+    let table: &[(&[u8], &str)] = &[
+        (b"", "500 5.5.1"),
+        (b" NOOP", "500 5.5.1"),
+        (b"NOOPS", "500 5.5.1"),
+        (b"MAIL\tFROM:<>", "500 5.5.1"),
+        (b"GET / HTTP/1.1", "500 5.5.1"),
+        (b"\x16\x03\x01\x02\x00\x01", "500 5.5.1"),
+        (b"BDAT 99999999999999999999999 LAST", "502 5.5.1"),
+        (b"AUTH PLAIN AGEAYg==", "502 5.5.1"),
+        (b"EXPN list", "502 5.5.1"),
+        (b"MAIL FROM:<\xff@b.example>", "500 5.5.2"),
+        (b"EHLO", "501 5.5.4"),
+        (b"EHLO  ", "501 5.5.4"),
+        (b"EHLO a b", "501 5.5.4"),
+        (b"HELO a\x1b[2Jb", "501 5.5.4"),
+        (b"EHLO (a)", "501 5.5.4"),
+        (b"EHLO [1.2.3]", "501 5.5.4"),
+        (b"EHLO [IPv6:zz::]", "501 5.5.4"),
+        (b"DATA junk", "501 5.5.4"),
+        (b"RSET x", "501 5.5.4"),
+        (b"QUIT now", "501 5.5.4"),
+        (b"STARTTLS x", "501 5.5.4"),
+        (b"VRFY", "501 5.5.4"),
+        (b"MAIL", "501 5.1.7"),
+        (b"MAIL FROM", "501 5.1.7"),
+        (b"MAIL TO:<a@b.example>", "501 5.1.7"),
+        (b"MAIL FROM :<a@b.example>", "501 5.1.7"),
+        (b"MAIL FROM:a@b.example", "501 5.1.7"),
+        (b"MAIL FROM:<a@b.example", "501 5.1.7"),
+        (b"MAIL FROM:<\"a@b.example>", "501 5.1.7"),
+        (b"MAIL FROM:<nodomain>", "501 5.1.7"),
+        (b"MAIL FROM:<@b.example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@>", "501 5.1.7"),
+        (b"MAIL FROM:<a b@c.example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@b.example.>", "501 5.1.7"),
+        (b"MAIL FROM:<a@b..example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@xn--a.example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@[300.1.1.1]>", "501 5.1.7"),
+        (b"MAIL FROM:<@x,@y:a@b.example", "501 5.1.7"),
+        (b"MAIL FROM:<@x,y:a@b.example>", "501 5.1.7"),
+        (b"MAIL FROM:<a@b.example>SIZE=1", "501 5.1.7"),
+        (b"RCPT TO:<a@b.example.>", "501 5.1.7"),
+        (b"RCPT TO:<>", "501 5.1.3"),
+        (b"RCPT TO:<nodomain>", "501 5.1.3"),
+        (b"RCPT TO:a@b.example", "501 5.1.3"),
+        (b"RCPT FROM:<a@b.example>", "501 5.1.3"),
+        (b"RCPT TO:<a@b.example> NOTIFY=NEVER", "555 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;a@b", "555 5.5.4"),
+        (b"MAIL FROM:<> REQUIRETLS", "555 5.5.4"),
+        (b"MAIL FROM:<> RET=HDRS", "555 5.5.4"),
+        (b"MAIL FROM:<> SIZE=1 SIZE=2", "501 5.5.4"),
+        (b"MAIL FROM:<> SMTPUTF8 smtputf8", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY=7BIT BODY=7BIT", "501 5.5.4"),
+        (b"MAIL FROM:<> SMTPUTF8=1", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=-1", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=1=2", "501 5.5.4"),
+        (b"MAIL FROM:<> SIZE=999999999999999999999", "501 5.5.4"),
+        (b"MAIL FROM:<> =1", "501 5.5.4"),
+        (b"MAIL FROM:<> -X=1", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY", "501 5.5.4"),
+        (b"MAIL FROM:<> BODY=BINARYMIME", "504 5.5.4"),
+    ];
+    for (line, reply) in table {
+        assert_eq!(refusal(line), *reply, "{}", String::from_utf8_lossy(line));
+    }
+}
+
+#[test]
+fn parameters_of_extensions_that_are_not_in_force_are_unknown() {
+    for parameter in ["SIZE=1", "BODY=8BITMIME", "SMTPUTF8"] {
+        let line = format!("MAIL FROM:<a@b.example> {parameter}");
+        let error = Command::parse(line.as_bytes(), &Extensions::default()).unwrap_err();
+        assert_eq!(error.reply().code, 555, "{parameter}");
+    }
+}
+
+fn local_part() -> impl Strategy<Value = String> {
+    let atom = "[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]{1,8}";
+    prop_oneof![
+        atom,
+        (atom, atom).prop_map(|(a, b)| format!("{a}.{b}")),
+        r#"([ !#-\[\]-~]|\\[ -~]){0,10}"#.prop_map(|content: String| format!("\"{content}\"")),
+        "[\u{e4}\u{f6}\u{fc}\u{4e00}]{1,6}",
+    ]
+}
+
+fn mailbox() -> impl Strategy<Value = String> {
+    let domain = "[a-z0-9]{1,9}(\\.[a-z][a-z0-9]{0,9}){1,3}";
+    let host = prop_oneof![
+        domain,
+        any::<std::net::Ipv4Addr>().prop_map(|ip| format!("[{ip}]")),
+        any::<std::net::Ipv6Addr>().prop_map(|ip| format!("[IPv6:{ip}]")),
+    ];
+    (local_part(), host).prop_map(|(local, host)| format!("{local}@{host}"))
+}
+
+fn params() -> impl Strategy<Value = MailParams> {
+    (any::<Option<u64>>(), any::<bool>(), any::<bool>()).prop_map(|(size, eight_bit, smtputf8)| {
+        let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
+        MailParams { size, body, smtputf8 }
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_line_makes_it_panic_and_a_refusal_is_one_clean_line(line: Vec<u8>) {
+        if let Err(error) = Command::parse(&line, &offered()) {
+            let wire = error.reply().to_wire();
+            prop_assert!(wire.ends_with("\r\n") && wire.len() <= 512);
+            prop_assert!(wire.trim_end().bytes().all(|b| (b' '..=b'~').contains(&b)));
+        }
+    }
+
+    #[test]
+    fn no_mail_line_makes_it_panic(argument in "(MAIL FROM:|RCPT TO:)[<>@\"\\\\:, a.=\\PC]{0,40}") {
+        if let Ok(command) = parse(&argument) {
+            prop_assert_eq!(parse(&command.to_string()), Ok(command));
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read_back(address in mailbox(), params in params()) {
+        let address = Address::parse(&address).unwrap();
+        let mail = Command::Mail { path: ReversePath::Address(address.clone()), params };
+        prop_assert_eq!(parse(&mail.to_string()), Ok(mail));
+        let rcpt = Command::Rcpt { path: ForwardPath::Address(address) };
+        prop_assert_eq!(parse(&rcpt.to_string()), Ok(rcpt));
+    }
+
+    /// Another parser reads the same mailbox and parameters. It knows no IPv6 literals and
+    /// takes the quotes off a local part, so those are left out.
+    #[test]
+    fn an_independent_parser_agrees(
+        address in "[a-z0-9+]{1,8}(\\.[a-z]{1,5})?@[a-z0-9]{1,9}(\\.[a-z][a-z0-9]{0,9}){1,3}",
+        size in 1u64..1 << 40,
+    ) {
+        let line = format!("MAIL FROM:<{address}> SIZE={size} BODY=8BITMIME");
+        let Ok(Command::Mail { path: ReversePath::Address(ours), params }) = parse(&line) else {
+            return Err(TestCaseError::fail("refused"));
+        };
+        let wire = format!("{line}\r\n");
+        let Ok(smtp_proto::Request::Mail { from }) = smtp_proto::Request::parse(&mut wire.as_bytes().iter()) else {
+            return Err(TestCaseError::fail("refused by the other parser"));
+        };
+        prop_assert_eq!(ours.to_string(), from.address.to_string());
+        prop_assert_eq!(params.size, u64::try_from(from.size).ok());
+    }
+}

@@ -1,0 +1,250 @@
+//! The line framer (RFC 5321 2.3.8): only CRLF ends a line. A bare CR, a bare LF and a NUL are
+//! faults, so that no two programs on the way of a message can disagree where a line ends.
+
+use memchr::memchr3;
+
+use super::Reply;
+
+/// Collects bytes and hands out lines without their CRLF.
+///
+/// A fault is reported as soon as it is seen; what remains of that line, up to its CRLF, is
+/// dropped. A further bare LF in what is dropped is reported again, so that a peer which ends its
+/// lines with LF alone gets an answer to each and never has one executed.
+#[derive(Debug)]
+pub struct LineReader {
+    buffer: Vec<u8>,
+    /// Start of the line in hand.
+    start: usize,
+    /// Nothing before this offset needs to be looked at again.
+    scanned: usize,
+    limit: usize,
+    dropping: bool,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LineError {
+    #[error("the line is too long")]
+    TooLong,
+    #[error("a line ends in LF without CR; lines end in CR LF")]
+    BareLf,
+    #[error("the line holds a CR without LF; lines end in CR LF")]
+    BareCr,
+    #[error("the line holds a NUL octet")]
+    Nul,
+}
+
+impl LineReader {
+    /// `limit` is the longest line in octets, CRLF included.
+    pub fn new(limit: usize) -> Self {
+        Self { buffer: Vec::new(), start: 0, scanned: 0, limit, dropping: false }
+    }
+
+    /// Adds what came from the peer. The caller bounds how much it pushes before it takes lines.
+    pub fn push(&mut self, bytes: &[u8]) {
+        self.buffer.drain(..self.start);
+        self.scanned -= self.start;
+        self.start = 0;
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// The next whole line without CRLF, or a fault; `None` when more bytes are needed.
+    pub fn next_line(&mut self) -> Option<Result<Vec<u8>, LineError>> {
+        loop {
+            let Some(found) = memchr3(b'\r', b'\n', 0, &self.buffer[self.scanned..]) else {
+                self.scanned = self.buffer.len();
+                return self.check_length(self.buffer.len());
+            };
+            let at = self.scanned + found;
+            if let Some(error) = self.check_length(at) {
+                return Some(error);
+            }
+            match (self.buffer[at], self.buffer.get(at + 1)) {
+                (b'\r', None) => {
+                    self.scanned = at;
+                    return None;
+                }
+                (b'\r', Some(b'\n')) => {
+                    if let Some(line) = self.end_line(at) {
+                        return Some(line);
+                    }
+                }
+                (byte, _) => {
+                    if let Some(error) = self.fault_at(at, byte) {
+                        return Some(Err(error));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The CRLF at `at` ends the line in hand; `None` when that line was being dropped.
+    fn end_line(&mut self, at: usize) -> Option<Result<Vec<u8>, LineError>> {
+        let line = self.start..at;
+        self.start = at + 2;
+        self.scanned = self.start;
+        if std::mem::take(&mut self.dropping) {
+            return None;
+        }
+        Some(Ok(self.buffer[line].to_vec()))
+    }
+
+    fn fault_at(&mut self, at: usize, byte: u8) -> Option<LineError> {
+        let fault = match byte {
+            b'\n' => LineError::BareLf,
+            b'\r' => LineError::BareCr,
+            _ => LineError::Nul,
+        };
+        self.start = at + 1;
+        self.scanned = self.start;
+        let known = std::mem::replace(&mut self.dropping, true);
+        (!known || fault == LineError::BareLf).then_some(fault)
+    }
+
+    /// A line that is too long before its end came; `end` is how far it is known.
+    fn check_length(&mut self, end: usize) -> Option<Result<Vec<u8>, LineError>> {
+        if self.dropping {
+            self.start = end;
+            return None;
+        }
+        if end - self.start + 2 <= self.limit {
+            return None;
+        }
+        self.dropping = true;
+        self.start = end;
+        Some(Err(LineError::TooLong))
+    }
+
+    /// All bytes behind the last line that was handed out; the reader is as new afterwards.
+    pub fn take_rest(&mut self) -> Vec<u8> {
+        let rest = self.buffer.split_off(self.start);
+        *self = Self::new(self.limit);
+        rest
+    }
+
+    /// Whether no byte stands behind the last line that was handed out.
+    pub fn is_empty(&self) -> bool {
+        self.buffered() == 0 && !self.dropping
+    }
+
+    /// Octets behind the last line that was handed out.
+    pub fn buffered(&self) -> usize {
+        self.buffer.len() - self.start
+    }
+}
+
+impl LineError {
+    /// The answer to a command line with this fault.
+    pub fn reply(self) -> Reply {
+        match self {
+            LineError::TooLong => Reply::new(500, (5, 5, 6), "Line too long"),
+            LineError::BareLf => Reply::new(500, (5, 5, 2), "Bare LF: lines end in CR LF"),
+            LineError::BareCr => Reply::new(500, (5, 5, 2), "Bare CR: lines end in CR LF"),
+            LineError::Nul => Reply::new(500, (5, 5, 2), "NUL octet in command line"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    type Lines = Vec<Result<Vec<u8>, LineError>>;
+
+    fn all(reader: &mut LineReader) -> Lines {
+        std::iter::from_fn(|| reader.next_line()).collect()
+    }
+
+    fn lines_of(limit: usize, input: &[u8]) -> Lines {
+        let mut reader = LineReader::new(limit);
+        reader.push(input);
+        all(&mut reader)
+    }
+
+    fn ok(line: &str) -> Result<Vec<u8>, LineError> {
+        Ok(line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn only_crlf_ends_a_line() {
+        assert_eq!(lines_of(100, b"NOOP\r\n\r\nQUIT\r\nRS"), vec![ok("NOOP"), ok(""), ok("QUIT")]);
+        assert_eq!(lines_of(100, b"NOOP\nRSET\r\nQUIT\r\n"), vec![Err(LineError::BareLf), ok("QUIT")]);
+        assert_eq!(lines_of(100, b"NO\rOP\r\nQUIT\r\n"), vec![Err(LineError::BareCr), ok("QUIT")]);
+        assert_eq!(lines_of(100, b"NO\0OP\r\nQUIT\r\n"), vec![Err(LineError::Nul), ok("QUIT")]);
+        assert_eq!(lines_of(100, b"NOOP\r\r\nQUIT\r\n"), vec![Err(LineError::BareCr), ok("QUIT")]);
+    }
+
+    #[test]
+    fn a_peer_that_ends_lines_with_lf_gets_an_answer_to_each() {
+        assert_eq!(lines_of(100, b"NOOP\nQUIT\n"), vec![Err(LineError::BareLf); 2]);
+    }
+
+    #[test]
+    fn one_line_with_several_stray_octets_is_one_fault() {
+        assert_eq!(lines_of(100, b"a\rb\0c\r\nNOOP\r\n"), vec![Err(LineError::BareCr), ok("NOOP")]);
+    }
+
+    #[test]
+    fn the_limit_counts_the_crlf() {
+        assert_eq!(lines_of(6, b"NOOP\r\n"), vec![ok("NOOP")]);
+        assert_eq!(lines_of(6, b"NOOPS\r\nNOOP\r\n"), vec![Err(LineError::TooLong), ok("NOOP")]);
+    }
+
+    #[test]
+    fn an_endless_line_takes_no_memory() {
+        let mut reader = LineReader::new(10);
+        let mut faults = 0;
+        for _ in 0..1000 {
+            reader.push(&[b'x'; 100]);
+            faults += all(&mut reader).len();
+            assert_eq!(reader.buffered(), 0);
+        }
+        assert_eq!(faults, 1);
+        assert!(!reader.is_empty());
+        reader.push(b"\r\nNOOP\r\n");
+        assert_eq!(all(&mut reader), vec![ok("NOOP")]);
+    }
+
+    #[test]
+    fn bytes_behind_a_line_are_seen_and_can_be_taken() {
+        let mut reader = LineReader::new(100);
+        reader.push(b"STARTTLS\r\nEHLO x\r\n");
+        assert_eq!(reader.next_line(), Some(ok("STARTTLS")));
+        assert!(!reader.is_empty());
+        assert_eq!(reader.take_rest(), b"EHLO x\r\n");
+        assert!(reader.is_empty());
+    }
+
+    proptest! {
+        /// Lines and faults do not depend on how the network cut the bytes.
+        #[test]
+        fn splits_do_not_matter(
+            input in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(0), any::<u8>()], 0..200),
+            cuts in proptest::collection::vec(1usize..8, 0..200),
+        ) {
+            let whole = lines_of(20, &input);
+            let mut reader = LineReader::new(20);
+            let mut pieces = Vec::new();
+            let mut rest = &input[..];
+            for cut in cuts {
+                let (piece, tail) = rest.split_at(cut.min(rest.len()));
+                reader.push(piece);
+                pieces.extend(all(&mut reader));
+                rest = tail;
+            }
+            reader.push(rest);
+            pieces.extend(all(&mut reader));
+            prop_assert_eq!(whole, pieces);
+        }
+
+        /// A line never holds an octet that could be taken for a line end.
+        #[test]
+        fn lines_are_clean(input: Vec<u8>) {
+            for line in lines_of(50, &input).into_iter().flatten() {
+                prop_assert!(line.len() <= 48);
+                prop_assert!(!line.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+            }
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152,
+//! SMTPUTF8: RFC 6531).
+
+use crate::mail::BodyType;
+
+use super::extension::SizeLimit;
+use super::{Extensions, MailParams, SyntaxError};
+
+/// Longest keyword that is repeated in a reply.
+const KEYWORD_SHOWN_MAX: usize = 40;
+
+/// Reads the parameters of `MAIL`, of which only those of an extension in force are known.
+pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, SyntaxError> {
+    let mut params = MailParams::default();
+    let mut body = None;
+    for parameter in split(text) {
+        let (keyword, value) = parameter?;
+        match keyword.to_ascii_uppercase().as_str() {
+            "SIZE" if extensions.size != SizeLimit::NotOffered => {
+                once("SIZE", params.size.is_some())?;
+                params.size = Some(size(value)?);
+            }
+            "BODY" if extensions.eight_bit_mime => {
+                once("BODY", body.is_some())?;
+                body = Some(body_type(value)?);
+            }
+            "SMTPUTF8" if extensions.smtputf8 => {
+                once("SMTPUTF8", params.smtputf8)?;
+                if value.is_some() {
+                    return Err(SyntaxError::BadParameterValue("SMTPUTF8"));
+                }
+                params.smtputf8 = true;
+            }
+            _ => return Err(unknown(keyword)),
+        }
+    }
+    params.body = body.unwrap_or_default();
+    Ok(params)
+}
+
+/// `RCPT` has no parameters among the extensions we know.
+pub(super) fn rcpt(text: &str) -> Result<(), SyntaxError> {
+    match split(text).next() {
+        None => Ok(()),
+        Some(parameter) => parameter.and_then(|(keyword, _)| Err(unknown(keyword))),
+    }
+}
+
+fn once(keyword: &'static str, seen: bool) -> Result<(), SyntaxError> {
+    if seen { Err(SyntaxError::DuplicateParameter(keyword)) } else { Ok(()) }
+}
+
+fn unknown(keyword: &str) -> SyntaxError {
+    SyntaxError::UnknownParameter(keyword.chars().take(KEYWORD_SHOWN_MAX).collect())
+}
+
+/// 1 to 20 digits; a number that no `u64` holds is larger than any limit.
+fn size(value: Option<&str>) -> Result<u64, SyntaxError> {
+    let digits = value.unwrap_or_default();
+    if !(1..=20).contains(&digits.len()) || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(SyntaxError::BadParameterValue("SIZE"));
+    }
+    Ok(digits.parse().unwrap_or(u64::MAX))
+}
+
+fn body_type(value: Option<&str>) -> Result<BodyType, SyntaxError> {
+    match value {
+        Some(value) if value.eq_ignore_ascii_case("7BIT") => Ok(BodyType::SevenBit),
+        Some(value) if value.eq_ignore_ascii_case("8BITMIME") => Ok(BodyType::EightBitMime),
+        Some(_) => Err(SyntaxError::UnsupportedParameterValue("BODY")),
+        None => Err(SyntaxError::BadParameterValue("BODY")),
+    }
+}
+
+type Parameter<'a> = (&'a str, Option<&'a str>);
+
+/// `keyword` or `keyword=value`, separated by blanks.
+fn split(text: &str) -> impl Iterator<Item = Result<Parameter<'_>, SyntaxError>> {
+    text.split(' ').filter(|word| !word.is_empty()).map(|word| {
+        let (keyword, value) = match word.split_once('=') {
+            Some((keyword, value)) => (keyword, Some(value)),
+            None => (word, None),
+        };
+        let well_formed = is_keyword(keyword) && value.is_none_or(is_value);
+        if well_formed { Ok((keyword, value)) } else { Err(SyntaxError::MalformedParameters) }
+    })
+}
+
+fn is_keyword(keyword: &str) -> bool {
+    let mut bytes = keyword.bytes();
+    bytes.next().is_some_and(|first| first.is_ascii_alphanumeric())
+        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'-')
+}
+
+/// `esmtp-value`, with non-ASCII as RFC 6531 3.3 allows it.
+fn is_value(value: &str) -> bool {
+    !value.is_empty()
+        && value.chars().all(|c| match c {
+            '=' => false,
+            c if c.is_ascii() => c.is_ascii_graphic(),
+            c => !c.is_control(),
+        })
+}
