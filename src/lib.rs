@@ -10,3 +10,6 @@
 pub mod mail;
 pub mod smtp;
 
+pub mod policy;
+pub mod trust;
+

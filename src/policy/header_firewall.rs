@@ -1,0 +1,88 @@
+//! The header firewall: fields by which the inside of an organisation speaks to itself neither
+//! come in from outside nor leak out (CONTRACT 4; Exchange calls it by the same name).
+//!
+//! Only the header section of the message itself is looked at: what an attached message says is
+//! its own affair.
+
+use crate::mail::header::HeaderSection;
+
+/// The header section of a message that comes in. `keep_organization` is for a connector with
+/// `accept_organization_headers`, when the reverse-path is not on the receive list.
+///
+/// A folded line before the first field is removed always: it would become part of the stamp.
+pub fn incoming(head: &[u8], keep_organization: bool) -> Vec<u8> {
+    let section = HeaderSection::new(head);
+    let orphan =
+        section.fields().next().filter(|field| field.is_orphan()).map_or(0, |field| field.raw().len());
+    HeaderSection::new(&head[orphan..]).without(|name| !keep_organization && is_ours(name))
+}
+
+/// The header section of a message that goes out.
+pub fn outgoing(head: &[u8], send_organization_headers: bool) -> Vec<u8> {
+    HeaderSection::new(head).without(|name| !send_organization_headers && is_ours(name))
+}
+
+/// `name` is lower-case and without blanks.
+fn is_ours(name: &str) -> bool {
+    name == "domain-secured"
+        || name.starts_with("x-ms-exchange-organization-")
+        || name.starts_with("x-ms-exchange-forest-")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FORGED: &[&str] = &[
+        "Domain-Secured: domain=woodgrovebank.example; verified=chain,revocation,name\r\n",
+        "domain-secured:x\r\n",
+        "DOMAIN-SECURED: a;\r\n\tb;\r\n c\r\n",
+        "Domain-Secured : x\r\n",
+        "Domain-Secured\t: x\r\n",
+        "Domain-Secured\r\n : x\r\n",
+        "Domain-\r\n Secured: x\r\n",
+        "X-MS-Exchange-Organization-AuthAs: Internal\r\n",
+        "x-ms-exchange-organization-authdomain: x\r\n",
+        "X-MS-Exchange-Forest-RulesExecuted: y\r\n",
+    ];
+
+    const INNOCENT: &[&str] = &[
+        "Received: from a\r\n\tby b; Domain-Secured: no\r\n",
+        "Subject: Domain-Secured: really?\r\n",
+        "X-Domain-Secured: x\r\n",
+        "X-MS-Exchange-CrossTenant-Id: x\r\n",
+        "X-MS-Has-Attach:\r\n",
+        "a line that is no field\r\n",
+    ];
+
+    #[test]
+    fn forged_fields_go_wherever_they_stand() {
+        for forged in FORGED {
+            let head = format!("{}{forged}{}{forged}", INNOCENT[0], INNOCENT[1]);
+            let clean = format!("{}{}", INNOCENT[0], INNOCENT[1]);
+            assert_eq!(incoming(head.as_bytes(), false), clean.as_bytes(), "{forged:?}");
+            assert_eq!(outgoing(head.as_bytes(), false), clean.as_bytes(), "{forged:?}");
+            assert_eq!(incoming(head.as_bytes(), true), head.as_bytes(), "{forged:?}");
+            assert_eq!(outgoing(head.as_bytes(), true), head.as_bytes(), "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_would_fold_onto_the_stamp_goes() {
+        let head = b" ; verified=chain\r\n\tmore\r\nSubject: x\r\n";
+        assert_eq!(incoming(head, false), b"Subject: x\r\n");
+        assert_eq!(incoming(head, true), b"Subject: x\r\n");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_ours_passes_octet_by_octet(picks in proptest::collection::vec((0usize..16, any::<bool>()), 0..12)) {
+            let all: Vec<&str> = INNOCENT.iter().chain(FORGED).copied().collect();
+            let chosen: Vec<&str> = picks.iter().map(|(index, _)| all[*index]).collect();
+            let innocent: String = chosen.iter().filter(|field| INNOCENT.contains(field)).copied().collect();
+            prop_assert_eq!(incoming(chosen.concat().as_bytes(), false), innocent.as_bytes());
+        }
+    }
+}

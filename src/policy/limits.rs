@@ -1,0 +1,22 @@
+//! Limits that are not options. Each with its unit and the reason for its size.
+
+/// Longest command line, CRLF included (RFC 5321 4.5.3.1.4 asks for 512; extensions add to it).
+pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
+/// Longest line of content we pass on; RFC 5321 4.5.3.1.6 asks for 1000, real mail is longer.
+pub const CONTENT_LINE_BYTES_MAX: usize = 1 << 20;
+/// Largest header section of a received message (Exchange's MaxHeaderSize is 256 KB).
+pub const HEADER_SECTION_BYTES_MAX: usize = 256 << 10;
+/// `Received` fields after which a message is taken to loop (RFC 5321 6.3 asks for at least 100).
+pub const RECEIVED_FIELDS_MAX: usize = 100;
+/// Syntax errors and unknown commands of one session before it is closed (Exchange: 5).
+pub const PROTOCOL_ERRORS_MAX: u32 = 5;
+/// Longest reply line, and most lines of one reply, that we take from a server.
+pub const REPLY_LINE_BYTES_MAX: usize = 4096;
+pub const REPLY_LINES_MAX: usize = 128;
+/// MX records considered of one domain, and addresses tried of one message attempt.
+pub const MX_RECORDS_MAX: usize = 64;
+pub const ADDRESSES_TRIED_MAX: usize = 16;
+/// Lines of the conversation that travel with a failed delivery.
+pub const TRANSCRIPT_TAIL_LINES: usize = 12;
+/// Certificate message of a peer (RFC 8446 allows 16 MB).
+pub const CERTIFICATE_MESSAGE_BYTES_MAX: usize = 64 << 10;

@@ -1,0 +1,23 @@
+//! Judgement: connectors, secure-domain lists, partners, routing plan, retry plan, header
+//! firewall and limits. Pure: settings are values that `config` has read and checked.
+
+mod accepted_domain;
+pub mod header_firewall;
+pub mod limits;
+pub mod own_certificate;
+mod partner;
+pub mod receive_connector;
+pub mod retry;
+pub mod routing;
+pub mod secure_domains;
+pub mod send_connector;
+mod settings;
+
+pub use accepted_domain::{AcceptedDomain, AllowedSenders};
+pub use own_certificate::{NoCertificate, OwnCertificate};
+pub use partner::Partner;
+pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
+pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
+pub use settings::{
+    AdminSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings, Transport,
+};

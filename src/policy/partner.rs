@@ -1,0 +1,23 @@
+//! A partner organisation: one object for both directions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mail::Domain;
+use crate::trust::{Mode, OnFailure, TrustPolicy};
+
+/// `[[partner]]`, or the implied one of a listed domain that no entry refines.
+#[derive(Clone, Debug)]
+pub struct Partner {
+    pub name: String,
+    pub domains: Vec<Domain>,
+    pub policy: Arc<TrustPolicy>,
+    pub on_inbound_failure: OnFailure,
+    pub on_outbound_failure: OnFailure,
+    /// `None`: the `[queue]` value.
+    pub message_expiration: Option<Duration>,
+    pub delay_notification: Option<Duration>,
+    pub mode: Mode,
+    /// Thumbprint or SAN name of the certificate we present to this partner.
+    pub certificate: Option<String>,
+}

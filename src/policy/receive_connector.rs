@@ -1,0 +1,70 @@
+//! Receive connectors: who may connect where, and what is asked of them.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::mail::Domain;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProtocolLogging {
+    None,
+    Verbose,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Permissions {
+    /// May send to accepted domains.
+    pub submit: bool,
+    /// May send to any recipient.
+    pub relay: bool,
+}
+
+/// `[[receive_connector]]`; units and defaults as in docs/configuration.md.
+#[derive(Clone, Debug)]
+pub struct ReceiveConnector {
+    pub name: String,
+    pub bindings: Vec<SocketAddr>,
+    pub remote_ip_ranges: Vec<IpNet>,
+    pub fqdn: Domain,
+    /// `auth_mechanism` holds `tls`.
+    pub offer_starttls: bool,
+    pub domain_secure_enabled: bool,
+    pub require_tls: bool,
+    pub permissions: Permissions,
+    pub accept_organization_headers: bool,
+    pub protocol_logging: ProtocolLogging,
+    /// Bytes.
+    pub max_message_size: u64,
+    pub max_recipients_per_message: usize,
+    pub max_inbound_connections: usize,
+    pub max_inbound_connections_per_source: usize,
+    /// Messages per minute and source address.
+    pub message_rate_limit: u32,
+    pub connection_timeout: Duration,
+    pub connection_inactivity_timeout: Duration,
+    pub tarpit_interval: Duration,
+}
+
+/// The connector of a connection: among those with this binding, the one whose range that holds
+/// the remote address is the most specific; of equals the first in the file.
+pub fn select(
+    connectors: &[Arc<ReceiveConnector>],
+    binding: SocketAddr,
+    remote: IpAddr,
+) -> Option<&Arc<ReceiveConnector>> {
+    let remote = remote.to_canonical();
+    let candidates = connectors.iter().filter(|connector| connector.bindings.contains(&binding));
+    let ranked = candidates.filter_map(|connector| {
+        let ranges = connector.remote_ip_ranges.iter().filter(|range| range.contains(&remote));
+        Some((ranges.map(IpNet::prefix_len).max()?, connector))
+    });
+    ranked
+        .fold(None, |best: Option<(u8, &Arc<ReceiveConnector>)>, next| match best {
+            Some(best) if best.0 >= next.0 => Some(best),
+            _ => Some(next),
+        })
+        .map(|(_, connector)| connector)
+}

@@ -1,0 +1,100 @@
+//! The checked settings: one immutable snapshot, replaced as a whole by a reload.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mail::{Address, Domain};
+use crate::trust::TrustPolicy;
+
+use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector};
+
+/// Everything the program knows of its configuration file, anchors, certificates and recipient
+/// lists read in. `config::load` makes it.
+#[derive(Debug)]
+pub struct Settings {
+    /// Rises with each reload that took effect.
+    pub epoch: u64,
+    pub hostname: Domain,
+    pub data_directory: PathBuf,
+    pub transport: Transport,
+    /// How a listed domain without a partner entry, and any unlisted one, is judged.
+    pub default_policy: Arc<TrustPolicy>,
+    /// PEM or DER; read again on reload and within 5 s of a change.
+    pub crl_files: Vec<PathBuf>,
+    /// Certificates, keys, anchors and recipient lists that were read: a change of one is a reload.
+    pub watched_files: Vec<PathBuf>,
+    pub partners: Vec<Arc<Partner>>,
+    pub accepted_domains: Vec<AcceptedDomain>,
+    pub certificates: Vec<Arc<OwnCertificate>>,
+    pub receive_connectors: Vec<Arc<ReceiveConnector>>,
+    pub send_connectors: Vec<Arc<SendConnector>>,
+    pub queue: QueueSettings,
+    pub dns: DnsSettings,
+    pub protocol_log: ProtocolLogSettings,
+    pub admin: AdminSettings,
+}
+
+/// `[transport]`. The lists hold the partners' domains too.
+#[derive(Debug)]
+pub struct Transport {
+    pub tls_send_domain_secure_list: BTreeSet<Domain>,
+    pub tls_receive_domain_secure_list: BTreeSet<Domain>,
+    pub header_from: HeaderFrom,
+    pub postmaster: Address,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderFrom {
+    Off,
+    Mark,
+    Reject,
+}
+
+/// `[queue]`.
+#[derive(Debug)]
+pub struct QueueSettings {
+    pub message_expiration: Duration,
+    /// For everyone but partners, whose default is 30 minutes.
+    pub delay_notification: Duration,
+    /// Never empty; the last repeats.
+    pub retry_intervals: Vec<Duration>,
+}
+
+/// `[dns]`.
+#[derive(Debug)]
+pub struct DnsSettings {
+    /// Empty: the system's resolvers.
+    pub servers: Vec<SocketAddr>,
+}
+
+/// `[protocol_log]`.
+#[derive(Clone, Debug)]
+pub struct ProtocolLogSettings {
+    /// Absolute.
+    pub directory: PathBuf,
+    pub max_file_size: u64,
+    pub max_directory_size: u64,
+    pub max_age: Duration,
+    pub stop_mail_on_error: bool,
+}
+
+/// `[admin]`.
+#[derive(Debug)]
+pub struct AdminSettings {
+    /// `None`: off.
+    pub listen: Option<SocketAddr>,
+}
+
+impl Settings {
+    /// The partner entry that holds `domain`.
+    pub fn partner_of(&self, domain: &Domain) -> Option<&Arc<Partner>> {
+        self.partners.iter().find(|partner| partner.domains.contains(domain))
+    }
+
+    pub fn accepted_domain(&self, domain: &Domain) -> Option<&AcceptedDomain> {
+        self.accepted_domains.iter().find(|accepted| &accepted.name == domain)
+    }
+}

@@ -1,0 +1,165 @@
+//! A peer's certificate chain against trust anchors (RFC 5280 section 6, RFC 4158 for the search).
+//!
+//! Nothing is admitted that webpki does not admit at this very time. But webpki stops at the first
+//! error it meets and ranks errors in its own order, so what is wrong is found piece by piece on
+//! the path that comes furthest.
+
+mod constraints;
+pub(super) mod marks;
+mod path;
+mod pool;
+mod revocation;
+mod rules;
+
+use jiff::Timestamp;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
+
+use super::anchors::AnchorSet;
+use super::fault::Fault;
+use super::requirement::{RevocationDepth, RevocationMode, UsagePolicy};
+use super::revocation::RevocationSet;
+use super::verdict::Fact;
+
+use path::{Path, Top};
+pub(super) use pool::Certificate;
+use pool::Pool;
+
+/// What a chain is judged by.
+#[derive(Clone, Copy)]
+pub(super) struct ChainDemand<'a> {
+    pub anchors: &'a AnchorSet,
+    pub usage: UsagePolicy,
+    pub revocation: RevocationMode,
+    pub revocation_depth: RevocationDepth,
+    pub lists: &'a RevocationSet,
+    pub now: Timestamp,
+}
+
+/// What was found of a chain.
+#[derive(Debug, Default)]
+pub(super) struct ChainFindings {
+    pub facts: Vec<Fact>,
+    /// Every certificate that needs a list has a current one and is not named.
+    pub revocation_checked: bool,
+}
+
+/// Judges a chain: the first certificate is the end-entity, the rest in any order, with any junk.
+pub(super) fn judge_chain(
+    leaf: &Certificate<'_>,
+    rest: &[CertificateDer<'_>],
+    demand: &ChainDemand<'_>,
+) -> ChainFindings {
+    let pool = Pool::read(leaf, rest);
+    if let Some(path) = path_admitted_now(&pool, demand) {
+        let findings = examine(&pool, &path, demand, true);
+        if findings.facts.is_empty() {
+            return findings;
+        }
+    }
+    let mut best: Option<ChainFindings> = None;
+    for path in path::all(&pool, demand.anchors) {
+        let findings = examine(&pool, &path, demand, false);
+        if findings.facts.is_empty() {
+            return findings;
+        }
+        if best.as_ref().is_none_or(|best| comes_further(&findings, best)) {
+            best = Some(findings);
+        }
+    }
+    let mut best = best.unwrap_or_default();
+    blame_unreadable(&pool, &mut best.facts);
+    best
+}
+
+/// One path, all checks. `admitted` says that webpki has taken it as it is now.
+fn examine(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, admitted: bool) -> ChainFindings {
+    let mut facts = rules::examine(pool, path, demand, admitted);
+    if facts.is_empty() && !admitted {
+        facts.extend(gate(pool, path, demand));
+    }
+    let revocation_checked = match (demand.revocation, &path.top) {
+        (RevocationMode::Off, _) | (_, Top::SelfIssued | Top::Missing | Top::TooLong) => false,
+        (RevocationMode::HardFail | RevocationMode::SoftFail, Top::Anchor(anchor)) => {
+            revocation::examine(pool, path, *anchor, demand, &mut facts)
+        }
+    };
+    facts.sort_by_key(|fact| fact.fault);
+    ChainFindings { facts, revocation_checked }
+}
+
+/// Whether a path fails later in the order of faults than the best so far, or as late on less.
+fn comes_further(candidate: &ChainFindings, best: &ChainFindings) -> bool {
+    let rank = |findings: &ChainFindings| findings.facts.first().map(|fact| fact.fault);
+    match rank(candidate).cmp(&rank(best)) {
+        std::cmp::Ordering::Greater => true,
+        std::cmp::Ordering::Equal => candidate.facts.len() < best.facts.len(),
+        std::cmp::Ordering::Less => false,
+    }
+}
+
+/// A path that stops short may have stopped at a certificate that could not be read.
+fn blame_unreadable(pool: &Pool<'_>, facts: &mut Vec<Fact>) {
+    let incomplete = facts.iter().any(|fact| fact.fault == Fault::IncompleteChain);
+    if let (true, Some((position, error))) = (incomplete, pool.unreadable.first()) {
+        let detail = format!("Certificate {} of those the peer sent cannot be read: {error}.", position + 1);
+        let got = format!("certificate {}: {error}", position + 1);
+        facts.insert(
+            0,
+            Fact { fault: Fault::MalformedCertificate, detail, wanted: "X.509 v3 in DER".into(), got },
+        );
+    }
+}
+
+/// The whole of webpki at once: any path over anything the peer sent.
+fn path_admitted_now(pool: &Pool<'_>, demand: &ChainDemand<'_>) -> Option<Path> {
+    let end_entity = EndEntityCert::try_from(pool.certificates[0].der).ok()?;
+    let others: Vec<CertificateDer<'_>> =
+        pool.certificates[1..].iter().map(|other| CertificateDer::from(other.der.as_ref())).collect();
+    let time = unix_time(demand.now)?;
+    let verified = end_entity
+        .verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &demand.anchors.anchors,
+            &others,
+            time,
+            AnyUsage,
+            None,
+            None,
+        )
+        .ok()?;
+    let mut members = vec![0];
+    for authority in verified.intermediate_certificates() {
+        members.push(pool.position(authority.der().as_ref())?);
+    }
+    let top = demand.anchors.anchors.iter().position(|anchor| std::ptr::eq(anchor, verified.anchor()))?;
+    Some(Path { members, top: Top::Anchor(top) })
+}
+
+/// webpki's word on one path in which we found nothing: the last gate.
+fn gate(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>) -> Option<Fact> {
+    match (&path.top, unix_time(demand.now)) {
+        (Top::Anchor(anchor), Some(time)) => {
+            let anchors = std::slice::from_ref(&demand.anchors.anchors[*anchor]);
+            rules::webpki_fact(pool, path, anchors, time)
+        }
+        _ => Some(rules::invalid("The certificate chain could not be checked.".into(), "a chain", "none")),
+    }
+}
+
+fn unix_time(at: Timestamp) -> Option<UnixTime> {
+    let seconds = u64::try_from(at.as_second()).ok()?;
+    Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
+}
+
+/// Usage is ours to judge (`rules`): webpki asks for one usage at a time.
+pub(super) struct AnyUsage;
+
+impl ExtendedKeyUsageValidator for AnyUsage {
+    fn validate(&self, purposes: KeyPurposeIdIter<'_, '_>) -> Result<(), webpki::Error> {
+        for purpose in purposes {
+            purpose?;
+        }
+        Ok(())
+    }
+}

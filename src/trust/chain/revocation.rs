@@ -1,0 +1,177 @@
+//! Whether the certificates of a path are revoked (RFC 5280 6.3): the newest current list of the
+//! issuer decides, and one bad list never disables another.
+
+use jiff::Timestamp;
+use x509_parser::extensions::{DistributionPointName, KeyUsage, ParsedExtension};
+
+use super::ChainDemand;
+use super::path::Path;
+use super::pool::{Certificate, Pool};
+use crate::trust::certificate::hex;
+use crate::trust::fault::Fault;
+use crate::trust::requirement::{RevocationDepth, RevocationMode};
+use crate::trust::revocation::{RevocationList, RevokedEntry, uris};
+use crate::trust::verdict::Fact;
+
+/// A certificate that lives no longer needs no list: one would hardly be read in time.
+const SHORT_LIVED_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// id-ce-noRevAvail (RFC 9608).
+const NO_REVOCATION_AVAILABLE: &str = "2.5.29.56";
+
+/// Who signed a certificate, as far as its lists are concerned.
+struct Issuer<'a> {
+    key_content: &'a [u8],
+    /// Whether its key usage, if it has one, allows to sign lists.
+    may_sign_lists: bool,
+}
+
+enum Status<'a> {
+    Good,
+    Revoked(&'a RevocationList, &'a RevokedEntry),
+    /// Why, in words that follow "for certificate X of issuer Y".
+    Unknown(String),
+}
+
+/// Adds facts; says whether every certificate that needs a current list has one.
+pub(super) fn examine(
+    pool: &Pool<'_>,
+    path: &Path,
+    anchor: usize,
+    demand: &ChainDemand<'_>,
+    facts: &mut Vec<Fact>,
+) -> bool {
+    let mut all_known = true;
+    let depth = match demand.revocation_depth {
+        RevocationDepth::Chain => path.members.len(),
+        RevocationDepth::EndEntity => 1,
+    };
+    for (height, &member) in path.members.iter().enumerate().take(depth) {
+        let certificate = &pool.certificates[member];
+        if needs_no_list(certificate) || is_anchor(certificate, anchor, demand) {
+            continue;
+        }
+        let issuer = match path.members.get(height + 1) {
+            Some(&issuer) => {
+                let issuer = &pool.certificates[issuer];
+                let may_sign_lists = issuer.key_usage().is_none_or(KeyUsage::crl_sign);
+                Issuer { key_content: issuer.key_content(), may_sign_lists }
+            }
+            // An anchor is a name and a key (RFC 5280 6.1.1); old roots lack the bit.
+            None => {
+                let anchor = &demand.anchors.anchors[anchor];
+                Issuer { key_content: anchor.subject_public_key_info.as_ref(), may_sign_lists: true }
+            }
+        };
+        let status = status(certificate, &issuer, demand);
+        all_known &= matches!(status, Status::Good);
+        facts.extend(fact_of(certificate, &status, demand));
+    }
+    all_known
+}
+
+fn needs_no_list(certificate: &Certificate<'_>) -> bool {
+    let validity = certificate.parsed.validity();
+    let lifetime = validity.not_after.timestamp().saturating_sub(validity.not_before.timestamp());
+    lifetime <= SHORT_LIVED_SECONDS || certificate.has_extension(NO_REVOCATION_AVAILABLE)
+}
+
+/// A certificate that is itself the anchor is not below it; to distrust it is to remove it.
+fn is_anchor(certificate: &Certificate<'_>, anchor: usize, demand: &ChainDemand<'_>) -> bool {
+    let anchor = &demand.anchors.anchors[anchor];
+    anchor.subject.as_ref() == certificate.subject_content()
+        && anchor.subject_public_key_info.as_ref() == certificate.key_content()
+}
+
+/// Newest list first: the first that names it, or the first that is current, decides.
+fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &ChainDemand<'a>) -> Status<'a> {
+    let name = certificate.parsed.issuer().as_raw();
+    let points = distribution_points(certificate);
+    let mut lists: Vec<&RevocationList> =
+        demand.lists.lists.iter().map(std::sync::Arc::as_ref).filter(|list| list.issuer == name).collect();
+    if lists.is_empty() {
+        return Status::Unknown("we have no revocation list of it".into());
+    }
+    lists.retain(|list| list.covers(certificate.is_authority(), points.as_deref()));
+    if lists.is_empty() {
+        return Status::Unknown("its revocation lists at hand are for other certificates".into());
+    }
+    if !issuer.may_sign_lists {
+        return Status::Unknown("its key is not allowed to sign revocation lists".into());
+    }
+    lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
+    let mut reason = None;
+    for list in lists {
+        if !list.is_signed_by(issuer.key_content) {
+            reason.get_or_insert_with(|| format!("the signature on its list {} is wrong", list.source));
+            continue;
+        }
+        if let Some(entry) = list.find(certificate.parsed.raw_serial()) {
+            return Status::Revoked(list, entry);
+        }
+        if list.is_current_at(whole_second(demand.now)) {
+            return Status::Good;
+        }
+        reason.get_or_insert_with(|| not_current(list, demand.now));
+    }
+    Status::Unknown(reason.unwrap_or_else(|| "we have no revocation list of it".into()))
+}
+
+/// Lists count in whole seconds, as certificates do.
+fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn not_current(list: &RevocationList, now: Timestamp) -> String {
+    match list.next_update {
+        _ if list.this_update > now => {
+            format!("its list {} is valid only from {}", list.source, list.this_update)
+        }
+        Some(next) => format!("its list {} is out of date since {next}", list.source),
+        None => format!("its list {} does not say until when it is current", list.source),
+    }
+}
+
+/// The URIs of the distribution points that hold complete lists of the issuer itself; `None` when
+/// the certificate names no points at all.
+fn distribution_points<'a>(certificate: &'a Certificate<'_>) -> Option<Vec<&'a str>> {
+    let points =
+        certificate.parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::CRLDistributionPoints(points) => Some(&points.points),
+            _ => None,
+        })?;
+    let own = points.iter().filter(|point| point.reasons.is_none() && point.crl_issuer.is_none());
+    let names = own.filter_map(|point| match &point.distribution_point {
+        Some(DistributionPointName::FullName(names)) => Some(names.as_slice()),
+        Some(DistributionPointName::NameRelativeToCRLIssuer(_)) | None => None,
+    });
+    Some(names.flat_map(uris).collect())
+}
+
+fn fact_of(certificate: &Certificate<'_>, status: &Status<'_>, demand: &ChainDemand<'_>) -> Option<Fact> {
+    let label = certificate.label();
+    match (status, demand.revocation) {
+        (Status::Good, _) | (Status::Unknown(_), RevocationMode::SoftFail | RevocationMode::Off) => None,
+        (Status::Revoked(list, entry), _) => {
+            let reason = entry.reason.unwrap_or("no reason given");
+            let serial = hex(certificate.parsed.raw_serial());
+            Some(Fact {
+                fault: Fault::Revoked,
+                detail: format!(
+                    "Certificate {label} was revoked by its issuer on {} ({reason}), says the list {}.",
+                    entry.date, list.source
+                ),
+                wanted: "a certificate that is not revoked".into(),
+                got: format!("serial {serial} revoked on {} ({reason})", entry.date),
+            })
+        }
+        (Status::Unknown(why), RevocationMode::HardFail) => Some(Fact {
+            fault: Fault::RevocationUnknown,
+            detail: format!(
+                "Whether certificate {label} is revoked cannot be told: its issuer is \"{}\", and {why}.",
+                certificate.issuer()
+            ),
+            wanted: "a current revocation list of the issuer".into(),
+            got: why.clone(),
+        }),
+    }
+}

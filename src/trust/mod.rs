@@ -1,0 +1,34 @@
+//! Judgement: a certificate chain, a revocation snapshot, pins, names and a time become one
+//! verdict, and everything anyone reads about trust is a rendering of it. Pure.
+
+mod anchors;
+pub mod certificate;
+mod chain;
+mod der;
+mod evidence;
+pub mod fault;
+mod judge;
+mod names;
+mod pin;
+pub mod render;
+mod requirement;
+mod revocation;
+mod signature;
+mod stamp;
+mod verdict;
+
+pub use anchors::{AnchorError, AnchorSet, certificates_from_pem_or_der};
+pub use certificate::{CertificateFacts, CertificateUnreadable, distinguished_name, printable, thumbprint};
+pub use evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
+pub use fault::{Fault, FaultRow, InboundAnswer, reference as fault_reference};
+pub use judge::{CertificateDemand, CertificateFindings, judge, judge_certificates};
+pub use pin::PinError;
+pub use requirement::{
+    Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth, RevocationMode, SpkiPin,
+    TrustPolicy, UsagePolicy,
+};
+pub use revocation::{RevocationList, RevocationListError, RevocationSet, RevokedEntry};
+pub use verdict::{Check, Fact, Permit, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! What is demanded of a peer before mail passes.
+
+use std::sync::Arc;
+
+use crate::mail::Domain;
+
+use super::anchors::AnchorSet;
+use super::evidence::TlsVersion;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    Inbound,
+    Outbound,
+}
+
+/// An ordered ladder: each level includes those below it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Level {
+    None,
+    EncryptionOnly,
+    /// Encrypted, and the peer's chain leads to an anchor and is unrevoked.
+    CertificateValidation,
+    /// The chain is good and the certificate proves the domain.
+    DomainValidation,
+    /// Mutual: both sides proved themselves. The level of the secure lists.
+    DomainSecure,
+}
+
+/// `mode` of a partner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    Enforce,
+    Report,
+}
+
+/// `on_inbound_failure` and `on_outbound_failure`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OnFailure {
+    Reject,
+    Defer,
+}
+
+/// `extended_key_usage`: what must be allowed when a certificate authenticates a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UsagePolicy {
+    Client,
+    Server,
+    Either,
+    /// No usage check; only `certificate verify --usage any` asks for this.
+    Any,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevocationMode {
+    HardFail,
+    SoftFail,
+    Off,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RevocationDepth {
+    Chain,
+    EndEntity,
+}
+
+/// A member of `certificate_names`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum NamePattern {
+    Exact(Domain),
+    /// `.x.example`: any host one or more labels below x.example.
+    Below(Domain),
+}
+
+/// SHA-256 of the end-entity's SubjectPublicKeyInfo (DER).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SpkiPin(pub [u8; 32]);
+
+/// How certificates of one partner, or of everyone else, are judged.
+#[derive(Clone, Debug)]
+pub struct TrustPolicy {
+    /// Empty only together with a pin, which then stands for chain and revocation.
+    pub anchors: Arc<AnchorSet>,
+    pub certificate_names: Vec<NamePattern>,
+    pub pins: Vec<SpkiPin>,
+    pub usage: UsagePolicy,
+    pub revocation: RevocationMode,
+    pub revocation_depth: RevocationDepth,
+    pub minimum_tls: TlsVersion,
+    pub require_client_certificate_request: bool,
+}
+
+/// One demand, for one transaction.
+#[derive(Clone, Debug)]
+pub struct Requirement {
+    pub direction: Direction,
+    /// The domain to be proved: of the reverse-path inbound, of the recipient outbound.
+    pub domain: Domain,
+    pub level: Level,
+    pub mode: Mode,
+    pub on_failure: OnFailure,
+    pub policy: Arc<TrustPolicy>,
+}
+
+impl std::fmt::Debug for SpkiPin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("sha256/")?;
+        self.0.iter().try_for_each(|b| write!(f, "{b:02x}"))
+    }
+}
