@@ -13,3 +13,5 @@ pub mod smtp;
 pub mod policy;
 pub mod trust;
 
+pub mod session;
+

@@ -1,0 +1,60 @@
+//! The receive session: a client's conversation with one of our receive connectors (RFC 5321, 2920,
+//! 3207). It does no I/O: the driver hands in what happened, carries out the actions in order, and
+//! hands in their answers. While an answer is awaited nothing is parsed, so pipelining is safe.
+
+use std::time::Instant;
+
+mod admission;
+mod clock;
+mod commands;
+mod content;
+mod core;
+mod header_section;
+mod interface;
+mod recipient;
+mod replies;
+mod starttls;
+mod state;
+mod transaction;
+
+pub use interface::{Action, Input, Opening, Report, StoreFault, Submission, World};
+
+use self::core::{Core, Step};
+use state::State;
+
+/// One inbound connection, from its first to its last byte.
+pub struct ReceiveSession {
+    core: Core,
+    state: State,
+}
+
+impl ReceiveSession {
+    pub fn new(opening: Opening) -> Self {
+        Self { core: Core::new(opening), state: State::Unopened }
+    }
+
+    /// Takes one input and appends what is to be done. Inputs behind `Action::Close` do nothing.
+    pub fn handle(&mut self, input: Input<'_>, world: World<'_>, actions: &mut Vec<Action>) {
+        let mut step = Step { world, actions };
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let state = state::take(&mut self.core, state, input, &mut step);
+        self.state = state::advance(&mut self.core, state, &mut step);
+        if !self.state.awaits_at_once() {
+            self.core.flush(&mut step);
+        }
+    }
+
+    /// When `Timeout` is due, if nothing comes before. None while the driver owes an answer.
+    pub fn deadline(&self) -> Option<Instant> {
+        let connector = &self.core.opening.connector;
+        match &self.state {
+            State::Unopened | State::Rating(..) | State::Drafting(_) | State::Storing(_) | State::Closed => {
+                None
+            }
+            State::Greeted | State::Handshaking | State::Ready(_) | State::Mailing(_) => {
+                self.core.clock.deadline(connector)
+            }
+            State::Receiving(content) => self.core.clock.content_deadline(connector, content.pace()),
+        }
+    }
+}

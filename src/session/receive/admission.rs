@@ -1,0 +1,119 @@
+//! Judgement at MAIL: which permit a transaction gets, and which domains it has proved (CONTRACT
+//! section 3). Every transaction is judged afresh, on fresh and resumed TLS sessions alike.
+
+use std::sync::Arc;
+
+use crate::mail::{Domain, ReversePath};
+use crate::policy::secure_domains;
+use crate::session::transcript::LineKind;
+use crate::smtp::Reply;
+use crate::trust::{Direction, Level, Mode, OnFailure, Permit, Requirement, Verdict, judge};
+
+use super::core::{Core, Step};
+use super::{Action, Report};
+
+/// The outcome of a good judgement.
+#[derive(Clone, Debug)]
+pub(super) struct Admission {
+    pub permit: Permit,
+    /// Domains the session proved by mutual TLS. One for a listed reverse-path; for `<>` one of
+    /// each partner that proves itself.
+    pub proved: Vec<Domain>,
+}
+
+/// Judges the session for a transaction with this reverse-path.
+pub(super) fn admit(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Result<Admission, Reply> {
+    if !core.opening.connector.domain_secure_enabled {
+        return ordinary(core, path, Vec::new(), step);
+    }
+    let settings = step.world.settings;
+    match path {
+        ReversePath::Null => null_sender(core, path, step),
+        ReversePath::Address(address) => {
+            let demand = address
+                .domain()
+                .and_then(|domain| secure_domains::requirement(settings, Direction::Inbound, domain));
+            match demand {
+                Some(demand) => listed(core, path, &demand, step),
+                None => ordinary(core, path, Vec::new(), step),
+            }
+        }
+    }
+}
+
+/// A domain on the receive list.
+fn listed(
+    core: &mut Core,
+    path: &ReversePath,
+    demand: &Requirement,
+    step: &mut Step<'_>,
+) -> Result<Admission, Reply> {
+    let verdict = judge_now(core, demand, step);
+    note_verdict(core, &verdict, step);
+    step.actions.push(Action::Report(Report::Judged(Arc::new(verdict.clone()))));
+    match demand.mode {
+        Mode::Enforce => match verdict.admit() {
+            Ok(permit) => {
+                core.proved = true;
+                Ok(Admission { permit, proved: vec![demand.domain.clone()] })
+            }
+            Err(verdict) => Err(refusal(core, &verdict, demand.on_failure)),
+        },
+        // Reported, and then as if the domain were not listed, whatever was found.
+        Mode::Report => ordinary(core, path, Vec::new(), step),
+    }
+}
+
+/// `<>` needs no verdict. It counts as domain-secured when exactly one partner is proved.
+fn null_sender(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Result<Admission, Reply> {
+    let world = step.world;
+    let mut permits =
+        secure_domains::proved_partners(world.settings, &core.connection(), world.revocation, world.now);
+    let proved: Vec<Domain> = permits.iter().filter_map(Permit::secured_domain).cloned().collect();
+    core.proved |= !proved.is_empty();
+    match permits.pop() {
+        Some(permit) if permits.is_empty() => {
+            note_verdict(core, permit.verdict(), step);
+            Ok(Admission { permit, proved })
+        }
+        Some(_) | None => ordinary(core, path, proved, step),
+    }
+}
+
+/// Everyone else, under the connector's `require_tls`.
+fn ordinary(
+    core: &mut Core,
+    path: &ReversePath,
+    proved: Vec<Domain>,
+    step: &mut Step<'_>,
+) -> Result<Admission, Reply> {
+    let settings = step.world.settings;
+    let level = if core.opening.connector.require_tls { Level::EncryptionOnly } else { Level::None };
+    // An address literal or `<>` has no domain; at these levels none is proved.
+    let domain = path.domain().unwrap_or(&settings.hostname);
+    let demand = secure_domains::ordinary(settings, Direction::Inbound, domain, level);
+    match judge_now(core, &demand, step).admit() {
+        Ok(permit) => Ok(Admission { permit, proved }),
+        Err(verdict) => {
+            note_verdict(core, &verdict, step);
+            Err(refusal(core, &verdict, demand.on_failure))
+        }
+    }
+}
+
+fn judge_now(core: &Core, demand: &Requirement, step: &Step<'_>) -> Verdict {
+    judge(demand, &core.connection(), step.world.revocation, step.world.now.wall)
+}
+
+fn note_verdict(core: &mut Core, verdict: &Verdict, step: &mut Step<'_>) {
+    for (data, context) in crate::session::tls_facts::verdict_lines(verdict) {
+        core.note(step, LineKind::Information, &data, &context);
+    }
+}
+
+fn refusal(core: &Core, verdict: &Verdict, on_failure: OnFailure) -> Reply {
+    // No reply belongs to a failed handshake, but none gets here: such a connection is closed.
+    verdict.reply(on_failure, core.opening.id).unwrap_or_else(|| {
+        Reply::new(454, (4, 7, 5), format!("TLS is not usable (session {})", core.opening.id))
+    })
+}

@@ -1,0 +1,182 @@
+//! Content between 354 and the reply to the final dot: decoded, its header section held until it
+//! is complete and checked, the rest handed on as it comes. What is wrong with it is answered
+//! behind the final dot (RFC 5321 4.2.5), so the octets that follow a fault are read and dropped.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use crate::mail::header::{CollectedHead, HeadCollector, HeadStatus};
+use crate::policy::limits;
+use crate::smtp::{DataDecoder, Reply};
+
+use super::clock::Pace;
+use super::core::{Core, Step, Tarpit};
+use super::header_section;
+use super::state::{State, Storing};
+use super::transaction::Transaction;
+use super::{Action, Submission, replies};
+
+pub(super) struct Receiving {
+    transaction: Transaction,
+    queue_id: String,
+    decoder: DataDecoder,
+    part: Part,
+    /// The first reason to refuse; the draft is given back with it.
+    refused: Option<Refusal>,
+    started: Instant,
+    /// Octets of content as the client sent it, dots taken off.
+    received: u64,
+    /// Octets handed on for the draft.
+    stored: u64,
+    eight_bit: bool,
+}
+
+/// Where in the message the content stands.
+enum Part {
+    Head(HeadCollector),
+    Body,
+}
+
+/// A refusal of the whole message.
+pub(super) struct Refusal {
+    pub reply: Reply,
+    pub tarpit: Tarpit,
+}
+
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Self {
+        Self { reply, tarpit: Tarpit::Allowed }
+    }
+}
+
+impl Receiving {
+    pub fn new(transaction: Transaction, queue_id: String, started: Instant) -> Self {
+        Self {
+            transaction,
+            queue_id,
+            decoder: DataDecoder::new(limits::CONTENT_LINE_BYTES_MAX),
+            part: Part::Head(HeadCollector::new(limits::HEADER_SECTION_BYTES_MAX)),
+            refused: None,
+            started,
+            received: 0,
+            stored: 0,
+            eight_bit: false,
+        }
+    }
+
+    pub fn pace(&self) -> Pace {
+        Pace { started: self.started, octets: self.received }
+    }
+
+    pub fn has_draft(&self) -> bool {
+        self.refused.is_none()
+    }
+
+    /// Takes bytes from the wire; those behind the final dot go back to the input.
+    pub fn feed(mut self: Box<Self>, core: &mut Core, bytes: &[u8], step: &mut Step<'_>) -> State {
+        let mut content = Vec::with_capacity(bytes.len());
+        let status = self.decoder.decode(bytes, &mut content);
+        self.received += content.len() as u64;
+        if let Some(fault) = status.fault {
+            self.refuse(fault.reply(), step);
+        }
+        let size_max = core.opening.connector.max_message_size;
+        if self.received > size_max {
+            self.refuse(replies::too_large(size_max), step);
+        }
+        self.take(core, content, step);
+        if !status.finished {
+            return State::Receiving(self);
+        }
+        core.input.push(&bytes[status.consumed..]);
+        self.finish(core, step)
+    }
+
+    /// Notes the first refusal and gives the draft back; later ones change nothing.
+    pub fn refuse(&mut self, refusal: impl Into<Refusal>, step: &mut Step<'_>) {
+        if self.refused.is_none() {
+            self.refused = Some(refusal.into());
+            step.actions.push(Action::DiscardDraft);
+        }
+    }
+
+    fn take(&mut self, core: &Core, mut content: Vec<u8>, step: &mut Step<'_>) {
+        if self.refused.is_some() {
+            return;
+        }
+        let Part::Head(collector) = &mut self.part else {
+            return self.take_body(content, step);
+        };
+        match collector.push(&content) {
+            HeadStatus::More => {}
+            HeadStatus::Complete { consumed } => {
+                self.take_head(core, step);
+                self.take_body(content.split_off(consumed), step);
+            }
+            HeadStatus::TooLong => {
+                self.refuse(replies::header_too_large(limits::HEADER_SECTION_BYTES_MAX), step);
+            }
+        }
+    }
+
+    /// The header section is complete, or all there is: checked, stripped and stamped.
+    fn take_head(&mut self, core: &Core, step: &mut Step<'_>) {
+        let Part::Head(collector) = std::mem::replace(&mut self.part, Part::Body) else { return };
+        let CollectedHead { fields, empty_line } = collector.finish();
+        let site = header_section::Site {
+            core,
+            hello: &self.transaction.hello,
+            admission: &self.transaction.admission,
+            envelope: &self.transaction.envelope,
+            queue_id: &self.queue_id,
+        };
+        match header_section::rewrite(&site, &fields, step.world) {
+            Ok(mut head) => {
+                if empty_line {
+                    head.extend_from_slice(b"\r\n");
+                }
+                self.store(head, step);
+            }
+            Err(refusal) => self.refuse(refusal, step),
+        }
+    }
+
+    fn take_body(&mut self, content: Vec<u8>, step: &mut Step<'_>) {
+        self.eight_bit = self.eight_bit || !content.is_ascii();
+        self.store(content, step);
+    }
+
+    fn store(&mut self, content: Vec<u8>, step: &mut Step<'_>) {
+        if self.refused.is_none() && !content.is_empty() {
+            self.stored += content.len() as u64;
+            step.actions.push(Action::Content(Bytes::from(content)));
+        }
+    }
+
+    /// The final dot came.
+    fn finish(mut self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
+        if self.refused.is_none() {
+            self.take_head(core, step);
+        }
+        if let Some(refusal) = self.refused {
+            core.refuse(step, &refusal.reply, refusal.tarpit);
+            return State::Ready(self.transaction.hello);
+        }
+        let Transaction { hello, admission, envelope } = self.transaction;
+        let secured = admission.permit.secured_domain().cloned();
+        step.actions.push(Action::Commit(Box::new(Submission {
+            envelope,
+            permit: admission.permit,
+            eight_bit: self.eight_bit,
+            size: self.stored,
+        })));
+        State::Storing(Box::new(Storing {
+            hello,
+            queue_id: self.queue_id,
+            size: self.stored,
+            secured,
+            fault: None,
+        }))
+    }
+}

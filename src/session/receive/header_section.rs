@@ -1,0 +1,116 @@
+//! What becomes of the header section of an incoming message: loops and unproved From: domains are
+//! refused, foreign stamps are removed, ours and `Received:` are put first (CONTRACT section 4).
+
+use crate::mail::header::{FromDomains, HeaderSection};
+use crate::mail::received::{Greeting, Received, TlsFacts};
+use crate::mail::{Domain, Envelope};
+use crate::policy::{HeaderFrom, Settings, header_firewall, limits};
+use crate::trust::Mode;
+
+use super::admission::Admission;
+use super::content::Refusal;
+use super::core::{Core, Tarpit};
+use super::state::Hello;
+use super::{World, replies};
+
+/// The transaction a header section belongs to.
+pub(super) struct Site<'a> {
+    pub core: &'a Core,
+    pub hello: &'a Hello,
+    pub admission: &'a Admission,
+    pub envelope: &'a Envelope,
+    pub queue_id: &'a str,
+}
+
+/// The header section as it is stored, without the empty line.
+pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Vec<u8>, Refusal> {
+    let section = HeaderSection::new(head);
+    if section.received_count() > limits::RECEIVED_FIELDS_MAX {
+        return Err(replies::loops().into());
+    }
+    let unproved = unproved_from(site, section, world.settings);
+    if let Some(domain) = refused_from(&unproved, world.settings) {
+        let reply = replies::unproved_from(domain, site.core.opening.id);
+        return Err(Refusal { reply, tarpit: Tarpit::Never });
+    }
+    let kept = header_firewall::incoming(head, keeps_organization_headers(site, world.settings));
+    let mut fields = received(site, world).to_string().into_bytes();
+    for stamp in stamps(site, &unproved, world.settings) {
+        fields.extend_from_slice(format!("Domain-Secured: {stamp}\r\n").as_bytes());
+    }
+    fields.extend_from_slice(&kept);
+    Ok(fields)
+}
+
+fn received<'a>(site: &'a Site<'a>, world: World<'a>) -> Received<'a> {
+    let tls = site.core.tls.as_deref();
+    Received {
+        helo: site.hello.name.as_str(),
+        remote: site.core.opening.remote.ip(),
+        by: &world.settings.hostname,
+        greeting: if site.hello.extended { Greeting::Ehlo } else { Greeting::Helo },
+        smtputf8: site.envelope.smtputf8,
+        tls: tls.map(|evidence| TlsFacts {
+            version: evidence.version.as_str(),
+            cipher_suite: &evidence.cipher_suite,
+        }),
+        id: site.queue_id,
+        recipients: &site.envelope.recipients,
+        at: world.now.wall,
+    }
+}
+
+/// Stamps that an inner edge of ours has set stay, but never on mail that claims to be a
+/// partner's: only a verdict speaks for that.
+fn keeps_organization_headers(site: &Site<'_>, settings: &Settings) -> bool {
+    let claims_partner = site
+        .envelope
+        .reverse_path
+        .domain()
+        .is_some_and(|domain| settings.transport.tls_receive_domain_secure_list.contains(domain));
+    site.core.opening.connector.accept_organization_headers && !claims_partner
+}
+
+fn stamps(site: &Site<'_>, unproved: &[&Domain], settings: &Settings) -> Vec<String> {
+    let permit = &site.admission.permit;
+    let good = permit
+        .secured_domain()
+        .and(site.core.tls.as_deref())
+        .map(|evidence| permit.stamp(&settings.hostname, site.core.opening.id, evidence));
+    let bad = unproved.iter().map(|domain| format!("none; from={domain}"));
+    good.into_iter().chain(bad).collect()
+}
+
+/// Domains in From: that are on the receive list and that this transaction has not proved.
+fn unproved_from<'a>(site: &Site<'_>, section: HeaderSection<'_>, settings: &'a Settings) -> Vec<&'a Domain> {
+    let listed = &settings.transport.tls_receive_domain_secure_list;
+    if settings.transport.header_from == HeaderFrom::Off || listed.is_empty() {
+        return Vec::new();
+    }
+    let from = section.from_domains();
+    listed
+        .iter()
+        .filter(|domain| !site.admission.proved.contains(domain))
+        .filter(|domain| from.domains.contains(domain) || is_hidden_in(&from, section, domain))
+        .collect()
+}
+
+/// A From: that cannot be read may still be shown to people by a more lenient program.
+fn is_hidden_in(from: &FromDomains, section: HeaderSection<'_>, domain: &Domain) -> bool {
+    from.unparsable
+        && section.fields().filter(|field| field.is_named("from")).any(|field| {
+            let value = String::from_utf8_lossy(&field.value()).to_lowercase();
+            value.contains(&format!("@{domain}"))
+        })
+}
+
+/// The domain for which the message is refused. A partner in report mode refuses nothing.
+fn refused_from<'a>(unproved: &[&'a Domain], settings: &Settings) -> Option<&'a Domain> {
+    match settings.transport.header_from {
+        HeaderFrom::Off | HeaderFrom::Mark => None,
+        HeaderFrom::Reject => unproved
+            .iter()
+            .copied()
+            .find(|domain| settings.partner_of(domain).is_none_or(|partner| partner.mode == Mode::Enforce)),
+    }
+}

@@ -1,0 +1,129 @@
+//! What goes into a receive session and what comes out: the contract with its driver in `relay`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mail::{Domain, Envelope, Now};
+use crate::policy::{OwnCertificate, ReceiveConnector, Settings};
+use crate::smtp::SessionId;
+use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict};
+
+use crate::session::transcript::Line;
+
+/// What is fixed for the life of a session.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub id: SessionId,
+    pub connector: Arc<ReceiveConnector>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// The connector offers STARTTLS and has a certificate for it.
+    pub tls_available: bool,
+    /// What we present in the handshake, for the protocol log.
+    pub certificate: Option<Arc<OwnCertificate>>,
+}
+
+/// What may change while a session lasts; the driver hands in the present snapshot at every step.
+#[derive(Clone, Copy)]
+pub struct World<'a> {
+    pub settings: &'a Arc<Settings>,
+    pub revocation: &'a Arc<RevocationSet>,
+    pub now: Now,
+}
+
+/// Why the store does not take a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreFault {
+    /// 452 4.3.1
+    DiskFull,
+    /// 451 4.3.0
+    Other,
+}
+
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The first input. `Some` refuses the connection with 421 and this text.
+    Connected(Option<&'static str>),
+    Bytes(&'a [u8]),
+    TlsEstablished(Arc<TlsEvidence>),
+    TlsFailed(String),
+    /// Answers `OpenDraft`; the text is the queue id.
+    DraftOpened(Result<String, StoreFault>),
+    /// Answers `Commit`.
+    Stored(Result<(), StoreFault>),
+    /// May come at any time between `DraftOpened` and `Commit`: content could not be kept.
+    StoreFailed(StoreFault),
+    /// The source sends faster than its `message_rate_limit`: answers `AskRate`.
+    RateChecked {
+        allowed: bool,
+    },
+    /// `deadline()` passed.
+    Timeout,
+    /// The peer closed, or the connection broke.
+    Closed,
+    /// The server drains: finish the transaction in hand, then 421.
+    Shutdown,
+}
+
+/// Carried out in order.
+#[derive(Debug)]
+pub enum Action {
+    Send(Bytes),
+    /// Send after `Duration` (tarpit); the session parses nothing meanwhile and continues by itself.
+    Delay(std::time::Duration),
+    /// Flush, then hand the stream to TLS; answered by `TlsEstablished` or `TlsFailed`.
+    StartTls,
+    /// Count one message of this source; answered by `RateChecked`.
+    AskRate,
+    /// Answered by `DraftOpened`.
+    OpenDraft,
+    /// Append to the draft; no answer unless it fails.
+    Content(Bytes),
+    /// Make the draft durable; answered by `Stored`.
+    Commit(Box<Submission>),
+    DiscardDraft,
+    Log(Line),
+    Report(Report),
+    /// Flush and close; nothing comes after it.
+    Close,
+}
+
+/// A complete, checked message, ready for the queue.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    pub envelope: Envelope,
+    pub permit: Permit,
+    /// Content has octets above 127 in the body.
+    pub eight_bit: bool,
+    /// Octets of stored content, our trace fields included.
+    pub size: u64,
+}
+
+/// What the driver turns into events and counters.
+#[derive(Clone, Debug)]
+pub enum Report {
+    HandshakeDone {
+        version: TlsVersion,
+        resumed: bool,
+    },
+    HandshakeFailed {
+        error: String,
+    },
+    /// Once a MAIL that was judged for a listed domain.
+    Judged(Arc<Verdict>),
+    /// A message got its 250.
+    Accepted {
+        queue_id: String,
+        size: u64,
+        secured: Option<Domain>,
+    },
+    /// A command or message was refused; the reply as one line.
+    Refused {
+        reply: String,
+    },
+    ProtocolError {
+        what: String,
+    },
+}

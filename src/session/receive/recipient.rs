@@ -1,0 +1,95 @@
+//! Whether a recipient is taken, and as whom (CONTRACT section 3, "Other replies" and "Hub").
+
+use crate::mail::{Address, Domain, ForwardPath};
+use crate::policy::{AcceptedDomain, AllowedSenders, ReceiveConnector, Settings};
+use crate::smtp::{Reply, SessionId};
+
+use super::replies;
+
+/// What a transaction may do.
+pub(super) struct Rights<'a> {
+    pub settings: &'a Settings,
+    pub connector: &'a ReceiveConnector,
+    pub session: SessionId,
+    /// The domains this transaction has proved by mutual TLS.
+    pub proved: &'a [Domain],
+    pub smtputf8: bool,
+}
+
+/// Why a recipient is refused.
+pub(super) enum Refusal {
+    Plain(Reply),
+    /// The hub rule: a domain-security refusal, never delayed.
+    NotAllowed(Reply),
+}
+
+/// The address mail for `path` goes to, or the refusal.
+pub(super) fn resolve(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal> {
+    let address = match path {
+        ForwardPath::Postmaster => &rights.settings.transport.postmaster,
+        ForwardPath::Address(address) => address,
+    };
+    if address.needs_smtputf8() && !rights.smtputf8 {
+        return Err(Refusal::Plain(replies::needs_smtputf8()));
+    }
+    let accepted = address.domain().and_then(|domain| rights.settings.accepted_domain(domain));
+    let Some(accepted) = accepted else {
+        return relay(rights, path, address);
+    };
+    if !rights.connector.permissions.submit && !rights.connector.permissions.relay {
+        return Err(Refusal::Plain(replies::relaying_denied()));
+    }
+    if is_source_route(address.local()) {
+        return Err(Refusal::Plain(replies::special_local_part()));
+    }
+    if !is_allowed(rights, accepted) {
+        return Err(Refusal::NotAllowed(replies::sender_not_allowed(&accepted.name, rights.session)));
+    }
+    if is_for_our_postmaster(rights.settings, accepted, address) {
+        return Ok(rights.settings.transport.postmaster.clone());
+    }
+    match &accepted.recipients {
+        Some(known) if !known.contains(&address.to_string().to_lowercase()) => {
+            Err(Refusal::Plain(replies::unknown_recipient()))
+        }
+        Some(_) | None => Ok(address.clone()),
+    }
+}
+
+/// A domain that is not ours: for connectors with relay permission only. `<postmaster>` is always
+/// taken (RFC 5321 4.5.1), wherever the operator has it delivered.
+fn relay(rights: &Rights<'_>, path: &ForwardPath, address: &Address) -> Result<Address, Refusal> {
+    let is_postmaster = matches!(path, ForwardPath::Postmaster);
+    if rights.connector.permissions.relay || (is_postmaster && rights.connector.permissions.submit) {
+        Ok(address.clone())
+    } else {
+        Err(Refusal::Plain(replies::relaying_denied()))
+    }
+}
+
+/// The hub rule: whose mail is taken for this domain.
+fn is_allowed(rights: &Rights<'_>, accepted: &AcceptedDomain) -> bool {
+    if rights.connector.permissions.relay {
+        return true;
+    }
+    match &accepted.from {
+        AllowedSenders::Anyone => true,
+        AllowedSenders::Partners => !rights.proved.is_empty(),
+        AllowedSenders::Domains(allowed) => rights.proved.iter().any(|domain| allowed.contains(domain)),
+    }
+}
+
+/// `user%host`, `host!user` and a quoted `@` smuggle a second destination past relay checks.
+fn is_source_route(local: &str) -> bool {
+    local.contains(['%', '!', '@'])
+}
+
+/// postmaster@ and abuse@ of our own accepted domains. At a hub the accepted domains belong to
+/// partners, who have postmasters themselves.
+fn is_for_our_postmaster(settings: &Settings, accepted: &AcceptedDomain, address: &Address) -> bool {
+    let transport = &settings.transport;
+    let is_partners = transport.tls_send_domain_secure_list.contains(&accepted.name)
+        || transport.tls_receive_domain_secure_list.contains(&accepted.name);
+    let local = address.local();
+    !is_partners && (local.eq_ignore_ascii_case("postmaster") || local.eq_ignore_ascii_case("abuse"))
+}

@@ -1,0 +1,163 @@
+//! The replies of a receive session that do not come from judgement or from the command grammar
+//! (RFC 5321 4.2, RFC 3463; CONTRACT section 3). One line each.
+
+use crate::mail::Domain;
+use crate::policy::ReceiveConnector;
+use crate::smtp::{Reply, SessionId};
+
+use super::StoreFault;
+
+pub(super) fn banner(fqdn: &Domain) -> Reply {
+    Reply::plain(220, vec![format!("{fqdn} ESMTP Sealpost")])
+}
+
+pub(super) fn refused_connection(text: &str) -> Reply {
+    Reply::new(421, (4, 7, 0), text)
+}
+
+pub(super) fn hello(fqdn: &Domain) -> Reply {
+    Reply::plain(250, vec![fqdn.to_string()])
+}
+
+pub(super) fn ok() -> Reply {
+    Reply::new(250, (2, 0, 0), "OK")
+}
+
+pub(super) fn sender_ok() -> Reply {
+    Reply::new(250, (2, 1, 0), "Sender OK")
+}
+
+pub(super) fn recipient_ok() -> Reply {
+    Reply::new(250, (2, 1, 5), "Recipient OK")
+}
+
+pub(super) fn start_content() -> Reply {
+    Reply::plain(354, vec!["Start mail input; end with <CRLF>.<CRLF>".to_owned()])
+}
+
+pub(super) fn queued(queue_id: &str) -> Reply {
+    Reply::new(250, (2, 6, 0), format!("{queue_id} Queued mail for delivery"))
+}
+
+pub(super) fn goodbye(fqdn: &Domain) -> Reply {
+    Reply::new(221, (2, 0, 0), format!("{fqdn} closing connection"))
+}
+
+pub(super) fn cannot_verify() -> Reply {
+    Reply::new(252, (2, 1, 5), "Cannot VRFY user, but will take a message and try to deliver it")
+}
+
+pub(super) fn help() -> Reply {
+    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS")
+}
+
+pub(super) fn hello_first() -> Reply {
+    Reply::new(503, (5, 5, 1), "Send EHLO first")
+}
+
+pub(super) fn nested_mail() -> Reply {
+    Reply::new(503, (5, 5, 1), "A transaction is open already")
+}
+
+pub(super) fn mail_first() -> Reply {
+    Reply::new(503, (5, 5, 1), "Send MAIL first")
+}
+
+pub(super) fn no_recipients() -> Reply {
+    Reply::new(503, (5, 5, 1), "No valid recipients")
+}
+
+pub(super) fn start_tls() -> Reply {
+    Reply::new(220, (2, 0, 0), "Ready to start TLS")
+}
+
+pub(super) fn tls_active() -> Reply {
+    Reply::new(503, (5, 5, 1), "TLS is active already")
+}
+
+pub(super) fn tls_not_offered(connector: &ReceiveConnector) -> Reply {
+    if connector.offer_starttls {
+        Reply::new(454, (4, 7, 0), "TLS not available at present")
+    } else {
+        Reply::new(502, (5, 5, 1), "STARTTLS not offered here")
+    }
+}
+
+pub(super) fn bytes_behind_starttls() -> Reply {
+    Reply::new(421, (4, 7, 0), "Bytes behind STARTTLS before the handshake, closing transmission channel")
+}
+
+pub(super) fn rate_exceeded() -> Reply {
+    Reply::new(421, (4, 7, 0), "Message rate limit of this source exceeded, try again later")
+}
+
+pub(super) fn too_large(octets_max: u64) -> Reply {
+    Reply::new(552, (5, 3, 4), format!("Message exceeds the fixed maximum size of {octets_max} octets"))
+}
+
+pub(super) fn header_too_large(octets_max: usize) -> Reply {
+    Reply::new(552, (5, 3, 4), format!("Header section exceeds {octets_max} octets"))
+}
+
+pub(super) fn needs_smtputf8() -> Reply {
+    Reply::new(553, (5, 6, 7), "An address with non-ASCII letters needs SMTPUTF8")
+}
+
+pub(super) fn too_many_recipients() -> Reply {
+    Reply::new(452, (4, 5, 3), "Too many recipients; send the rest in another transaction")
+}
+
+pub(super) fn relaying_denied() -> Reply {
+    Reply::new(550, (5, 7, 1), "Relaying denied")
+}
+
+pub(super) fn special_local_part() -> Reply {
+    Reply::new(550, (5, 7, 1), "Relaying denied: source routing in the local part")
+}
+
+pub(super) fn sender_not_allowed(domain: &Domain, session: SessionId) -> Reply {
+    Reply::new(
+        550,
+        (5, 7, 1),
+        format!("Mail for {domain} is taken from authenticated partners only (session {session})"),
+    )
+}
+
+pub(super) fn unknown_recipient() -> Reply {
+    Reply::new(550, (5, 1, 1), "Recipient unknown")
+}
+
+pub(super) fn loops() -> Reply {
+    Reply::new(554, (5, 4, 6), "Mail loop: too many Received fields")
+}
+
+pub(super) fn unproved_from(domain: &Domain, session: SessionId) -> Reply {
+    Reply::new(
+        550,
+        (5, 7, 1),
+        format!("From: names {domain}, which this session has not proved (session {session})"),
+    )
+}
+
+pub(super) fn store(fault: StoreFault) -> Reply {
+    match fault {
+        StoreFault::DiskFull => Reply::new(452, (4, 3, 1), "Insufficient system storage, try again later"),
+        StoreFault::Other => Reply::new(451, (4, 3, 0), "Message could not be stored, try again later"),
+    }
+}
+
+pub(super) fn too_many_errors() -> Reply {
+    Reply::new(421, (4, 7, 0), "Too many errors, closing transmission channel")
+}
+
+pub(super) fn timed_out() -> Reply {
+    Reply::new(421, (4, 4, 2), "Connection timed out, closing transmission channel")
+}
+
+pub(super) fn too_much_input() -> Reply {
+    Reply::new(421, (4, 7, 0), "Too much input ahead of replies, closing transmission channel")
+}
+
+pub(super) fn shutting_down() -> Reply {
+    Reply::new(421, (4, 3, 2), "Service shutting down, closing transmission channel")
+}

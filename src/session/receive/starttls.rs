@@ -1,0 +1,50 @@
+//! STARTTLS on our side (RFC 3207): nothing said before it counts after it, and not one byte may
+//! stand between the command and the handshake.
+
+use std::sync::Arc;
+
+use crate::session::tls_facts;
+use crate::session::transcript::LineKind;
+use crate::trust::TlsEvidence;
+
+use super::core::{Core, Step, Tarpit};
+use super::state::State;
+use super::{Action, Report, replies};
+
+pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
+    if core.tls.is_some() {
+        core.answer(step, &replies::tls_active(), Tarpit::Allowed);
+        return state;
+    }
+    if !core.opening.tls_available {
+        let reply = replies::tls_not_offered(&core.opening.connector);
+        core.answer(step, &reply, Tarpit::Allowed);
+        return state;
+    }
+    if !core.input.is_empty() {
+        return core.hang_up(step, &replies::bytes_behind_starttls());
+    }
+    core.say(step, &replies::start_tls());
+    core.flush(step);
+    step.actions.push(Action::StartTls);
+    State::Handshaking
+}
+
+/// The client starts over: it is unknown until its next EHLO (RFC 3207 4.2).
+pub(super) fn established(core: &mut Core, evidence: Arc<TlsEvidence>, step: &mut Step<'_>) -> State {
+    step.actions
+        .push(Action::Report(Report::HandshakeDone { version: evidence.version, resumed: evidence.resumed }));
+    let own = core.opening.certificate.clone();
+    for (data, context) in tls_facts::lines(own.as_deref(), &evidence) {
+        core.note(step, LineKind::Information, &data, &context);
+    }
+    core.tls = Some(evidence);
+    State::Greeted
+}
+
+/// A connection whose handshake failed is of no use: there is no way back to clear text.
+pub(super) fn failed(core: &mut Core, error: String, step: &mut Step<'_>) -> State {
+    core.note(step, LineKind::Information, &error, "TLS handshake failed");
+    step.actions.push(Action::Report(Report::HandshakeFailed { error }));
+    core.close(step, "TLS handshake failed")
+}

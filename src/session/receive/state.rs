@@ -1,0 +1,231 @@
+//! The states of a receive session, each owning only what exists then, and which input leads from
+//! one to the next.
+
+use crate::mail::Domain;
+use crate::session::transcript::LineKind;
+use crate::smtp::HeloName;
+
+use super::content::Receiving;
+use super::core::{Core, Step, Tarpit};
+use super::transaction::{MailRequest, Transaction};
+use super::{Action, Input, Report, StoreFault, commands, replies, starttls, transaction};
+
+pub(super) enum State {
+    /// Before `Connected`.
+    Unopened,
+    /// Banner sent, or TLS just begun: the client has not said who it is.
+    Greeted,
+    /// 220 to STARTTLS sent.
+    Handshaking,
+    /// EHLO or HELO taken, no transaction.
+    Ready(Hello),
+    /// MAIL came; awaits `RateChecked`.
+    Rating(Hello, MailRequest),
+    /// MAIL accepted; collects recipients.
+    Mailing(Transaction),
+    /// DATA came; awaits `DraftOpened`.
+    Drafting(Transaction),
+    /// 354 sent; content comes in.
+    Receiving(Box<Receiving>),
+    /// Content complete; awaits `Stored`.
+    Storing(Box<Storing>),
+    Closed,
+}
+
+/// Who the client says it is.
+#[derive(Clone, Debug)]
+pub(super) struct Hello {
+    pub name: HeloName,
+    /// EHLO, not HELO.
+    pub extended: bool,
+}
+
+/// A message that is being made durable.
+pub(super) struct Storing {
+    pub hello: Hello,
+    pub queue_id: String,
+    pub size: u64,
+    pub secured: Option<Domain>,
+    /// Content that could not be kept, found only after we asked for the commit.
+    pub fault: Option<StoreFault>,
+}
+
+impl State {
+    /// Whether the driver answers without waiting for disk or peer, so that replies may wait for
+    /// that answer and leave with what follows.
+    pub fn awaits_at_once(&self) -> bool {
+        matches!(self, State::Rating(..) | State::Drafting(_))
+    }
+}
+
+/// Takes one input in one state.
+pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut Step<'_>) -> State {
+    if let State::Closed = state {
+        // The driver lost our Close, such as when a last write failed.
+        if matches!(input, Input::Closed | Input::Timeout) {
+            step.actions.push(Action::Close);
+        }
+        return State::Closed;
+    }
+    core.clock.heard(step.world.now.mono);
+    match (input, state) {
+        (Input::Connected(refusal), State::Unopened) => connected(core, refusal, step),
+        (Input::Bytes(bytes), state) => bytes_came(core, state, bytes, step),
+        (Input::TlsEstablished(evidence), State::Handshaking) => starttls::established(core, evidence, step),
+        (Input::TlsFailed(error), State::Handshaking) => starttls::failed(core, error, step),
+        (Input::RateChecked { allowed }, State::Rating(hello, request)) => {
+            transaction::rate_checked(core, hello, request, allowed, step)
+        }
+        (Input::DraftOpened(answer), State::Drafting(transaction)) => {
+            transaction::draft_opened(core, transaction, answer, step)
+        }
+        (Input::Stored(answer), State::Storing(storing)) => stored(core, *storing, answer, step),
+        (Input::StoreFailed(fault), State::Receiving(mut content)) => {
+            content.refuse(replies::store(fault), step);
+            State::Receiving(content)
+        }
+        (Input::StoreFailed(fault), State::Storing(mut storing)) => {
+            storing.fault.get_or_insert(fault);
+            State::Storing(storing)
+        }
+        (Input::Timeout, state) => timed_out(core, state, step),
+        (Input::Closed, state) => peer_closed(core, &state, step),
+        (Input::Shutdown, state) => {
+            core.draining = true;
+            state
+        }
+        // An answer that nobody asked for, such as one that crossed the peer's closing.
+        (
+            Input::Connected(_)
+            | Input::TlsEstablished(_)
+            | Input::TlsFailed(_)
+            | Input::RateChecked { .. }
+            | Input::DraftOpened(_)
+            | Input::Stored(_)
+            | Input::StoreFailed(_),
+            state,
+        ) => state,
+    }
+}
+
+/// Parses what is buffered as far as the state allows.
+pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) -> State {
+    loop {
+        state = match state {
+            State::Greeted | State::Ready(_) if core.draining => {
+                return core.hang_up(step, &replies::shutting_down());
+            }
+            State::Greeted | State::Ready(_) | State::Mailing(_) => {
+                if core.clock.is_over(&core.opening.connector) {
+                    return core.hang_up(step, &replies::timed_out());
+                }
+                match core.input.next_line() {
+                    Some(line) => commands::take(core, state, line, step),
+                    None => return state,
+                }
+            }
+            State::Receiving(content) => {
+                if core.input.is_empty() {
+                    return State::Receiving(content);
+                }
+                let bytes = core.input.take_rest();
+                content.feed(core, &bytes, step)
+            }
+            State::Unopened
+            | State::Handshaking
+            | State::Rating(..)
+            | State::Drafting(_)
+            | State::Storing(_)
+            | State::Closed => return state,
+        }
+    }
+}
+
+fn connected(core: &mut Core, refusal: Option<&'static str>, step: &mut Step<'_>) -> State {
+    core.clock.start(step.world.now.mono);
+    core.note(step, LineKind::Connect, "", "");
+    if let Some(text) = refusal {
+        return core.hang_up(step, &replies::refused_connection(text));
+    }
+    let banner = replies::banner(&core.opening.connector.fqdn);
+    core.say(step, &banner);
+    State::Greeted
+}
+
+fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) -> State {
+    match state {
+        // Clear text behind STARTTLS: an injection, or a client that cannot wait (RFC 3207 6).
+        State::Handshaking => core.close(step, "clear text behind STARTTLS"),
+        State::Receiving(content) if core.input.is_empty() => content.feed(core, bytes, step),
+        state => {
+            if core.take_input(bytes) {
+                return state;
+            }
+            discard_draft(&state, step);
+            core.hang_up(step, &replies::too_much_input())
+        }
+    }
+}
+
+fn stored(core: &mut Core, storing: Storing, answer: Result<(), StoreFault>, step: &mut Step<'_>) -> State {
+    match answer {
+        Ok(()) => {
+            core.clock.completed();
+            core.say(step, &replies::queued(&storing.queue_id));
+            step.actions.push(Action::Report(Report::Accepted {
+                queue_id: storing.queue_id,
+                size: storing.size,
+                secured: storing.secured,
+            }));
+        }
+        Err(fault) => {
+            let fault = storing.fault.unwrap_or(fault);
+            core.refuse(step, &replies::store(fault), Tarpit::Never);
+        }
+    }
+    State::Ready(storing.hello)
+}
+
+fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
+    match state {
+        State::Unopened | State::Rating(..) | State::Drafting(_) | State::Storing(_) | State::Closed => state,
+        State::Handshaking => core.close(step, "TLS handshake timed out"),
+        State::Greeted | State::Ready(_) | State::Mailing(_) | State::Receiving(_) => {
+            discard_draft(&state, step);
+            core.hang_up(step, &replies::timed_out())
+        }
+    }
+}
+
+fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
+    discard_draft(state, step);
+    let why = match state {
+        State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
+        State::Handshaking => "closed by the peer during the TLS handshake",
+        State::Rating(..) | State::Mailing(_) | State::Drafting(_) => {
+            "closed by the peer within a transaction"
+        }
+        State::Receiving(_) => "closed by the peer within the content",
+        State::Storing(_) => "closed by the peer before our answer to the content",
+        State::Closed => "",
+    };
+    core.close(step, why)
+}
+
+/// A draft that will never be committed is given back. One being committed stays: the message is
+/// ours from the moment it is durable, whether or not the peer hears of it.
+fn discard_draft(state: &State, step: &mut Step<'_>) {
+    match state {
+        State::Receiving(content) if content.has_draft() => step.actions.push(Action::DiscardDraft),
+        State::Drafting(_) => step.actions.push(Action::DiscardDraft),
+        State::Receiving(_)
+        | State::Unopened
+        | State::Greeted
+        | State::Handshaking
+        | State::Ready(_)
+        | State::Rating(..)
+        | State::Mailing(_)
+        | State::Storing(_)
+        | State::Closed => {}
+    }
+}

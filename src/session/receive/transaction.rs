@@ -1,0 +1,164 @@
+//! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
+
+use crate::mail::{Address, Envelope, ForwardPath, ReversePath};
+use crate::smtp::{MailParams, Reply};
+
+use super::admission::{self, Admission};
+use super::content::Receiving;
+use super::core::{Core, Step, Tarpit};
+use super::recipient::{self, Refusal, Rights};
+use super::state::{Hello, State};
+use super::{Action, StoreFault, replies};
+
+/// A MAIL command whose rate is being checked.
+pub(super) struct MailRequest {
+    pub path: ReversePath,
+    pub params: MailParams,
+}
+
+/// A MAIL command that was permitted, and the recipients so far.
+pub(super) struct Transaction {
+    pub hello: Hello,
+    pub admission: Admission,
+    pub envelope: Envelope,
+}
+
+pub(super) fn mail(
+    core: &mut Core,
+    state: State,
+    path: ReversePath,
+    params: MailParams,
+    step: &mut Step<'_>,
+) -> State {
+    let hello = match state {
+        State::Ready(hello) => hello,
+        State::Mailing(transaction) => {
+            core.answer(step, &replies::nested_mail(), Tarpit::Allowed);
+            return State::Mailing(transaction);
+        }
+        other => {
+            core.answer(step, &replies::hello_first(), Tarpit::Allowed);
+            return other;
+        }
+    };
+    if let Err(reply) = check_parameters(core, &path, &params) {
+        core.refuse(step, &reply, Tarpit::Allowed);
+        return State::Ready(hello);
+    }
+    step.actions.push(Action::AskRate);
+    State::Rating(hello, MailRequest { path, params })
+}
+
+fn check_parameters(core: &Core, path: &ReversePath, params: &MailParams) -> Result<(), Reply> {
+    let size_max = core.opening.connector.max_message_size;
+    if params.size.is_some_and(|size| size > size_max) {
+        return Err(replies::too_large(size_max));
+    }
+    match path {
+        ReversePath::Address(address) if address.needs_smtputf8() && !params.smtputf8 => {
+            Err(replies::needs_smtputf8())
+        }
+        ReversePath::Address(_) | ReversePath::Null => Ok(()),
+    }
+}
+
+/// The rate is known: judgement, and with its permit a transaction.
+pub(super) fn rate_checked(
+    core: &mut Core,
+    hello: Hello,
+    request: MailRequest,
+    allowed: bool,
+    step: &mut Step<'_>,
+) -> State {
+    if !allowed {
+        step.actions
+            .push(Action::Report(super::Report::Refused { reply: replies::rate_exceeded().to_string() }));
+        return core.hang_up(step, &replies::rate_exceeded());
+    }
+    match admission::admit(core, &request.path, step) {
+        Ok(admission) => {
+            core.say(step, &replies::sender_ok());
+            let envelope = Envelope {
+                reverse_path: request.path,
+                recipients: Vec::new(),
+                body: request.params.body,
+                smtputf8: request.params.smtputf8,
+            };
+            State::Mailing(Transaction { hello, admission, envelope })
+        }
+        Err(reply) => {
+            core.refuse(step, &reply, Tarpit::Never);
+            State::Ready(hello)
+        }
+    }
+}
+
+pub(super) fn rcpt(core: &mut Core, state: State, path: &ForwardPath, step: &mut Step<'_>) -> State {
+    let State::Mailing(mut transaction) = state else {
+        core.answer(step, &replies::mail_first(), Tarpit::Allowed);
+        return state;
+    };
+    match take_recipient(core, &transaction, path, step) {
+        Ok(address) => {
+            core.say(step, &replies::recipient_ok());
+            // Named twice, it is delivered once.
+            if !transaction.envelope.recipients.contains(&address) {
+                transaction.envelope.recipients.push(address);
+            }
+        }
+        Err(Refusal::Plain(reply)) => core.refuse(step, &reply, Tarpit::Allowed),
+        Err(Refusal::NotAllowed(reply)) => core.refuse(step, &reply, Tarpit::Never),
+    }
+    State::Mailing(transaction)
+}
+
+fn take_recipient(
+    core: &Core,
+    transaction: &Transaction,
+    path: &ForwardPath,
+    step: &Step<'_>,
+) -> Result<Address, Refusal> {
+    let envelope = &transaction.envelope;
+    if envelope.recipients.len() >= core.opening.connector.max_recipients_per_message {
+        return Err(Refusal::Plain(replies::too_many_recipients()));
+    }
+    let rights = Rights {
+        settings: step.world.settings,
+        connector: &core.opening.connector,
+        session: core.opening.id,
+        proved: &transaction.admission.proved,
+        smtputf8: envelope.smtputf8,
+    };
+    recipient::resolve(&rights, path)
+}
+
+pub(super) fn data(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
+    let State::Mailing(transaction) = state else {
+        core.answer(step, &replies::mail_first(), Tarpit::Allowed);
+        return state;
+    };
+    if transaction.envelope.recipients.is_empty() {
+        core.answer(step, &replies::no_recipients(), Tarpit::Allowed);
+        return State::Mailing(transaction);
+    }
+    step.actions.push(Action::OpenDraft);
+    State::Drafting(transaction)
+}
+
+pub(super) fn draft_opened(
+    core: &mut Core,
+    transaction: Transaction,
+    answer: Result<String, StoreFault>,
+    step: &mut Step<'_>,
+) -> State {
+    match answer {
+        Ok(queue_id) => {
+            core.say(step, &replies::start_content());
+            State::Receiving(Box::new(Receiving::new(transaction, queue_id, step.world.now.mono)))
+        }
+        Err(fault) => {
+            core.refuse(step, &replies::store(fault), Tarpit::Never);
+            State::Ready(transaction.hello)
+        }
+    }
+}

@@ -1,0 +1,95 @@
+//! Judgement of a next hop: the permit without which no MAIL is said (CONTRACT section 3).
+
+use std::sync::Arc;
+
+use crate::session::tls_facts;
+use crate::session::transcript::LineKind;
+use crate::trust::{
+    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, TlsState, Verdict, judge,
+};
+
+use super::core::{Core, Step};
+use super::state::State;
+use super::{Action, Failure, Opening, Report};
+
+/// A peer that may be sent to.
+pub(super) struct Judged {
+    pub permit: Permit,
+    /// The verdict on a listed domain, to be reported once it is final.
+    listed: Option<Arc<Verdict>>,
+}
+
+/// A peer that may not.
+pub(super) struct Refused {
+    verdict: Arc<Verdict>,
+    listed: Option<Arc<Verdict>>,
+}
+
+/// Whether mail may go only over TLS. Report mode asks for it too.
+pub(super) fn needs_tls(opening: &Opening) -> bool {
+    opening.requirement.level > Level::None || opening.requirement.mode == Mode::Report
+}
+
+/// Judges the connection against the requirement, in report mode then against the fallback. `own`
+/// says what became of our certificate, where there was an occasion.
+pub(super) fn judge_connection(
+    core: &mut Core,
+    tls: TlsState<'_>,
+    own: Option<OwnCertificateState<'_>>,
+    step: &mut Step<'_>,
+) -> Result<Judged, Refused> {
+    let opening = &core.opening;
+    let invalid = opening.own_certificate_fault.as_deref().map(OwnCertificateState::Invalid);
+    let own_certificate = invalid.or(own).unwrap_or(OwnCertificateState::NotApplicable);
+    let connection = Connection { tls, own_certificate };
+    let verdict = judge(&opening.requirement, &connection, step.revocation, step.now.wall);
+    let listed = (opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict.clone()));
+    let fallback = fallback(opening);
+    let final_verdict = match &fallback {
+        Some(fallback) => judge(fallback, &connection, step.revocation, step.now.wall),
+        None => verdict.clone(),
+    };
+    if opening.requirement.level > Level::None {
+        for (data, context) in tls_facts::verdict_lines(&verdict) {
+            core.note(step, LineKind::Information, &data, &context);
+        }
+    }
+    match final_verdict.admit() {
+        Ok(permit) => Ok(Judged { permit, listed }),
+        Err(verdict) => Err(Refused { verdict: Arc::new(verdict), listed }),
+    }
+}
+
+/// What holds in report mode, whatever the verdict: the connector's own terms, and STARTTLS.
+fn fallback(opening: &Opening) -> Option<Requirement> {
+    match opening.requirement.mode {
+        Mode::Enforce => None,
+        Mode::Report => {
+            let base = opening.fallback.as_ref().unwrap_or(&opening.requirement);
+            let level = match &opening.fallback {
+                Some(fallback) => fallback.level.max(Level::EncryptionOnly),
+                None => Level::EncryptionOnly,
+            };
+            Some(Requirement { level, mode: Mode::Enforce, ..base.clone() })
+        }
+    }
+}
+
+impl Judged {
+    /// Reports the verdict: nothing that follows changes it.
+    pub fn announce(&self, step: &mut Step<'_>) {
+        step.actions.extend(self.listed.clone().map(|verdict| Action::Report(Report::Judged(verdict))));
+    }
+}
+
+/// Says goodbye to a peer that is not admitted.
+pub(super) fn turn_away(core: &mut Core, refused: Refused, step: &mut Step<'_>) -> State {
+    core.say(step, "QUIT");
+    turn_away_silently(core, refused, "the peer was not admitted", step)
+}
+
+/// The same where nobody listens any more.
+pub(super) fn turn_away_silently(core: &mut Core, refused: Refused, why: &str, step: &mut Step<'_>) -> State {
+    step.actions.extend(refused.listed.map(|verdict| Action::Report(Report::Judged(verdict))));
+    core.fail(Failure::NotAdmitted(refused.verdict), why, step)
+}

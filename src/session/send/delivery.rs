@@ -1,0 +1,274 @@
+//! One message over an admitted connection: MAIL, RCPT, DATA, the final dot, and one outcome for
+//! each recipient (RFC 5321 3.3, RFC 2920 3.1).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::mail::ForwardPath;
+use crate::session::transcript::LineKind;
+use crate::smtp::{Command, Reply};
+
+use super::core::{Core, Step};
+use super::envelope::mail_command;
+use super::state::{Admitted, State};
+use super::{Action, Outcome, Report, Transaction};
+
+/// Commands in flight to a peer that pipelines; RFC 2920 3.1 has the client keep the window from
+/// closing on both sides at once.
+const PIPELINE_COMMANDS_MAX: usize = 100;
+
+pub(super) struct Delivery {
+    transaction: Box<Transaction>,
+    /// In the order of the recipients; none while undecided.
+    outcomes: Vec<Option<Outcome>>,
+    /// Not yet said.
+    ahead: VecDeque<Part>,
+    /// Said and not yet answered.
+    awaited: VecDeque<Part>,
+    window: usize,
+    mail_refused: bool,
+}
+
+/// A part of the transaction that gets one reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Mail,
+    /// The recipient with this index.
+    Rcpt(usize),
+    Data,
+    FinalDot,
+    /// A final dot behind a 354 that nobody was left to want.
+    EmptyDot,
+}
+
+/// Takes a message on a connection that is ready.
+pub(super) fn begin(
+    core: &mut Core,
+    admitted: Admitted,
+    transaction: Box<Transaction>,
+    step: &mut Step<'_>,
+) -> State {
+    if let Err(reply) = mail_command(&transaction, &admitted.extensions) {
+        core.note(step, LineKind::Information, &reply.to_string(), "Not sent");
+        let refused = Outcome::Refused { reply, command: "MAIL", from_peer: false };
+        step.actions.push(Action::Done(vec![refused; transaction.recipients.len()]));
+        step.actions.push(Action::Ready);
+        return State::Ready(admitted);
+    }
+    let recipients = transaction.recipients.len();
+    let mut delivery = Box::new(Delivery {
+        outcomes: vec![None; recipients],
+        ahead: std::iter::once(Part::Mail)
+            .chain((0..recipients).map(Part::Rcpt))
+            .chain(std::iter::once(Part::Data))
+            .collect(),
+        awaited: VecDeque::new(),
+        window: if admitted.extensions.pipelining { PIPELINE_COMMANDS_MAX } else { 1 },
+        mail_refused: false,
+        transaction,
+    });
+    delivery.say_next(core, &admitted, step);
+    State::Delivering(admitted, delivery)
+}
+
+/// The next reply of the peer.
+pub(super) fn replied(
+    core: &mut Core,
+    admitted: Admitted,
+    mut delivery: Box<Delivery>,
+    reply: Reply,
+    step: &mut Step<'_>,
+) -> State {
+    let Some(part) = delivery.awaited.pop_front() else {
+        return delivery.broken(core, "the peer answered what was not asked", step);
+    };
+    if reply.code == 421 {
+        return delivery.hung_up(core, part, &reply, step);
+    }
+    if !part.expects(reply.code) {
+        let error = format!("the peer's answer to {} makes no sense: {reply}", part.command());
+        return delivery.broken(core, &error, step);
+    }
+    match part {
+        Part::Mail if reply.is_permanent() || reply.is_transient() => {
+            delivery.mail_refused = true;
+            delivery.ahead.clear();
+            delivery.refuse_open("MAIL", &reply);
+        }
+        Part::Mail | Part::EmptyDot => {}
+        Part::Rcpt(index) => delivery.recipient_answered(index, reply),
+        Part::Data if reply.code == 354 => return delivery.start_content(core, admitted, step),
+        Part::Data => delivery.refuse_open("DATA", &reply),
+        Part::FinalDot => return delivery.content_answered(core, admitted, &reply, step),
+    }
+    delivery.go_on(core, admitted, step)
+}
+
+impl Part {
+    fn command(self) -> &'static str {
+        match self {
+            Part::Mail => "MAIL",
+            Part::Rcpt(_) => "RCPT",
+            Part::Data => "DATA",
+            Part::FinalDot | Part::EmptyDot => "end of DATA",
+        }
+    }
+
+    /// Whether a reply with this code can answer it at all.
+    fn expects(self, code: u16) -> bool {
+        match (self, code / 100) {
+            (_, 4 | 5) => true,
+            (Part::Data, _) => code == 354,
+            (Part::Mail | Part::Rcpt(_) | Part::FinalDot | Part::EmptyDot, class) => class == 2,
+        }
+    }
+}
+
+impl Delivery {
+    /// RFC 5321 4.5.3.2.
+    pub fn reply_timeout(&self) -> Duration {
+        let minutes = match self.awaited.front() {
+            Some(Part::Mail | Part::Rcpt(_)) | None => 5,
+            Some(Part::Data) => 2,
+            Some(Part::FinalDot | Part::EmptyDot) => 10,
+        };
+        Duration::from_secs(minutes * 60)
+    }
+
+    /// What the next reply answers.
+    pub fn awaits(&self) -> &'static str {
+        match self.awaited.front() {
+            Some(Part::Mail) => "reply to MAIL",
+            Some(Part::Rcpt(_)) => "reply to RCPT",
+            Some(Part::Data) => "reply to DATA",
+            Some(Part::FinalDot | Part::EmptyDot) | None => "reply to the end of the message",
+        }
+    }
+
+    /// Says as much as the peer's window allows.
+    fn say_next(&mut self, core: &mut Core, admitted: &Admitted, step: &mut Step<'_>) {
+        while self.awaited.len() < self.window {
+            let Some(part) = self.ahead.pop_front() else { return };
+            if part == Part::Data && self.awaited.is_empty() && !self.has_open_recipient() {
+                return;
+            }
+            core.say(step, &self.command(part, admitted));
+            self.awaited.push_back(part);
+        }
+    }
+
+    fn command(&self, part: Part, admitted: &Admitted) -> String {
+        match part {
+            Part::Mail => match mail_command(&self.transaction, &admitted.extensions) {
+                Ok(command) => command.to_string(),
+                // Refused in `begin`, so never said.
+                Err(_) => Command::Rset.to_string(),
+            },
+            Part::Rcpt(index) => {
+                let path = ForwardPath::Address(self.transaction.recipients[index].clone());
+                Command::Rcpt { path }.to_string()
+            }
+            Part::Data => Command::Data.to_string(),
+            Part::FinalDot | Part::EmptyDot => ".".to_owned(),
+        }
+    }
+
+    fn has_open_recipient(&self) -> bool {
+        self.outcomes.iter().any(Option::is_none)
+    }
+
+    fn refuse_open(&mut self, command: &'static str, reply: &Reply) {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Outcome::Refused { reply: reply.clone(), command, from_peer: true });
+        }
+    }
+
+    fn recipient_answered(&mut self, index: usize, reply: Reply) {
+        if self.mail_refused || reply.code / 100 == 2 {
+            return;
+        }
+        let reply = if index > 0 { as_too_many_recipients(reply) } else { reply };
+        self.outcomes[index] = Some(Outcome::Refused { reply, command: "RCPT", from_peer: true });
+    }
+
+    /// 354: content goes out if anybody is left to get it. If not, RFC 2920 3.1 has us send the
+    /// final dot alone.
+    fn start_content(mut self: Box<Self>, core: &mut Core, admitted: Admitted, step: &mut Step<'_>) -> State {
+        if self.has_open_recipient() {
+            self.awaited.push_back(Part::FinalDot);
+            step.actions.push(Action::SendContent);
+            return State::SendingContent(admitted, self);
+        }
+        self.awaited.push_back(Part::EmptyDot);
+        core.say(step, ".");
+        State::Delivering(admitted, self)
+    }
+
+    /// The reply behind the final dot speaks for all recipients that were taken.
+    fn content_answered(
+        mut self,
+        core: &mut Core,
+        admitted: Admitted,
+        reply: &Reply,
+        step: &mut Step<'_>,
+    ) -> State {
+        if reply.is_positive() {
+            for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+                *outcome = Some(Outcome::Delivered { reply: reply.clone() });
+            }
+            let secured = admitted.permit.secured_domain().cloned();
+            step.actions.push(Action::Report(Report::Sent { secured }));
+        } else {
+            self.refuse_open("end of DATA", reply);
+        }
+        core.since = Some(step.now.mono);
+        self.done(step);
+        step.actions.push(Action::Ready);
+        State::Ready(admitted)
+    }
+
+    /// After a reply that ends nothing by itself.
+    fn go_on(mut self: Box<Self>, core: &mut Core, admitted: Admitted, step: &mut Step<'_>) -> State {
+        self.say_next(core, &admitted, step);
+        if !self.awaited.is_empty() {
+            return State::Delivering(admitted, self);
+        }
+        // Nobody is left: whatever the peer still holds of the transaction is dropped.
+        self.done(step);
+        core.say(step, "RSET");
+        State::Resetting(admitted)
+    }
+
+    /// 421: the peer ends the session (RFC 5321 3.8).
+    fn hung_up(mut self, core: &mut Core, part: Part, reply: &Reply, step: &mut Step<'_>) -> State {
+        self.refuse_open(part.command(), reply);
+        self.done(step);
+        core.close("the peer closes the session", step)
+    }
+
+    /// The connection is of no more use; whoever has no answer yet is tried again.
+    pub fn broken(mut self, core: &mut Core, error: &str, step: &mut Step<'_>) -> State {
+        for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
+            *outcome = Some(Outcome::Broken { error: error.to_owned() });
+        }
+        self.done(step);
+        core.close(error, step)
+    }
+
+    fn done(&mut self, step: &mut Step<'_>) {
+        let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten().collect();
+        step.actions.push(Action::Done(outcomes));
+    }
+}
+
+/// Some servers say 552 where they mean 452 (RFC 5321 4.5.3.1.10); with an enhanced code of its
+/// own it means what it says.
+fn as_too_many_recipients(reply: Reply) -> Reply {
+    match reply.enhanced {
+        None if reply.code == 552 => Reply { code: 452, ..reply },
+        Some(enhanced) if reply.code == 552 && (enhanced.subject, enhanced.detail) == (5, 3) => {
+            Reply { code: 452, enhanced: Some(enhanced.with_class(4)), ..reply }
+        }
+        Some(_) | None => reply,
+    }
+}

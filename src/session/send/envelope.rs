@@ -1,0 +1,43 @@
+//! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 6152, 6531).
+
+use crate::mail::{BodyType, ReversePath};
+use crate::smtp::{Command, Extensions, MailParams, Reply, SizeLimit};
+
+use super::Transaction;
+
+/// The MAIL command, or our own refusal when the peer lacks what the message needs. Content is
+/// never converted: it would break signatures.
+pub(super) fn mail_command(transaction: &Transaction, extensions: &Extensions) -> Result<Command, Reply> {
+    if !extensions.size.admits(transaction.size) {
+        let text = format!("The next hop takes no message of {} octets", transaction.size);
+        return Err(Reply::new(552, (5, 3, 4), text));
+    }
+    if needs_smtputf8(transaction) && !extensions.smtputf8 {
+        let text = "The message needs SMTPUTF8, which the next hop does not offer";
+        return Err(Reply::new(553, (5, 6, 7), text));
+    }
+    if transaction.eight_bit && !extensions.eight_bit_mime {
+        let text = "The message has 8-bit content, and the next hop does not offer 8BITMIME";
+        return Err(Reply::new(554, (5, 6, 3), text));
+    }
+    let eight_bit = transaction.eight_bit || transaction.body == BodyType::EightBitMime;
+    let params = MailParams {
+        size: (extensions.size != SizeLimit::NotOffered).then_some(transaction.size),
+        body: if eight_bit && extensions.eight_bit_mime {
+            BodyType::EightBitMime
+        } else {
+            BodyType::SevenBit
+        },
+        smtputf8: needs_smtputf8(transaction),
+    };
+    Ok(Command::Mail { path: transaction.reverse_path.clone(), params })
+}
+
+/// Declared by whoever sent it to us, or seen in an address.
+fn needs_smtputf8(transaction: &Transaction) -> bool {
+    let sender = match &transaction.reverse_path {
+        ReversePath::Null => false,
+        ReversePath::Address(address) => address.needs_smtputf8(),
+    };
+    transaction.smtputf8 || sender || transaction.recipients.iter().any(crate::mail::Address::needs_smtputf8)
+}

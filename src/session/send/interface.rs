@@ -1,0 +1,155 @@
+//! What goes into a send session and what comes out: the contract with its driver in `relay`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::mail::{Address, BodyType, Domain, ReversePath};
+use crate::policy::{self, SendConnector};
+use crate::smtp::{Reply, SessionId};
+use crate::trust::{Requirement, TlsEvidence, TlsVersion, Verdict};
+
+use crate::session::transcript::Line;
+
+/// What is fixed for the life of a session.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub id: SessionId,
+    pub connector: Arc<SendConnector>,
+    pub local: SocketAddr,
+    pub remote: SocketAddr,
+    /// MX or smart-host name, or the address literal, for texts and SNI.
+    pub host: String,
+    /// What the peer must prove before MAIL is said.
+    pub requirement: Requirement,
+    /// With `requirement.mode` report: what holds when that fails.
+    pub fallback: Option<Requirement>,
+    /// Why we have no valid certificate of our own, if so.
+    pub own_certificate_fault: Option<String>,
+    /// What we present when asked, for the protocol log.
+    pub certificate: Option<Arc<policy::OwnCertificate>>,
+    /// An earlier connection to this host ended with `Failure::Broken { retry_in_clear: true, .. }`:
+    /// STARTTLS is not tried again. Without effect when the requirement asks for TLS.
+    pub clear_text: bool,
+}
+
+/// What the driver knows of our certificate once a handshake is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnCertificate {
+    Sent,
+    NotRequested,
+}
+
+/// One message for this next hop.
+#[derive(Clone, Debug)]
+pub struct Transaction {
+    pub reverse_path: ReversePath,
+    pub recipients: Vec<Address>,
+    pub body: BodyType,
+    pub smtputf8: bool,
+    /// Content has octets above 127: 8BITMIME is needed whatever was declared.
+    pub eight_bit: bool,
+    /// Octets, for SIZE.
+    pub size: u64,
+}
+
+#[derive(Debug)]
+pub enum Input<'a> {
+    Connected,
+    Bytes(&'a [u8]),
+    TlsEstablished(Arc<TlsEvidence>, OwnCertificate),
+    /// `certificate_refused`: the alert or the close says that the peer did not take ours.
+    TlsFailed {
+        error: String,
+        certificate_refused: bool,
+    },
+    /// Answers `Ready`: the next message.
+    Deliver(Box<Transaction>),
+    /// Answers `Ready`: nothing more to send; QUIT.
+    Finish,
+    /// Answers `SendContent`: all content and the final dot are written.
+    ContentSent,
+    /// Answers `SendContent`: our own content could not be read; the session must break off.
+    ContentFailed(String),
+    Timeout,
+    /// The peer closed, or the connection broke; the text says how.
+    Closed(String),
+}
+
+/// Carried out in order.
+#[derive(Debug)]
+pub enum Action {
+    Send(Bytes),
+    /// Flush, then hand the stream to TLS; answered by `TlsEstablished` or `TlsFailed`.
+    StartTls,
+    /// Judged and permitted: answered by `Deliver` or `Finish`.
+    Ready,
+    /// After 354: the driver writes the content, dot-stuffed, and the final dot. It gives each
+    /// write `send::DATA_BLOCK_TIMEOUT`; the session has no deadline meanwhile.
+    SendContent,
+    /// One outcome for each recipient of the transaction, in its order.
+    Done(Vec<Outcome>),
+    /// No message may pass on this connection; the driver tries the next target.
+    Failed(Box<Failure>),
+    Log(Line),
+    Report(Report),
+    Close,
+}
+
+/// What became of one recipient.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    Delivered {
+        reply: Reply,
+    },
+    /// The peer's or our own refusal; class 4 is tried again, class 5 bounces.
+    Refused {
+        reply: Reply,
+        command: &'static str,
+        from_peer: bool,
+    },
+    /// The connection ended before an answer; tried again.
+    Broken {
+        error: String,
+    },
+}
+
+/// Why a connection is of no use.
+#[derive(Clone, Debug)]
+pub enum Failure {
+    /// Judgement said no.
+    NotAdmitted(Arc<Verdict>),
+    /// The peer answered banner, EHLO or STARTTLS with an error, or broke off.
+    Refused { reply: Reply, command: &'static str },
+    Broken {
+        error: String,
+        /// Opportunistic TLS failed and nothing requires it: the driver may connect to this host
+        /// once more with `Opening::clear_text`.
+        retry_in_clear: bool,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub enum Report {
+    HandshakeDone {
+        version: TlsVersion,
+        resumed: bool,
+    },
+    HandshakeFailed {
+        error: String,
+    },
+    /// Once a session, when it was judged for a listed domain.
+    Judged(Arc<Verdict>),
+    /// Once a transaction that the peer answered with 250.
+    Sent {
+        secured: Option<Domain>,
+    },
+}
+
+impl Failure {
+    /// A connection that broke, with nothing to be gained by trying it in clear.
+    pub fn broken(error: String) -> Self {
+        Failure::Broken { error, retry_in_clear: false }
+    }
+}

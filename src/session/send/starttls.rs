@@ -1,0 +1,118 @@
+//! STARTTLS on our side (RFC 3207): used wherever it is offered; what the peer said before it is
+//! forgotten; the peer is judged behind it, fresh or resumed.
+
+use std::sync::Arc;
+
+use crate::session::tls_facts;
+use crate::session::transcript::LineKind;
+use crate::smtp::{Extensions, Reply};
+use crate::trust::{OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
+
+use super::admission::{self, Judged};
+use super::core::{Core, Step};
+use super::state::{Admitted, State};
+use super::{Action, Failure, OwnCertificate, Report, greeting};
+
+/// A peer judged good that has not yet spoken behind the handshake.
+pub(super) struct Secured {
+    evidence: Arc<TlsEvidence>,
+    own: OwnCertificate,
+    judged: Judged,
+}
+
+/// The reply to STARTTLS.
+pub(super) fn answered(core: &mut Core, extensions: Extensions, reply: Reply, step: &mut Step<'_>) -> State {
+    match reply.code {
+        220 if core.is_silent() => {
+            core.flush(step);
+            step.actions.push(Action::StartTls);
+            State::Handshaking
+        }
+        // Bytes behind the 220 would be taken for the peer's words inside TLS.
+        220 => unusable(core, "the peer sent clear text behind its reply to STARTTLS", step),
+        421 => greeting::refused(core, reply, "STARTTLS", step),
+        _ if admission::needs_tls(&core.opening) => {
+            unusable(core, &format!("STARTTLS was refused: {reply}"), step)
+        }
+        _ => greeting::in_clear(core, extensions, step),
+    }
+}
+
+pub(super) fn established(
+    core: &mut Core,
+    evidence: Arc<TlsEvidence>,
+    own: OwnCertificate,
+    step: &mut Step<'_>,
+) -> State {
+    step.actions
+        .push(Action::Report(Report::HandshakeDone { version: evidence.version, resumed: evidence.resumed }));
+    let presented = core.opening.certificate.clone().filter(|_| own == OwnCertificate::Sent);
+    for (data, context) in tls_facts::lines(presented.as_deref(), &evidence) {
+        core.note(step, LineKind::Information, &data, &context);
+    }
+    core.forget_input();
+    let state = match own {
+        OwnCertificate::Sent => OwnCertificateState::Sent,
+        OwnCertificate::NotRequested => OwnCertificateState::NotRequested,
+    };
+    match admission::judge_connection(core, TlsState::Established(&evidence), Some(state), step) {
+        Ok(judged) => {
+            greeting::say_hello(core, "EHLO", step);
+            State::GreetingAgain(Box::new(Secured { evidence, own, judged }))
+        }
+        Err(refused) => admission::turn_away(core, refused, step),
+    }
+}
+
+/// The reply to the EHLO behind the handshake.
+pub(super) fn greeted(core: &mut Core, secured: Secured, reply: Reply, step: &mut Step<'_>) -> State {
+    secured.judged.announce(step);
+    if reply.code != 250 {
+        return greeting::refused(core, reply, "EHLO", step);
+    }
+    step.actions.push(Action::Ready);
+    let extensions = Extensions::parse_ehlo(&reply);
+    State::Ready(Admitted { permit: secured.judged.permit, extensions })
+}
+
+/// The connection ended before the peer's first word inside TLS. In TLS 1.3 this is how a server
+/// shows that it does not take our certificate: for us the handshake was complete before it looked.
+pub(super) fn cut_off(core: &mut Core, secured: Secured, error: &str, step: &mut Step<'_>) -> State {
+    let Secured { evidence, own, judged } = secured;
+    let presented = own == OwnCertificate::Sent && !evidence.resumed;
+    if presented && evidence.version == TlsVersion::Tls13 {
+        let refused = OwnCertificateState::Refused(error);
+        let tls = TlsState::Established(&evidence);
+        if let Err(refused) = admission::judge_connection(core, tls, Some(refused), step) {
+            return admission::turn_away_silently(core, refused, error, step);
+        }
+    }
+    judged.announce(step);
+    let retry_in_clear = presented && !admission::needs_tls(&core.opening);
+    core.fail(Failure::Broken { error: error.to_owned(), retry_in_clear }, error, step)
+}
+
+/// The handshake failed: `error` is the library's or the peer's word.
+pub(super) fn failed(core: &mut Core, error: &str, certificate_refused: bool, step: &mut Step<'_>) -> State {
+    core.note(step, LineKind::Information, error, "TLS handshake failed");
+    step.actions.push(Action::Report(Report::HandshakeFailed { error: error.to_owned() }));
+    let own = certificate_refused.then_some(OwnCertificateState::Refused(error));
+    match admission::judge_connection(core, TlsState::Failed { error }, own, step) {
+        Err(refused) if admission::needs_tls(&core.opening) => {
+            admission::turn_away_silently(core, refused, error, step)
+        }
+        Ok(_) | Err(_) => {
+            let retry_in_clear = !admission::needs_tls(&core.opening);
+            core.fail(Failure::Broken { error: error.to_owned(), retry_in_clear }, error, step)
+        }
+    }
+}
+
+/// TLS cannot be begun on this connection, which must have it.
+fn unusable(core: &mut Core, error: &str, step: &mut Step<'_>) -> State {
+    core.note(step, LineKind::Information, error, "TLS not started");
+    match admission::judge_connection(core, TlsState::Failed { error }, None, step) {
+        Err(refused) => admission::turn_away_silently(core, refused, error, step),
+        Ok(_) => core.fail(Failure::broken(error.to_owned()), error, step),
+    }
+}

@@ -1,0 +1,249 @@
+//! Plays a dialogue against a receive session, in the driver's stead.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealpost::mail::Now;
+use sealpost::policy::{HeaderFrom, Partner, ReceiveConnector, Settings};
+use sealpost::session::receive::{
+    Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
+};
+use sealpost::session::transcript::LineKind;
+use sealpost::smtp::SessionId;
+use sealpost::trust::{Mode, RevocationSet, TlsEvidence, TlsVersion, Verdict};
+
+use crate::pki::{Pki, clock};
+use crate::script::{Record, Script, Step};
+use crate::world;
+
+struct Player<'a> {
+    script: &'a Script,
+    session: ReceiveSession,
+    settings: Arc<Settings>,
+    revocation: Arc<RevocationSet>,
+    evidence: Arc<TlsEvidence>,
+    now: Instant,
+    actions: VecDeque<Action>,
+    record: Record,
+    closed: bool,
+}
+
+pub fn play(script: &Script, pki: &mut Pki) -> Result<(), String> {
+    let mut player = Player::new(script, pki);
+    for step in &script.steps {
+        match step {
+            Step::Connect => {
+                let refusal = script.setting("refuse").map(|text| -> &'static str { text.to_owned().leak() });
+                player.input(Input::Connected(refusal));
+            }
+            Step::Received(bytes) => player.input(Input::Bytes(bytes)),
+            Step::Event(event) => player.event(event)?,
+            Step::Expected(wanted) => player.record.expect_action(wanted)?,
+            Step::Information(wanted) => player.record.expect_information(wanted)?,
+            Step::Content(wanted) => player.record.expect_content(wanted)?,
+        }
+    }
+    player.record.expect_end()
+}
+
+impl<'a> Player<'a> {
+    fn new(script: &'a Script, pki: &mut Pki) -> Self {
+        let mut settings = world::settings(pki);
+        let mut connector = world::receive_connector();
+        let mut partners: Vec<Partner> = settings.partners.iter().map(|p| Partner::clone(p)).collect();
+        for (key, value) in script.settings() {
+            if !world::set_trust_of_all(&mut partners, key, value) {
+                set(&mut settings, &mut connector, key, value);
+            }
+        }
+        settings.partners = partners.into_iter().map(Arc::new).collect();
+        let opening = Opening {
+            id: SessionId(0x08D6_75E5_8CA1_DA38),
+            tls_available: connector.offer_starttls && script.setting("certificate") != Some("missing"),
+            connector: Arc::new(connector),
+            local: "192.0.2.25:25".parse().unwrap(),
+            remote: "198.51.100.7:40000".parse().unwrap(),
+            certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
+        };
+        let name = script.setting("evidence").unwrap_or("none");
+        let (peer_chain, revocation) = evidence(pki, name, script.setting("crl"));
+        Self {
+            script,
+            session: ReceiveSession::new(opening),
+            settings: Arc::new(settings),
+            revocation: Arc::new(revocation),
+            evidence: Arc::new(TlsEvidence {
+                version: match script.setting("tls") {
+                    Some("1.2") => TlsVersion::Tls12,
+                    _ => TlsVersion::Tls13,
+                },
+                cipher_suite: "TLS13_AES_256_GCM_SHA384".to_owned(),
+                key_exchange: Some("X25519MLKEM768".to_owned()),
+                resumed: script.setting("resumed").is_some(),
+                peer_chain,
+            }),
+            now: Instant::now(),
+            actions: VecDeque::new(),
+            record: Record::default(),
+            closed: false,
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        self.handle(input);
+        while let Some(action) = self.actions.pop_front() {
+            assert!(!self.closed, "an action behind Close: {action:?}");
+            self.perform(action);
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        let world = World {
+            settings: &self.settings,
+            revocation: &self.revocation,
+            now: Now { wall: clock(), mono: self.now },
+        };
+        let mut actions = Vec::new();
+        self.session.handle(input, world, &mut actions);
+        self.actions.extend(actions);
+    }
+
+    fn event(&mut self, event: &str) -> Result<(), String> {
+        match event {
+            "timeout" => {
+                self.now = self.session.deadline().ok_or("there is no deadline")?;
+                self.input(Input::Timeout);
+            }
+            "closed" => self.input(Input::Closed),
+            "shutdown" => self.input(Input::Shutdown),
+            other => {
+                let seconds = other.strip_prefix("wait ").and_then(|text| text.parse().ok());
+                self.now += Duration::from_secs(seconds.ok_or(format!("no event is called {other}"))?);
+            }
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Send(bytes) => self.record.sent(&bytes),
+            Action::Delay(delay) => self.record.action(format!("= delay {} s", delay.as_secs())),
+            Action::StartTls => match self.script.setting("handshake") {
+                Some(error) => self.handle(Input::TlsFailed(error.to_owned())),
+                None => self.handle(Input::TlsEstablished(Arc::clone(&self.evidence))),
+            },
+            Action::AskRate => {
+                let allowed = self.script.setting("rate") != Some("exceeded");
+                self.handle(Input::RateChecked { allowed });
+            }
+            Action::OpenDraft => {
+                self.record.content.clear();
+                let answer = self.fault("draft").map_or(Ok("0000000000000001".to_owned()), Err);
+                self.handle(Input::DraftOpened(answer));
+            }
+            Action::Content(bytes) => {
+                self.record.content.extend_from_slice(&bytes);
+                if let Some(fault) = self.fault("content") {
+                    self.handle(Input::StoreFailed(fault));
+                }
+            }
+            Action::Commit(submission) => self.commit(&submission),
+            Action::DiscardDraft => self.record.action("= discard"),
+            Action::Log(line) if line.kind == LineKind::Information => {
+                self.record.information(&line.data, &line.context);
+            }
+            Action::Log(_) => {}
+            Action::Report(report) => self.report(&report),
+            Action::Close => {
+                self.record.action("-");
+                self.closed = true;
+            }
+        }
+    }
+
+    fn fault(&self, when: &str) -> Option<StoreFault> {
+        match self.script.setting("store")?.split_once(' ')? {
+            (at, "disk-full") if at == when => Some(StoreFault::DiskFull),
+            (at, "error") if at == when => Some(StoreFault::Other),
+            _ => None,
+        }
+    }
+
+    fn commit(&mut self, submission: &Submission) {
+        assert_eq!(submission.size, self.record.content.len() as u64);
+        let recipients: Vec<String> =
+            submission.envelope.recipients.iter().map(ToString::to_string).collect();
+        let mut text = format!("= commit {}", recipients.join(","));
+        if let Some(domain) = submission.permit.secured_domain() {
+            text.push_str(&format!(" secured {domain}"));
+        }
+        if submission.eight_bit {
+            text.push_str(" 8bit");
+        }
+        self.record.action(text);
+        let answer = self.fault("commit").map_or(Ok(()), Err);
+        self.handle(Input::Stored(answer));
+    }
+
+    fn report(&mut self, report: &Report) {
+        match report {
+            Report::Judged(verdict) => self.record.action(judged(verdict)),
+            Report::HandshakeFailed { .. } => self.record.action("= handshake failed HandshakeFailed"),
+            Report::HandshakeDone { .. }
+            | Report::Accepted { .. }
+            | Report::Refused { .. }
+            | Report::ProtocolError { .. } => {}
+        }
+    }
+}
+
+/// `= judged FAULT DOMAIN`, with `report` behind it where that is the mode.
+pub fn judged(verdict: &Verdict) -> String {
+    let fault = verdict.fault().map_or("good", |fault| fault.name());
+    let mode = match verdict.mode {
+        Mode::Enforce => "",
+        Mode::Report => " report",
+    };
+    format!("= judged {fault} {}{mode}", verdict.domain)
+}
+
+/// The chain of that name, and the lists at hand when it is judged.
+pub fn evidence(
+    pki: &mut Pki,
+    name: &str,
+    lists: Option<&str>,
+) -> (Vec<rustls::pki_types::CertificateDer<'static>>, RevocationSet) {
+    match (name, lists) {
+        ("revoked", _) => {
+            let identity = pki.identity("revoked");
+            let revocation = pki.revocation(1, &[&identity]);
+            (identity.chain, revocation)
+        }
+        (name, Some("none")) => (pki.evidence(name), RevocationSet::default()),
+        (name, Some("outdated")) => (pki.evidence(name), pki.outdated_revocation()),
+        (name, _) => (pki.evidence(name), pki.revocation(1, &[])),
+    }
+}
+
+fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, value: &str) {
+    match (key, value) {
+        ("header_from", "off") => settings.transport.header_from = HeaderFrom::Off,
+        ("header_from", "mark") => settings.transport.header_from = HeaderFrom::Mark,
+        ("header_from", "reject") => settings.transport.header_from = HeaderFrom::Reject,
+        ("require_tls", "true") => connector.require_tls = true,
+        ("permissions", "relay") => connector.permissions.relay = true,
+        ("auth_mechanism", "none") => connector.offer_starttls = false,
+        ("domain_secure_enabled", "false") => connector.domain_secure_enabled = false,
+        ("accept_organization_headers", "true") => connector.accept_organization_headers = true,
+        ("tarpit_interval", seconds) => {
+            connector.tarpit_interval = Duration::from_secs(seconds.parse().unwrap());
+        }
+        (
+            "evidence" | "tls" | "resumed" | "crl" | "handshake" | "rate" | "store" | "refuse"
+            | "certificate",
+            _,
+        ) => {}
+        (key, value) => panic!("no setting {key} = {value}"),
+    }
+}

@@ -1,0 +1,180 @@
+//! Contoso's settings, as dialogues change them.
+
+use std::collections::{BTreeSet, HashSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost::mail::{Address, Domain};
+use sealpost::policy::{
+    AcceptedDomain, AdminSettings, AllowedSenders, DnsSettings, HeaderFrom, Partner, Permissions,
+    ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
+    Transport,
+};
+use sealpost::trust::{
+    Level, Mode, OnFailure, RevocationDepth, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
+};
+
+use crate::pki::Pki;
+
+pub fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
+
+/// How Woodgrove's certificates are judged.
+pub fn policy(pki: &Pki) -> TrustPolicy {
+    TrustPolicy {
+        anchors: Arc::new(pki.anchors()),
+        certificate_names: Vec::new(),
+        pins: Vec::new(),
+        usage: UsagePolicy::Either,
+        revocation: RevocationMode::HardFail,
+        revocation_depth: RevocationDepth::Chain,
+        minimum_tls: TlsVersion::Tls12,
+        require_client_certificate_request: true,
+    }
+}
+
+pub fn partner(name: &str, domains: &[&str], policy: TrustPolicy) -> Partner {
+    Partner {
+        name: name.to_owned(),
+        domains: domains.iter().map(|name| domain(name)).collect(),
+        policy: Arc::new(policy),
+        on_inbound_failure: OnFailure::Reject,
+        on_outbound_failure: OnFailure::Defer,
+        message_expiration: None,
+        delay_notification: None,
+        mode: Mode::Enforce,
+        certificate: None,
+    }
+}
+
+/// Applies a `: key value` line to every partner; false when the key is no matter of trust.
+pub fn set_trust_of_all(partners: &mut [Partner], key: &str, value: &str) -> bool {
+    let known = partners.iter_mut().map(|partner| set_trust(partner, key, value));
+    known.filter(|known| *known).count() > 0
+}
+
+/// Applies a `: key value` line to a partner; false when the key is no matter of trust.
+fn set_trust(partner: &mut Partner, key: &str, value: &str) -> bool {
+    let mut policy = TrustPolicy::clone(&partner.policy);
+    match (key, value) {
+        ("on_inbound_failure", "defer") => partner.on_inbound_failure = OnFailure::Defer,
+        ("mode", "report") => partner.mode = Mode::Report,
+        ("minimum_tls", "1.3") => policy.minimum_tls = TlsVersion::Tls13,
+        ("pin", "other") => policy.pins = vec![SpkiPin([7; 32])],
+        ("revocation", "off") => policy.revocation = RevocationMode::Off,
+        ("revocation", "soft-fail") => policy.revocation = RevocationMode::SoftFail,
+        ("extended_key_usage", "client") => policy.usage = UsagePolicy::Client,
+        ("certificate_request", "optional") => policy.require_client_certificate_request = false,
+        _ => return false,
+    }
+    partner.policy = Arc::new(policy);
+    true
+}
+
+pub fn settings(pki: &Pki) -> Settings {
+    let woodgrove = partner("Woodgrove Bank", &["woodgrovebank.example"], policy(pki));
+    let fabrikam_policy = TrustPolicy { anchors: Arc::new(pki.fabrikam_anchors()), ..policy(pki) };
+    let fabrikam = partner("Fabrikam", &["fabrikam.example"], fabrikam_policy);
+    let listed: BTreeSet<Domain> =
+        [domain("woodgrovebank.example"), domain("fabrikam.example")].into_iter().collect();
+    Settings {
+        epoch: 1,
+        hostname: domain("mail1.contoso.example"),
+        data_directory: PathBuf::from("/var/lib/sealpost"),
+        transport: Transport {
+            tls_send_domain_secure_list: listed.clone(),
+            tls_receive_domain_secure_list: listed,
+            header_from: HeaderFrom::Mark,
+            postmaster: Address::parse("postmaster@contoso.example").unwrap(),
+        },
+        default_policy: Arc::new(policy(pki)),
+        crl_files: Vec::new(),
+        watched_files: Vec::new(),
+        partners: vec![Arc::new(woodgrove), Arc::new(fabrikam)],
+        accepted_domains: vec![
+            AcceptedDomain {
+                name: domain("contoso.example"),
+                recipients: None,
+                from: AllowedSenders::Anyone,
+            },
+            AcceptedDomain {
+                name: domain("listed.contoso.example"),
+                recipients: Some(Arc::new(HashSet::from(["adam@listed.contoso.example".to_owned()]))),
+                from: AllowedSenders::Anyone,
+            },
+            AcceptedDomain {
+                name: domain("hub.contoso.example"),
+                recipients: None,
+                from: AllowedSenders::Partners,
+            },
+            AcceptedDomain {
+                name: domain("fabrikam-only.contoso.example"),
+                recipients: None,
+                from: AllowedSenders::Domains(vec![domain("fabrikam.example")]),
+            },
+        ],
+        certificates: Vec::new(),
+        receive_connectors: Vec::new(),
+        send_connectors: Vec::new(),
+        queue: QueueSettings {
+            message_expiration: Duration::from_secs(2 * 86_400),
+            delay_notification: Duration::from_secs(4 * 3600),
+            retry_intervals: vec![Duration::from_secs(60)],
+        },
+        dns: DnsSettings { servers: Vec::new() },
+        protocol_log: ProtocolLogSettings {
+            directory: PathBuf::from("/var/lib/sealpost/protocol-log"),
+            max_file_size: 10 << 20,
+            max_directory_size: 1 << 30,
+            max_age: Duration::from_secs(30 * 86_400),
+            stop_mail_on_error: false,
+        },
+        admin: AdminSettings { listen: None },
+    }
+}
+
+pub fn receive_connector() -> ReceiveConnector {
+    ReceiveConnector {
+        name: "Internet".to_owned(),
+        bindings: vec!["192.0.2.25:25".parse().unwrap()],
+        remote_ip_ranges: vec!["0.0.0.0/0".parse().unwrap()],
+        fqdn: domain("mail.contoso.example"),
+        offer_starttls: true,
+        domain_secure_enabled: true,
+        require_tls: false,
+        permissions: Permissions { submit: true, relay: false },
+        accept_organization_headers: false,
+        protocol_logging: ProtocolLogging::Verbose,
+        max_message_size: 10_000,
+        max_recipients_per_message: 3,
+        max_inbound_connections: 5000,
+        max_inbound_connections_per_source: 20,
+        message_rate_limit: 600,
+        connection_timeout: Duration::from_secs(300),
+        connection_inactivity_timeout: Duration::from_secs(60),
+        tarpit_interval: Duration::ZERO,
+    }
+}
+
+pub fn send_connector() -> SendConnector {
+    SendConnector {
+        name: "Internet".to_owned(),
+        address_spaces: Vec::new(),
+        cost: 1,
+        dns_routing_enabled: true,
+        smart_hosts: Vec::new(),
+        port: 25,
+        source_addresses: Vec::new(),
+        fqdn: domain("mail.contoso.example"),
+        domain_secure_enabled: true,
+        require_tls: false,
+        tls_auth_level: Level::None,
+        send_organization_headers: None,
+        stamp_exchange_headers: false,
+        protocol_logging: ProtocolLogging::Verbose,
+        max_messages_per_connection: 100,
+        max_connections_per_destination: 20,
+    }
+}
