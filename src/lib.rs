@@ -15,3 +15,6 @@ pub mod trust;
 
 pub mod session;
 
+pub mod certstore;
+pub mod net;
+

@@ -1,0 +1,197 @@
+//! Reads a certificate of ours: a PEM chain, end-entity first (RFC 7468), and its private key in
+//! PKCS#8, SEC 1 or PKCS#1. What is loaded is known to fit together; whether it is valid today and
+//! proves the right name is for `policy::own_certificate` to say.
+
+use std::fmt::Write as _;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use sha2::{Digest, Sha256};
+use x509_cert::der::Decode;
+use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
+
+use crate::policy::OwnCertificate;
+
+/// Largest certificate or key file read, in octets: a chain of ten is some 20 KiB.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Why a certificate of ours cannot be used. Each sentence says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    #[error("cannot read {}: {error}; check the path and its permissions", path.display())]
+    Unreadable { path: PathBuf, error: io::Error },
+    #[error("{} is larger than 1 MiB; name a PEM file that holds one certificate chain", .0.display())]
+    TooLarge(PathBuf),
+    #[error("{} is not well-formed PEM: {error}; export the file again", path.display())]
+    BadPem { path: PathBuf, error: String },
+    #[error("{} holds no certificate in PEM; name the file with the chain, end-entity first", .0.display())]
+    NoCertificate(PathBuf),
+    #[error(
+        "{} holds no private key in PEM (PKCS#8, SEC 1 or PKCS#1, not encrypted); name the file with the key",
+        .0.display()
+    )]
+    NoKey(PathBuf),
+    #[error(
+        "the first certificate in {} cannot be read: {error}; put the end-entity certificate first",
+        path.display()
+    )]
+    BadCertificate { path: PathBuf, error: String },
+    #[error(
+        "the private key in {} cannot be used: {error}; make one with RSA of 2048 to 8192 bits, or ECDSA on P-256 or P-384",
+        path.display()
+    )]
+    BadKey { path: PathBuf, error: String },
+    #[error(
+        "the private key in {} does not belong to certificate number {position} in {}; put that one first",
+        key.display(), chain.display()
+    )]
+    WrongOrder { chain: PathBuf, key: PathBuf, position: usize },
+    #[error(
+        "the private key in {} does not belong to the certificate in {}; name the key it was requested with",
+        key.display(), chain.display()
+    )]
+    KeyMismatch { chain: PathBuf, key: PathBuf },
+}
+
+/// Reads a chain and its key, each file at most 1 MiB; `source` of the result is `chain` as given.
+/// An expired certificate loads, because operators must be told of it by name.
+pub fn load(chain: &Path, key: &Path) -> Result<OwnCertificate, CertificateError> {
+    let certificates = read_chain(chain)?;
+    let private_key = read_key(key)?;
+    check_key(chain, key, &certificates, &private_key)?;
+    describe(chain, certificates, private_key)
+}
+
+fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let pem = read(path)?;
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| bad_pem(path, &error))?;
+    if certificates.is_empty() {
+        return Err(CertificateError::NoCertificate(path.into()));
+    }
+    Ok(certificates)
+}
+
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    use rustls::pki_types::pem::Error;
+    match PrivateKeyDer::from_pem_slice(&read(path)?) {
+        Ok(key) => Ok(key),
+        Err(Error::NoItemsFound) => Err(CertificateError::NoKey(path.into())),
+        Err(error) => Err(bad_pem(path, &error)),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
+    let unreadable = |error| CertificateError::Unreadable { path: path.into(), error };
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(CertificateError::TooLarge(path.into()));
+    }
+    Ok(bytes)
+}
+
+fn bad_pem(path: &Path, error: &rustls::pki_types::pem::Error) -> CertificateError {
+    CertificateError::BadPem { path: path.into(), error: error.to_string() }
+}
+
+/// The key must be the end-entity's; files in the wrong order are common enough for a sentence of
+/// their own.
+fn check_key(
+    chain_path: &Path,
+    key_path: &Path,
+    chain: &[CertificateDer<'static>],
+    key: &PrivateKeyDer<'static>,
+) -> Result<(), CertificateError> {
+    let signer = aws_lc_rs::sign::any_supported_type(key)
+        .map_err(|error| CertificateError::BadKey { path: key_path.into(), error: error.to_string() })?;
+    let fits = |certificate: &CertificateDer<'static>| {
+        CertifiedKey::new(vec![certificate.clone()], Arc::clone(&signer)).keys_match()
+    };
+    let Err(error) = fits(&chain[0]) else {
+        return Ok(());
+    };
+    let (chain, key) = (chain, (chain_path.to_owned(), key_path.to_owned()));
+    if let Some(index) = chain.iter().position(|certificate| fits(certificate).is_ok()) {
+        return Err(CertificateError::WrongOrder { chain: key.0, key: key.1, position: index + 1 });
+    }
+    match error {
+        rustls::Error::InconsistentKeys(_) => Err(CertificateError::KeyMismatch { chain: key.0, key: key.1 }),
+        other => Err(CertificateError::BadCertificate { path: key.0, error: other.to_string() }),
+    }
+}
+
+fn describe(
+    path: &Path,
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+) -> Result<OwnCertificate, CertificateError> {
+    let bad = |error: String| CertificateError::BadCertificate { path: path.into(), error };
+    let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| bad(error.to_string()))?;
+    let names = dns_names(&leaf).map_err(bad)?;
+    let subject = distinguished_name(leaf.subject().as_raw()).map_err(bad)?;
+    let not_before = timestamp(leaf.validity().not_before).map_err(bad)?;
+    let not_after = timestamp(leaf.validity().not_after).map_err(bad)?;
+    let self_signed = leaf.subject().as_raw() == leaf.issuer().as_raw();
+    let thumbprint = hex(&Sha256::digest(&chain[0]));
+    Ok(OwnCertificate {
+        source: path.display().to_string(),
+        chain,
+        key: Arc::new(key),
+        names,
+        subject,
+        not_before,
+        not_after,
+        self_signed,
+        thumbprint,
+    })
+}
+
+/// The dNSNames of the subjectAltName (RFC 5280 4.2.1.6).
+fn dns_names(leaf: &X509Certificate<'_>) -> Result<Vec<String>, String> {
+    let extension = leaf.subject_alternative_name().map_err(|error| error.to_string())?;
+    let names = extension.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
+    Ok(names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some((*name).to_owned()),
+            _ => None,
+        })
+        .collect())
+}
+
+/// The subject as RFC 4514 writes it, control characters escaped.
+fn distinguished_name(der: &[u8]) -> Result<String, String> {
+    let name = x509_cert::name::Name::from_der(der).map_err(|error| error.to_string())?;
+    let mut text = String::new();
+    for c in name.to_string().chars() {
+        if c.is_control() {
+            let _ = write!(text, "\\{:02X}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    Ok(text)
+}
+
+fn timestamp(time: ASN1Time) -> Result<Timestamp, String> {
+    Timestamp::from_second(time.timestamp()).map_err(|error| error.to_string())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+#[path = "load_tests.rs"]
+mod tests;

@@ -1,0 +1,53 @@
+//! TLS set-up for both directions (RFC 8446, RFC 5246, RFC 3207). The handshake proves one thing:
+//! that the peer holds the key of the certificate it shows. Everything else is judged afterwards,
+//! by `trust`, on the evidence gathered here, because a resumed session verifies nothing.
+
+mod client;
+mod error;
+mod pool;
+mod possession;
+mod server;
+mod sessions;
+
+use std::sync::Arc;
+
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateDer;
+use rustls::{CommonState, HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
+
+use crate::trust::{TlsEvidence, TlsVersion};
+
+pub use client::{ClientStream, ClientTls};
+pub use error::{HandshakeError, TlsSetupError, describe, is_certificate_refusal};
+pub use pool::ClientTlsPool;
+pub use server::ServerTls;
+
+/// What we speak: RFC 8996 leaves these two.
+static VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// The facts of a session whose handshake is done.
+fn evidence(session: &CommonState) -> TlsEvidence {
+    let chain = session.peer_certificates().unwrap_or_default();
+    TlsEvidence {
+        version: match session.protocol_version() {
+            Some(ProtocolVersion::TLSv1_3) => TlsVersion::Tls13,
+            // No other version is configured; an unknown one counts as the weaker.
+            _ => TlsVersion::Tls12,
+        },
+        cipher_suite: session
+            .negotiated_cipher_suite()
+            .and_then(|suite| suite.suite().as_str())
+            .unwrap_or("unknown")
+            .to_owned(),
+        key_exchange: session.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
+        resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
+        peer_chain: chain.iter().cloned().map(CertificateDer::into_owned).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests;
