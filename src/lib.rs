@@ -16,5 +16,6 @@ pub mod trust;
 pub mod session;
 
 pub mod certstore;
+pub mod config;
 pub mod net;
 

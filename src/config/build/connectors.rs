@@ -1,0 +1,72 @@
+//! Receive and send connectors.
+
+use crate::policy::{Permissions, ProtocolLogging, ReceiveConnector, SendConnector};
+use crate::trust::Level;
+
+use super::super::document::Table;
+use super::super::format;
+use super::unnamed;
+
+pub fn receive(table: &Table) -> ReceiveConnector {
+    let duration = |key| table.read(key, format::duration).unwrap_or_default();
+    ReceiveConnector {
+        name: table.name().unwrap_or_default().to_owned(),
+        bindings: table.read_all("bindings", format::binding),
+        remote_ip_ranges: table.read_all("remote_ip_ranges", format::range),
+        fqdn: table.read("fqdn", format::domain).unwrap_or_else(unnamed),
+        offer_starttls: table.holds("auth_mechanism", "tls"),
+        domain_secure_enabled: table.bool("domain_secure_enabled"),
+        require_tls: table.bool("require_tls"),
+        permissions: Permissions {
+            submit: table.holds("permissions", "submit"),
+            relay: table.holds("permissions", "relay"),
+        },
+        accept_organization_headers: table.bool("accept_organization_headers"),
+        protocol_logging: protocol_logging(table),
+        max_message_size: table.read("max_message_size", format::size).unwrap_or_default(),
+        max_recipients_per_message: table.integer("max_recipients_per_message"),
+        max_inbound_connections: table.integer("max_inbound_connections"),
+        max_inbound_connections_per_source: table.integer("max_inbound_connections_per_source"),
+        message_rate_limit: table.integer("message_rate_limit"),
+        connection_timeout: duration("connection_timeout"),
+        connection_inactivity_timeout: duration("connection_inactivity_timeout"),
+        tarpit_interval: duration("tarpit_interval"),
+    }
+}
+
+pub fn send(table: &Table) -> SendConnector {
+    SendConnector {
+        name: table.name().unwrap_or_default().to_owned(),
+        address_spaces: table.read_all("address_spaces", format::address_space),
+        cost: table.integer("cost"),
+        dns_routing_enabled: table.bool("dns_routing_enabled"),
+        smart_hosts: table.read_all("smart_hosts", format::smart_host),
+        port: table.integer("port"),
+        source_addresses: table.read_all("source_addresses", format::ip),
+        fqdn: table.read("fqdn", format::domain).unwrap_or_else(unnamed),
+        domain_secure_enabled: table.bool("domain_secure_enabled"),
+        require_tls: table.bool("require_tls"),
+        tls_auth_level: tls_auth_level(table),
+        send_organization_headers: table.optional_bool("send_organization_headers"),
+        stamp_exchange_headers: table.bool("stamp_exchange_headers"),
+        protocol_logging: protocol_logging(table),
+        max_messages_per_connection: table.integer("max_messages_per_connection"),
+        max_connections_per_destination: table.integer("max_connections_per_destination"),
+    }
+}
+
+fn protocol_logging(table: &Table) -> ProtocolLogging {
+    match table.text("protocol_logging_level") {
+        Some("verbose") => ProtocolLogging::Verbose,
+        _ => ProtocolLogging::None,
+    }
+}
+
+fn tls_auth_level(table: &Table) -> Level {
+    match table.text("tls_auth_level") {
+        Some("encryption-only") => Level::EncryptionOnly,
+        Some("certificate-validation") => Level::CertificateValidation,
+        Some("domain-validation") => Level::DomainValidation,
+        _ => Level::None,
+    }
+}

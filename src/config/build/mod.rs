@@ -1,0 +1,136 @@
+//! A document becomes settings: strings become the types of `policy`, and the files that the
+//! configuration names are read. What cannot be built is reported and left out, so that the rest
+//! can still be checked; settings with an error never take effect.
+
+mod connectors;
+mod files;
+pub use files::read as read_file;
+mod partners;
+mod trust;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::mail::{Address, Domain};
+use crate::policy::{
+    AcceptedDomain, AdminSettings, AllowedSenders, DnsSettings, HeaderFrom, ProtocolLogSettings,
+    QueueSettings, Settings, Transport,
+};
+
+use super::document::{Document, Table, Value};
+use super::format;
+use super::problem::Problems;
+
+/// The settings as far as they can be built; the epoch is 0, for the caller to raise.
+pub fn build(document: &Document, problems: &mut Problems) -> Settings {
+    let top = document.table("");
+    let mut anchors = trust::Anchors::new(document);
+    let default_policy = trust::default_policy(document, &mut anchors, problems);
+    let transport = transport(document);
+    let partners = partners::partners(document, &transport, &default_policy, &mut anchors, problems);
+    Settings {
+        epoch: 0,
+        hostname: hostname(document),
+        data_directory: document.resolve(top.read("data_directory", format::path).unwrap_or(".".as_ref())),
+        default_policy,
+        crl_files: trust::crl_files(document, problems),
+        watched_files: watched_files(document),
+        partners,
+        accepted_domains: accepted_domains(document, problems),
+        certificates: trust::certificates(document, problems),
+        receive_connectors: document
+            .tables("receive_connector")
+            .map(connectors::receive)
+            .map(Arc::new)
+            .collect(),
+        send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),
+        queue: queue(document.table("queue")),
+        dns: DnsSettings { servers: document.table("dns").read_all("servers", format::dns_server) },
+        protocol_log: protocol_log(document),
+        admin: AdminSettings { listen: document.table("admin").read("listen", format::listen).flatten() },
+        transport,
+    }
+}
+
+/// Files whose content is part of the settings: anchors, certificates, keys, recipients.
+fn watched_files(document: &Document) -> Vec<PathBuf> {
+    let anchors =
+        |table: &Table, key| table.items(key).iter().map(|item| item.text.clone()).collect::<Vec<_>>();
+    let mut names = anchors(document.table("trust"), "anchors");
+    for partner in document.tables("partner") {
+        names.extend(anchors(partner, "trust_anchors"));
+    }
+    for certificate in document.tables("certificate") {
+        names.extend(["chain", "key"].iter().filter_map(|key| certificate.text(key)).map(str::to_owned));
+    }
+    names.extend(document.tables("accepted_domain").filter_map(|t| t.text("recipients")).map(str::to_owned));
+    names.retain(|name| !matches!(name.as_str(), "system" | "mozilla"));
+    names.iter().map(|name| document.resolve(name.as_ref())).collect()
+}
+
+/// `derive` has filled it in; without a name at all there is an error already.
+fn hostname(document: &Document) -> Domain {
+    document.table("").read("hostname", format::domain).unwrap_or_else(unnamed)
+}
+
+/// Stands where a name is missing and the error for it has been reported.
+fn unnamed() -> Domain {
+    Domain::parse("unnamed.invalid").expect("a well-formed domain")
+}
+
+fn transport(document: &Document) -> Transport {
+    let table = document.table("transport");
+    let list = |key| table.read_all(key, format::secure_domain).into_iter().collect();
+    let fallback = || Address::new("postmaster", unnamed()).expect("a well-formed local part");
+    Transport {
+        tls_send_domain_secure_list: list("tls_send_domain_secure_list"),
+        tls_receive_domain_secure_list: list("tls_receive_domain_secure_list"),
+        header_from: match table.text("header_from") {
+            Some("off") => HeaderFrom::Off,
+            Some("reject") => HeaderFrom::Reject,
+            _ => HeaderFrom::Mark,
+        },
+        postmaster: table.read("postmaster", format::address).unwrap_or_else(fallback),
+    }
+}
+
+fn accepted_domains(document: &Document, problems: &mut Problems) -> Vec<AcceptedDomain> {
+    let mut accepted = Vec::new();
+    for table in document.tables("accepted_domain") {
+        let Some(name) = table.read("name", format::domain) else { continue };
+        let recipients = table.read("recipients", format::path);
+        let recipients =
+            recipients.map(|path| Arc::new(files::recipients(document, table, path, &name, problems)));
+        accepted.push(AcceptedDomain { recipients, from: allowed_senders(table), name });
+    }
+    accepted
+}
+
+fn allowed_senders(table: &Table) -> AllowedSenders {
+    match &table.entry("from").value {
+        Value::Text(word) if word == "partners" => AllowedSenders::Partners,
+        Value::List(_) => AllowedSenders::Domains(table.read_all("from", format::secure_domain)),
+        Value::Text(_) | Value::Nothing | Value::Bool(_) | Value::Integer(_) => AllowedSenders::Anyone,
+    }
+}
+
+fn queue(table: &Table) -> QueueSettings {
+    QueueSettings {
+        message_expiration: table.read("message_expiration", format::duration).unwrap_or_default(),
+        delay_notification: table.read("delay_notification", format::duration).unwrap_or_default(),
+        retry_intervals: table.read_all("retry_intervals", format::positive_duration),
+    }
+}
+
+fn protocol_log(document: &Document) -> ProtocolLogSettings {
+    let table = document.table("protocol_log");
+    let data_directory = document.table("").read("data_directory", format::path).unwrap_or(".".as_ref());
+    let below = table.read("directory", format::path).unwrap_or("protocol-log".as_ref());
+    ProtocolLogSettings {
+        directory: document.resolve(&data_directory.join(below)),
+        max_file_size: table.read("max_file_size", format::size).unwrap_or_default(),
+        max_directory_size: table.read("max_directory_size", format::size).unwrap_or_default(),
+        max_age: table.read("max_age", format::duration).unwrap_or_default(),
+        stop_mail_on_error: table.bool("stop_mail_on_error"),
+    }
+}

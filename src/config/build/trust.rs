@@ -1,0 +1,171 @@
+//! Anchors, revocation lists and our own certificates.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::certstore;
+use crate::policy::OwnCertificate;
+use crate::trust::{
+    AnchorSet, RevocationDepth, RevocationList, RevocationMode, TlsVersion, TrustPolicy, UsagePolicy,
+};
+
+use super::super::document::{Document, Table};
+use super::super::format;
+use super::super::problem::{Place, Problems};
+use super::files;
+
+/// Reads each set of anchors once: partners that name the same sources share it.
+pub struct Anchors<'d> {
+    document: &'d Document,
+    sets: BTreeMap<Vec<String>, Arc<AnchorSet>>,
+}
+
+impl<'d> Anchors<'d> {
+    pub fn new(document: &'d Document) -> Self {
+        Self { document, sets: BTreeMap::new() }
+    }
+
+    /// The anchors that `key` of `table` names.
+    pub fn load(&mut self, table: &Table, key: &str, problems: &mut Problems) -> Arc<AnchorSet> {
+        let sources: Vec<String> = table.items(key).iter().map(|item| item.text.clone()).collect();
+        if let Some(set) = self.sets.get(&sources) {
+            return Arc::clone(set);
+        }
+        let written = table.is_written(key);
+        let sets = table.items(key).iter().map(|item| {
+            let set = self.source(&item.text, &item.place, written, problems);
+            set.unwrap_or_else(|| AnchorSet::new(item.text.clone(), Vec::new()))
+        });
+        let set = Arc::new(AnchorSet::union(sets.collect::<Vec<_>>()));
+        self.sets.insert(sources, Arc::clone(&set));
+        set
+    }
+
+    fn source(&self, name: &str, place: &Place, written: bool, problems: &mut Problems) -> Option<AnchorSet> {
+        match name {
+            "system" => Some(system(place, written, problems)),
+            "mozilla" => Some(AnchorSet::new("mozilla", webpki_roots::TLS_SERVER_ROOTS.to_vec())),
+            file => {
+                let path = self.document.resolve(file.as_ref());
+                let bytes = files::read(&path, files::TRUST_FILE_BYTES_MAX).map_err(|error| {
+                    let what = format!("cannot read {}: {error}", path.display());
+                    problems.error(
+                        place.clone(),
+                        what,
+                        "name a PEM or DER file that can be read, or \"system\" or \"mozilla\"",
+                    );
+                });
+                AnchorSet::from_pem_or_der(file, &bytes.ok()?)
+                    .map_err(|error| problems.error_sentence(place.clone(), &error.to_string()))
+                    .ok()
+            }
+        }
+    }
+}
+
+/// A host without any is an error only where the operator asked for them; the default of a host
+/// whose partners all have anchors of their own does no harm.
+fn system(place: &Place, written: bool, problems: &mut Problems) -> AnchorSet {
+    let found = rustls_native_certs::load_native_certs();
+    let set = AnchorSet::from_certificates("system", found.certs);
+    if set.is_empty() {
+        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        let what = format!("the system has no trust anchors{why}");
+        let remedy = "install the package ca-certificates, or name PEM files or \"mozilla\"";
+        if written {
+            problems.error(place.clone(), what, remedy);
+        } else {
+            problems.warning(place.clone(), what, remedy);
+        }
+    }
+    set
+}
+
+/// How everyone without a partner entry is judged.
+pub fn default_policy(
+    document: &Document,
+    anchors: &mut Anchors<'_>,
+    problems: &mut Problems,
+) -> Arc<TrustPolicy> {
+    let table = document.table("trust");
+    Arc::new(TrustPolicy {
+        anchors: anchors.load(table, "anchors", problems),
+        certificate_names: Vec::new(),
+        pins: Vec::new(),
+        usage: UsagePolicy::Either,
+        revocation: revocation(table),
+        revocation_depth: RevocationDepth::Chain,
+        minimum_tls: TlsVersion::Tls12,
+        require_client_certificate_request: true,
+    })
+}
+
+/// How a partner is judged.
+pub fn partner_policy(table: &Table, anchors: &mut Anchors<'_>, problems: &mut Problems) -> TrustPolicy {
+    TrustPolicy {
+        anchors: anchors.load(table, "trust_anchors", problems),
+        certificate_names: table.read_all("certificate_names", format::certificate_name),
+        pins: table.read_all("spki_pins", format::pin),
+        usage: match table.text("extended_key_usage") {
+            Some("client") => UsagePolicy::Client,
+            Some("server") => UsagePolicy::Server,
+            _ => UsagePolicy::Either,
+        },
+        revocation: revocation(table),
+        revocation_depth: match table.text("revocation_depth") {
+            Some("end-entity") => RevocationDepth::EndEntity,
+            _ => RevocationDepth::Chain,
+        },
+        minimum_tls: match table.text("minimum_tls") {
+            Some("1.3") => TlsVersion::Tls13,
+            _ => TlsVersion::Tls12,
+        },
+        require_client_certificate_request: table.bool("require_client_certificate_request"),
+    }
+}
+
+fn revocation(table: &Table) -> RevocationMode {
+    match table.text("revocation") {
+        Some("off") => RevocationMode::Off,
+        Some("soft-fail") => RevocationMode::SoftFail,
+        _ => RevocationMode::HardFail,
+    }
+}
+
+/// Absolute paths; each must be readable now, for a list that is misspelt is a list that is missed.
+pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path::PathBuf> {
+    let mut paths = Vec::new();
+    for item in document.table("trust").items("crl_files") {
+        let path = document.resolve(item.text.as_ref());
+        let source = path.display().to_string();
+        match files::read(&path, files::TRUST_FILE_BYTES_MAX) {
+            Ok(bytes) => {
+                for error in RevocationList::parse_each(&source, &bytes).into_iter().filter_map(Result::err) {
+                    problems.warning_sentence(item.place.clone(), &error.to_string());
+                }
+            }
+            Err(error) => problems.error(
+                item.place.clone(),
+                format!("cannot read {source}: {error}"),
+                "check the path and its permissions, or take it off the list",
+            ),
+        }
+        paths.push(path);
+    }
+    paths
+}
+
+/// Those that can be read and fit their keys.
+pub fn certificates(document: &Document, problems: &mut Problems) -> Vec<Arc<OwnCertificate>> {
+    let mut certificates = Vec::new();
+    for table in document.tables("certificate") {
+        let (Some(chain), Some(key)) = (table.text("chain"), table.text("key")) else { continue };
+        match certstore::load(&document.resolve(chain.as_ref()), &document.resolve(key.as_ref())) {
+            Ok(certificate) => {
+                certificates.push(Arc::new(OwnCertificate { source: chain.to_owned(), ..certificate }));
+            }
+            Err(error) => problems.error_sentence(table.place("chain"), &error.to_string()),
+        }
+    }
+    certificates
+}

@@ -1,0 +1,53 @@
+//! Contradictions, which are errors, and doubtful choices, which are warnings (each reported where
+//! the key that should change is written).
+
+mod certificates;
+mod names;
+mod partners;
+mod receive;
+mod send;
+
+use jiff::Timestamp;
+
+use crate::policy::Settings;
+
+use super::document::{Document, Item, Table};
+use super::problem::{Place, Problems};
+
+/// What the checks look at: the document for places, the settings for meaning. The connectors of
+/// both, and the partners that are written, stand in the same order.
+pub struct Subject<'a> {
+    pub document: &'a Document,
+    pub settings: &'a Settings,
+    pub now: Timestamp,
+}
+
+pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
+    names::check(subject, problems);
+    partners::check(subject, problems);
+    receive::check(subject, problems);
+    send::check(subject, problems);
+    certificates::check(subject, problems);
+}
+
+impl Subject<'_> {
+    /// Whether every certificate that is written could be loaded; otherwise its absence has been
+    /// reported already, and what follows from that is noise.
+    fn all_certificates_loaded(&self) -> bool {
+        self.document.tables("certificate").count() == self.settings.certificates.len()
+    }
+}
+
+/// Where the first member of a list that `is_meant` stands, else where the list is written.
+fn item_place(table: &Table, key: &str, is_meant: impl Fn(&Item) -> bool) -> Place {
+    let item = table.items(key).iter().find(|item| is_meant(item));
+    item.map_or_else(|| table.place(key), |item| item.place.clone())
+}
+
+/// "receive_connector.Internet (line 12)".
+fn reference(table: &Table) -> String {
+    match table.line {
+        Some(line) => format!("{} (line {line})", table.label()),
+        None => table.label(),
+    }
+}

@@ -1,0 +1,103 @@
+//! The configuration file: TOML text becomes checked settings, or every problem at once with file,
+//! line, key and remedy.
+//!
+//! One way: `parse` (text against the options table) → `derive` (defaults that follow from other
+//! keys) → `build` (strings become types, files are read) → `check` (contradictions
+//! and doubtful choices).
+
+mod build;
+mod check;
+mod derive;
+mod document;
+mod format;
+mod hostname;
+mod nearest;
+pub mod options;
+mod parse;
+mod problem;
+mod quantity;
+pub mod reference;
+mod reload;
+pub mod render;
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+
+use crate::policy::Settings;
+
+pub use document::{Document, Entry, Item, Origin, Table, Value};
+pub use problem::{Place, Problem, Problems, Severity};
+pub use quantity::duration as parse_duration;
+pub use reload::{Change, differences};
+
+/// Largest configuration file read, in bytes.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// A configuration that holds no error.
+#[derive(Debug)]
+pub struct Loaded {
+    /// With epoch 0; who publishes them raises it.
+    pub settings: Settings,
+    /// What the settings were made from: for `differences` and `render`.
+    pub document: Document,
+    pub warnings: Vec<Problem>,
+}
+
+/// `$SEALPOST_CONFIG`, else /etc/sealpost/sealpost.toml.
+pub fn default_path() -> PathBuf {
+    std::env::var_os("SEALPOST_CONFIG")
+        .filter(|path| !path.is_empty())
+        .map_or_else(|| PathBuf::from("/etc/sealpost/sealpost.toml"), PathBuf::from)
+}
+
+/// Reads and checks a configuration, its certificates, anchors and lists included.
+///
+/// # Errors
+/// Every error and warning that was found, in the order of the file.
+pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = Problems::new(path);
+    let Some(document) = read_document(path, &mut problems) else {
+        return Err(problems.into_sorted());
+    };
+    let settings = build::build(&document, &mut problems);
+    let subject = check::Subject { document: &document, settings: &settings, now: Timestamp::now() };
+    check::check(&subject, &mut problems);
+    if problems.has_errors() {
+        return Err(problems.into_sorted());
+    }
+    Ok(Loaded { settings, document, warnings: problems.into_sorted() })
+}
+
+/// Reads a configuration without the files that it names: what `config show` needs.
+///
+/// # Errors
+/// Every key that is unknown, missing or of the wrong type or format.
+pub fn read(path: &Path) -> Result<Document, Vec<Problem>> {
+    let mut problems = Problems::new(path);
+    match read_document(path, &mut problems) {
+        Some(document) if !problems.has_errors() => Ok(document),
+        Some(_) | None => Err(problems.into_sorted()),
+    }
+}
+
+fn read_document(path: &Path, problems: &mut Problems) -> Option<Document> {
+    let bytes = match build::read_file(path, FILE_BYTES_MAX) {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            let what = format!("cannot read the configuration: {error}");
+            problems.error(Place::whole_file(), what, "check the path given with -c, or $SEALPOST_CONFIG");
+            return None;
+        }
+    };
+    let Ok(text) = String::from_utf8(bytes) else {
+        problems.error(Place::whole_file(), "the configuration is not UTF-8", "save the file as UTF-8");
+        return None;
+    };
+    let mut document = parse::parse(path, &text, problems)?;
+    derive::derive(&mut document, problems);
+    Some(document)
+}
+
+#[cfg(test)]
+mod tests;
