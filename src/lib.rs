@@ -18,4 +18,5 @@ pub mod session;
 pub mod certstore;
 pub mod config;
 pub mod net;
+pub mod observe;
 

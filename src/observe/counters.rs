@@ -1,0 +1,259 @@
+//! The table of counter families: what `/metrics` shows, what `docs/counters.md` says, in one
+//! place. Names are public surface.
+
+use std::fmt::Write;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// One family as it is exposed.
+pub struct FamilyRow {
+    /// As exposed: counters end in `_total`.
+    pub name: &'static str,
+    pub kind: Kind,
+    pub labels: &'static [&'static str],
+    /// One sentence without its full stop.
+    pub help: &'static str,
+    /// When it moves.
+    pub when: &'static str,
+    /// The Exchange counter it stands for, if there is one.
+    pub exchange: Option<&'static str>,
+}
+
+const fn row(
+    name: &'static str,
+    kind: Kind,
+    labels: &'static [&'static str],
+    help: &'static str,
+    when: &'static str,
+) -> FamilyRow {
+    FamilyRow { name, kind, labels, help, when, exchange: None }
+}
+
+const fn known_to_exchange(mut row: FamilyRow, name: &'static str) -> FamilyRow {
+    row.exchange = Some(name);
+    row
+}
+
+pub const DOMAIN_SECURE_RECEIVED: &str = "sealpost_domain_secure_messages_received_total";
+pub const DOMAIN_SECURE_SENT: &str = "sealpost_domain_secure_messages_sent_total";
+pub const OUTBOUND_FAILURES: &str = "sealpost_domain_secure_outbound_session_failures_total";
+pub const INBOUND_FAILURES: &str = "sealpost_domain_secure_inbound_failures_total";
+pub const RECEIVED: &str = "sealpost_messages_received_total";
+pub const REFUSED: &str = "sealpost_messages_refused_total";
+pub const DELIVERED: &str = "sealpost_messages_delivered_total";
+pub const DEFERRED: &str = "sealpost_messages_deferred_total";
+pub const BOUNCED: &str = "sealpost_messages_bounced_total";
+pub const CONNECTIONS: &str = "sealpost_connections";
+pub const HANDSHAKES: &str = "sealpost_tls_handshakes_total";
+pub const QUEUE: &str = "sealpost_queue_messages";
+pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
+pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
+pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
+pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
+pub const ACCEPT_TO_DURABLE: &str = "sealpost_accept_to_durable_seconds";
+pub const ACCEPT_TO_DELIVERED: &str = "sealpost_accept_to_delivered_seconds";
+
+/// Every family, in the order of the documentation.
+pub const FAMILIES: &[FamilyRow] = &[
+    known_to_exchange(
+        row(
+            DOMAIN_SECURE_RECEIVED,
+            Kind::Counter,
+            &["domain"],
+            "Domain-secured messages received",
+            "Once a message, at its 250; `domain` is the domain that was proved.",
+        ),
+        "Domain-secured messages received",
+    ),
+    known_to_exchange(
+        row(
+            DOMAIN_SECURE_SENT,
+            Kind::Counter,
+            &["domain"],
+            "Domain-secured messages sent",
+            "Once a message and recipient domain, at the peer's 250.",
+        ),
+        "Domain-secured messages sent",
+    ),
+    known_to_exchange(
+        row(
+            OUTBOUND_FAILURES,
+            Kind::Counter,
+            &["domain", "fault", "mode"],
+            "Outbound sessions to a secure domain that connected and were not admitted",
+            "Once a session that connected and was not admitted; `mode` is `enforce` or `report`.",
+        ),
+        "Domain-secured outbound session failures",
+    ),
+    row(
+        INBOUND_FAILURES,
+        Kind::Counter,
+        &["domain", "fault", "mode"],
+        "MAIL commands of a secure domain that were judged bad",
+        "Once a MAIL judged bad; `mode` is `enforce` (refused) or `report` (noted only).",
+    ),
+    row(
+        RECEIVED,
+        Kind::Counter,
+        &["connector"],
+        "Messages received",
+        "Once a message, at its 250; our own delivery status notifications are not counted.",
+    ),
+    row(
+        REFUSED,
+        Kind::Counter,
+        &["connector"],
+        "Commands, recipients and messages refused with a 4xx or 5xx",
+        "Once a reply.",
+    ),
+    row(
+        DELIVERED,
+        Kind::Counter,
+        &["connector"],
+        "Messages delivered to a next hop",
+        "Once a transaction, at the peer's 250 after the final dot.",
+    ),
+    row(
+        DEFERRED,
+        Kind::Counter,
+        &[],
+        "Recipients whose delivery was put off",
+        "Once a recipient and attempt that has to be repeated.",
+    ),
+    row(
+        BOUNCED,
+        Kind::Counter,
+        &[],
+        "Recipients given up",
+        "Once a recipient whose delivery failed for good or expired.",
+    ),
+    row(
+        CONNECTIONS,
+        Kind::Gauge,
+        &["direction", "connector"],
+        "Open SMTP connections",
+        "Now; `direction` is `inbound` or `outbound`.",
+    ),
+    row(
+        HANDSHAKES,
+        Kind::Counter,
+        &["direction", "version", "result"],
+        "TLS handshakes",
+        "Once a handshake; `version` is `TLSv1.2`, `TLSv1.3` or `none`, `result` is `ok` or `failed`.",
+    ),
+    row(
+        QUEUE,
+        Kind::Gauge,
+        &["status"],
+        "Messages in the queue",
+        "Now; `status` is `active`, `ready`, `retry` or `suspended`, the liveliest of its recipients.",
+    ),
+    row(
+        QUEUE_OLDEST,
+        Kind::Gauge,
+        &[],
+        "Age of the oldest queued message",
+        "Now; 0 when the queue is empty.",
+    ),
+    row(
+        CERTIFICATE_EXPIRY,
+        Kind::Gauge,
+        &["role", "subject"],
+        "When one of our certificates expires, Unix time",
+        "At start and reload; `role` is `server` (offered by receive connectors) or `client` (presented by send connectors).",
+    ),
+    row(
+        CRL_NEXT_UPDATE,
+        Kind::Gauge,
+        &["issuer"],
+        "When the next revocation list of this issuer is due, Unix time",
+        "Whenever lists are read; a list without nextUpdate is not shown.",
+    ),
+    row(
+        LOG_LINES_LOST,
+        Kind::Counter,
+        &[],
+        "Protocol log lines that could not be written",
+        "Once a line, when writing fails or stalls for 5 s.",
+    ),
+    row(
+        ACCEPT_TO_DURABLE,
+        Kind::Histogram,
+        &[],
+        "From MAIL to the commit point of a received message, seconds",
+        "Once a message received.",
+    ),
+    row(
+        ACCEPT_TO_DELIVERED,
+        Kind::Histogram,
+        &[],
+        "From our 250 to the next hop's 250, seconds",
+        "Once a message delivered.",
+    ),
+];
+
+impl Kind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Gauge => "gauge",
+            Kind::Histogram => "histogram",
+        }
+    }
+}
+
+/// `docs/counters.md`.
+pub fn reference() -> String {
+    let mut page = String::from(INTRODUCTION);
+    for row in FAMILIES {
+        // Writing to a String cannot fail.
+        let _ = write!(page, "\n## `{}", row.name);
+        if !row.labels.is_empty() {
+            let _ = write!(page, "{{{}}}", row.labels.join(","));
+        }
+        let _ = write!(page, "`\n\n{}. {}\n\n- type: {}\n", row.help, row.when, row.kind.as_str());
+        if let Some(exchange) = row.exchange {
+            let _ = writeln!(page, "- Exchange (MSExchange Secure Mail Transport): {exchange}");
+        }
+    }
+    page
+}
+
+const INTRODUCTION: &str = "\
+<!-- Made from the table in src/observe/counters.rs; change it there. -->
+# Counters
+
+`GET /metrics` on `[admin].listen` answers in the OpenMetrics text format, which Prometheus reads;
+`sealpost counters` shows the same through `control.sock`. Counters start at 0 when the server
+starts. `domain` only takes domains of the two secure lists, so that nobody outside can make series;
+their series are there from the start, at 0. Those of a domain that a reload takes off the lists go.
+
+A first alert: `increase(sealpost_domain_secure_inbound_failures_total[15m]) > 0`, and the same for
+`…_outbound_session_failures_total`. What each `fault` means and who can mend it stands in
+[faults.md](faults.md).
+";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_is_what_the_table_says() {
+        let page = include_str!("../../docs/counters.md");
+        assert!(page == reference(), "docs/counters.md is not made from the table:\n{}", reference());
+    }
+
+    #[test]
+    fn rows_keep_to_the_rules_of_names() {
+        for row in FAMILIES {
+            assert!(row.name.starts_with("sealpost_"), "{}", row.name);
+            assert_eq!(row.kind == Kind::Counter, row.name.ends_with("_total"), "{}", row.name);
+            assert!(!row.help.ends_with('.') && row.when.ends_with('.'), "{}", row.name);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The closed list of everything that happens and is worth telling. Every event log record and
+//! every counter comes from one of these values (DESIGN rule 7), through `Observer::event`. The
+//! names of the variants and of their fields are public: operators search for them.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+
+use crate::mail::Domain;
+use crate::smtp::SessionId;
+use crate::trust::{Direction, TlsVersion, Verdict};
+
+/// What a delivery status notification tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DsnKind {
+    Failed,
+    Delayed,
+}
+
+/// One thing that happened. Texts may hold anything a peer sent: they are escaped when written.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event")]
+pub enum Event {
+    /// The server runs: `ready` was said.
+    Started {
+        version: &'static str,
+        listening: Vec<String>,
+    },
+    /// SIGTERM: sessions in hand are finished, new ones refused.
+    Stopping {
+        reason: String,
+    },
+    SessionOpened {
+        direction: Direction,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+    },
+    SessionClosed {
+        direction: Direction,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+    },
+    /// A handshake ended; with an `error` (the library's text) it failed, and `version` may be unknown.
+    TlsHandshake {
+        direction: Direction,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+        #[serde(serialize_with = "serialize_version")]
+        version: Option<TlsVersion>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+    },
+    /// Once a MAIL that was judged for a listed domain.
+    InboundJudged {
+        #[serde(flatten, serialize_with = "serialize_verdict")]
+        verdict: Arc<Verdict>,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+    },
+    /// Once an outbound session that connected and was judged for a listed domain.
+    OutboundJudged {
+        #[serde(flatten, serialize_with = "serialize_verdict")]
+        verdict: Arc<Verdict>,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        host: String,
+    },
+    /// A message is durable and gets its 250.
+    MessageReceived {
+        queue_id: String,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        /// Empty for the null reverse-path.
+        sender: String,
+        /// Octets of stored content.
+        size: u64,
+        recipients: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        secured: Option<Domain>,
+        /// From the connection's MAIL to the commit point.
+        #[serde(serialize_with = "seconds")]
+        accept_to_durable: Duration,
+    },
+    /// A command, recipient or message got a 4xx or 5xx of ours.
+    MessageRefused {
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+        reply: String,
+    },
+    /// A transaction got the peer's 250 after the final dot.
+    MessageDelivered {
+        queue_id: String,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        host: String,
+        recipient_count: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        secured: Option<Domain>,
+        /// From our 250 to the peer's.
+        #[serde(serialize_with = "seconds")]
+        accept_to_delivered: Duration,
+    },
+    /// One recipient has to wait.
+    MessageDeferred {
+        queue_id: String,
+        recipient: String,
+        reason: String,
+        #[serde(serialize_with = "display")]
+        next_attempt: Timestamp,
+    },
+    /// One recipient was given up; a delivery status notification follows, if there is a sender.
+    MessageBounced {
+        queue_id: String,
+        recipient: String,
+        reason: String,
+    },
+    /// A delivery status notification `queue_id` about the message `about` entered the queue.
+    DsnQueued {
+        queue_id: String,
+        about: String,
+        kind: DsnKind,
+    },
+    /// A delivery status notification could not be delivered, or its message had no sender.
+    DsnDropped {
+        about: String,
+    },
+    /// What start-up found in the queue.
+    QueueRecovered {
+        messages: u64,
+        orphans: u64,
+    },
+    /// The queue could not keep or change a message.
+    StorageFailed {
+        error: String,
+    },
+    SettingsReloaded {
+        epoch: u64,
+        changes: Vec<String>,
+    },
+    /// A reload was refused; the old settings stay.
+    SettingsRefused {
+        problems: Vec<String>,
+    },
+    /// Written every hour while it lasts.
+    CertificateExpired {
+        subject: String,
+        #[serde(serialize_with = "display")]
+        not_after: Timestamp,
+        connector: String,
+    },
+    CertificateExpiring {
+        subject: String,
+        #[serde(serialize_with = "display")]
+        not_after: Timestamp,
+        connector: String,
+    },
+    RevocationListLoaded {
+        source: String,
+        issuer: String,
+        #[serde(serialize_with = "optional_display")]
+        next_update: Option<Timestamp>,
+    },
+    RevocationListFailed {
+        source: String,
+        error: String,
+    },
+    /// Lines of sessions that never reached the protocol log.
+    ProtocolLogLost {
+        lines: u64,
+    },
+    ProtocolLogError {
+        error: String,
+    },
+    /// `max_directory_size` removed a file before `max_age` would have.
+    ProtocolLogAgedEarly {
+        file: String,
+    },
+    /// A name could not be looked up for now.
+    DnsFailed {
+        name: String,
+        error: String,
+    },
+}
+
+fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
+}
+
+fn optional_display<T: std::fmt::Display, S: Serializer>(
+    value: &Option<T>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => serializer.collect_str(value),
+        None => serializer.serialize_str("none"),
+    }
+}
+
+fn serialize_version<S: Serializer>(version: &Option<TlsVersion>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(version_label(*version))
+}
+
+fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{:.6}", duration.as_secs_f64()))
+}
+
+/// The label and field value of a TLS version.
+pub(super) fn version_label(version: Option<TlsVersion>) -> &'static str {
+    version.map_or("none", TlsVersion::as_str)
+}
+
+/// What an operator needs of a verdict, beside the reply and protocol log that hold all of it.
+#[derive(Serialize)]
+struct VerdictFields<'a> {
+    domain: &'a Domain,
+    verdict: &'static str,
+    mode: crate::trust::Mode,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<crate::trust::Fault>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    matched_name: Option<&'a str>,
+}
+
+fn serialize_verdict<S: Serializer>(verdict: &Arc<Verdict>, serializer: S) -> Result<S::Ok, S::Error> {
+    VerdictFields {
+        domain: &verdict.domain,
+        verdict: if verdict.is_good() { "good" } else { "bad" },
+        mode: verdict.mode,
+        faults: verdict.facts.iter().map(|fact| fact.fault).collect(),
+        detail: (!verdict.is_good()).then(|| verdict.sentence()),
+        matched_name: verdict.matched_name.as_deref(),
+    }
+    .serialize(serializer)
+}

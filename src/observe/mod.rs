@@ -1,0 +1,21 @@
+//! What is seen from outside: events, counters, the event log and the protocol log (writer and
+//! reader), and the audit log. Every event is a variant of one enum; `Observer::event` turns it
+//! into a record and a counter at one spot.
+
+mod audit;
+pub mod counters;
+mod event;
+pub mod event_log;
+pub mod log_reader;
+mod observer;
+mod protocol_log;
+mod record;
+mod registry;
+#[cfg(test)]
+pub(crate) mod test_settings;
+pub mod text;
+
+pub use audit::{AuditEntry, AuditError, AuditLog};
+pub use event::{DsnKind, Event};
+pub use observer::{CertificateRole, ConnectionGuard, Observer};
+pub use protocol_log::{LogRecord, ProtocolLog, ProtocolLogError};

@@ -1,0 +1,219 @@
+//! The one place where something that happened becomes a log record and a counter, both from the
+//! same value in the same match.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use prometheus_client::metrics::gauge::Gauge;
+
+use crate::policy::Settings;
+use crate::trust::Direction;
+
+use super::event::Event;
+use super::record::{self, Level};
+use super::registry::{Counters, Labels, connection_labels};
+
+/// How often lost protocol log lines are worth an error record.
+const LOSS_TOLD_EVERY: Duration = Duration::from_secs(10);
+
+/// Events in, log records and counters out. Shared by everyone who sees something happen.
+pub struct Observer {
+    counters: Counters,
+    stopping: AtomicBool,
+    shown: Mutex<Shown>,
+    loss_told: Mutex<Option<Instant>>,
+}
+
+/// Series of gauges that are replaced as a whole, so that what is gone is no longer shown.
+#[derive(Default)]
+struct Shown {
+    certificates: Vec<Labels<2>>,
+    crls: Vec<Labels<1>>,
+}
+
+/// What one of our certificates is for; label `role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateRole {
+    /// Offered by receive connectors.
+    Server,
+    /// Presented by send connectors.
+    Client,
+}
+
+/// Counts one open connection until it is dropped.
+pub struct ConnectionGuard(Gauge);
+
+impl Observer {
+    /// Begins all counters at 0, with a series for each secure domain and connector.
+    pub fn new(settings: &Settings) -> Arc<Self> {
+        Arc::new(Self {
+            counters: Counters::new(settings),
+            stopping: AtomicBool::new(false),
+            shown: Mutex::default(),
+            loss_told: Mutex::default(),
+        })
+    }
+
+    /// After a reload: series of new secure domains and connectors begin, those of removed domains end.
+    pub fn reconfigure(&self, settings: &Settings) {
+        self.counters.reconfigure(settings);
+    }
+
+    /// Writes the record and moves the counters. Never waits.
+    #[allow(clippy::needless_pass_by_value, reason = "an event is told once and then over")]
+    pub fn event(&self, event: Event) {
+        let counters = &self.counters;
+        let level = match &event {
+            Event::Started { .. } | Event::QueueRecovered { .. } => Level::Info,
+            Event::Stopping { .. } => {
+                self.stopping.store(true, Ordering::Relaxed);
+                Level::Info
+            }
+            Event::SessionOpened { .. } | Event::SessionClosed { .. } => Level::Debug,
+            Event::TlsHandshake { direction, version, error, .. } => {
+                counters.handshake(*direction, *version, error.is_none());
+                if error.is_none() { Level::Debug } else { Level::Warning }
+            }
+            Event::InboundJudged { verdict, .. } | Event::OutboundJudged { verdict, .. } => {
+                counters.judged(verdict);
+                if verdict.is_good() { Level::Debug } else { Level::Warning }
+            }
+            Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
+                counters.message_received(connector, secured.as_ref());
+                counters.accept_to_durable.observe(accept_to_durable.as_secs_f64());
+                Level::Info
+            }
+            Event::MessageRefused { connector, .. } => {
+                counters.message_refused(connector);
+                Level::Info
+            }
+            Event::MessageDelivered { connector, secured, accept_to_delivered, .. } => {
+                counters.message_delivered(connector, secured.as_ref());
+                counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
+                Level::Info
+            }
+            Event::MessageDeferred { .. } => {
+                counters.deferred.inc();
+                Level::Info
+            }
+            Event::MessageBounced { .. } => {
+                counters.bounced.inc();
+                Level::Warning
+            }
+            Event::DsnQueued { .. } | Event::SettingsReloaded { .. } => Level::Info,
+            Event::RevocationListLoaded { .. } => Level::Info,
+            Event::DsnDropped { .. } | Event::CertificateExpiring { .. } => Level::Warning,
+            Event::ProtocolLogAgedEarly { .. } | Event::DnsFailed { .. } => Level::Warning,
+            Event::StorageFailed { .. } | Event::SettingsRefused { .. } => Level::Error,
+            Event::CertificateExpired { .. } | Event::RevocationListFailed { .. } => Level::Error,
+            Event::ProtocolLogLost { lines } => {
+                counters.log_lines_lost.inc_by(*lines);
+                if self.may_tell_loss() { Level::Error } else { Level::Debug }
+            }
+            Event::ProtocolLogError { .. } => Level::Error,
+        };
+        record::write(level, &event);
+    }
+
+    /// Lost protocol log lines are counted each, and told once in ten seconds.
+    fn may_tell_loss(&self) -> bool {
+        let mut last = self.loss_told.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let may = last.is_none_or(|last| now.duration_since(last) >= LOSS_TOLD_EVERY);
+        if may {
+            *last = Some(now);
+        }
+        may
+    }
+
+    /// What `/metrics` answers: OpenMetrics text, names as in docs/counters.md.
+    pub fn render_metrics(&self) -> String {
+        self.counters.render()
+    }
+
+    /// Whether `Stopping` was told: `/healthz` then answers 503.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Messages in the queue by status, and the age of the oldest message (`None`: empty).
+    pub fn set_queue(
+        &self,
+        ready: u64,
+        retry: u64,
+        active: u64,
+        suspended: u64,
+        oldest_age: Option<Duration>,
+    ) {
+        for (status, count) in
+            [("ready", ready), ("retry", retry), ("active", active), ("suspended", suspended)]
+        {
+            let labels = [("status", status.to_owned())];
+            self.counters.queue.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let seconds = oldest_age.map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        self.counters.queue_oldest.set(seconds);
+    }
+
+    /// Counts a connection until the guard is dropped.
+    pub fn connection(&self, direction: Direction, connector: &str) -> ConnectionGuard {
+        let gauge = self.counters.connections.get_or_create_owned(&connection_labels(direction, connector));
+        gauge.inc();
+        ConnectionGuard(gauge)
+    }
+
+    /// Replaces what is shown of our certificates: role, subject, not-after.
+    pub fn set_certificate_expiry(
+        &self,
+        certificates: impl IntoIterator<Item = (CertificateRole, String, Timestamp)>,
+    ) {
+        let family = &self.counters.certificate_expiry;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in shown.certificates.drain(..) {
+            family.remove(&gone);
+        }
+        for (role, subject, not_after) in certificates {
+            let role = match role {
+                CertificateRole::Server => "server",
+                CertificateRole::Client => "client",
+            };
+            let labels = [("role", role.to_owned()), ("subject", super::text::escape(&subject).into_owned())];
+            let gauge = family.get_or_create_owned(&labels);
+            // Of two with one subject the one that lasts longer counts: it is the one in use.
+            gauge.set(gauge.get().max(not_after.as_second()));
+            shown.certificates.push(labels);
+        }
+    }
+
+    /// Replaces what is shown of revocation lists: issuer and nextUpdate of the newest list of each.
+    pub fn set_crl_next_update(&self, lists: impl IntoIterator<Item = (String, Timestamp)>) {
+        let family = &self.counters.crl_next_update;
+        let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in shown.crls.drain(..) {
+            family.remove(&gone);
+        }
+        for (issuer, next_update) in lists {
+            let labels = [("issuer", super::text::escape(&issuer).into_owned())];
+            let gauge = family.get_or_create_owned(&labels);
+            gauge.set(gauge.get().max(next_update.as_second()));
+            shown.crls.push(labels);
+        }
+    }
+}
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl std::fmt::Debug for Observer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,76 @@
+//! Settings for tests of counters: two lists and a connector each way, nothing else.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::mail::{Address, Domain};
+use crate::policy::{
+    AdminSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings, Transport,
+};
+use crate::trust::{AnchorSet, RevocationDepth, RevocationMode, TlsVersion, TrustPolicy, UsagePolicy};
+
+/// Settings with these domains on the receive and the send list.
+pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
+    let hour = Duration::from_secs(3600);
+    Settings {
+        epoch: 1,
+        hostname: domain("mail1.contoso.example"),
+        data_directory: PathBuf::from("/nonexistent"),
+        transport: Transport {
+            tls_send_domain_secure_list: domains(send),
+            tls_receive_domain_secure_list: domains(receive),
+            header_from: HeaderFrom::Mark,
+            postmaster: Address::parse("postmaster@contoso.example").unwrap(),
+        },
+        default_policy: Arc::new(policy()),
+        crl_files: Vec::new(),
+        watched_files: Vec::new(),
+        partners: Vec::new(),
+        accepted_domains: Vec::new(),
+        certificates: Vec::new(),
+        receive_connectors: Vec::new(),
+        send_connectors: Vec::new(),
+        queue: QueueSettings {
+            message_expiration: hour,
+            delay_notification: hour,
+            retry_intervals: vec![hour],
+        },
+        dns: DnsSettings { servers: Vec::new() },
+        protocol_log: protocol_log(PathBuf::from("/nonexistent")),
+        admin: AdminSettings { listen: None },
+    }
+}
+
+/// Limits so wide that no test meets them by accident.
+pub(crate) fn protocol_log(directory: PathBuf) -> ProtocolLogSettings {
+    ProtocolLogSettings {
+        directory,
+        max_file_size: 10 << 20,
+        max_directory_size: 1 << 30,
+        max_age: Duration::ZERO,
+        stop_mail_on_error: false,
+    }
+}
+
+fn policy() -> TrustPolicy {
+    TrustPolicy {
+        anchors: Arc::new(AnchorSet::new("none", Vec::new())),
+        certificate_names: Vec::new(),
+        pins: Vec::new(),
+        usage: UsagePolicy::Either,
+        revocation: RevocationMode::HardFail,
+        revocation_depth: RevocationDepth::Chain,
+        minimum_tls: TlsVersion::Tls12,
+        require_client_certificate_request: true,
+    }
+}
+
+fn domains(names: &[&str]) -> BTreeSet<Domain> {
+    names.iter().map(|name| domain(name)).collect()
+}
+
+fn domain(name: &str) -> Domain {
+    Domain::parse(name).unwrap()
+}
