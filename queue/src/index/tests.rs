@@ -1,0 +1,76 @@
+//! What the random histories of `tests/model.rs` do not reach: many entries, and slots used again.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::{NewMessage, NewRecipient};
+
+fn insert(index: &mut Index, id: u64, next_hop: &str, dues: &[UnixMillis]) {
+    let recipient = |due: &UnixMillis| NewRecipient {
+        address: "a@b".into(),
+        destination: destination(next_hop),
+        due: *due,
+        expires: 1_000_000,
+        notify_delay_at: None,
+    };
+    let recipients = dues.iter().map(recipient).collect();
+    let message = NewMessage { sender: String::new(), received: 5, meta: vec![], recipients };
+    let body = Body::Inline(Bytes::new());
+    index.follow(&Step::Insert(Box::new(Insert { id: MessageId(id), message, body })));
+}
+
+fn destination(next_hop: &str) -> Destination {
+    Destination { next_hop: next_hop.into(), connector: "c".into(), tls_domain: String::new() }
+}
+
+#[test]
+fn a_long_queue_is_counted_up_to_a_hundred() {
+    let mut index = Index::default();
+    (1..=3_000).for_each(|id| insert(&mut index, id, "long.example", &[id as i64]));
+    insert(&mut index, 4_000, "short.example", &[7, 8]);
+    let due = index.due(5_000);
+    assert_eq!(due.iter().map(|due| (due.recipients, due.earliest)).collect::<Vec<_>>(), [(100, 1), (2, 7)]);
+    assert_eq!(index.next_due_after(2_999), Some(3_000));
+    assert_eq!(index.statistics().ready, 3_001);
+}
+
+#[test]
+fn an_emptied_delivery_queue_leaves_its_slot_to_the_next() {
+    let mut index = Index::default();
+    for id in 1..=1_000 {
+        insert(&mut index, id, &format!("h{id}.example"), &[1]);
+        assert_eq!(index.due(1).len(), 1);
+        assert_eq!(
+            index.claim_due(&destination(&format!("h{id}.example")), 1).map(|one| one.id),
+            Some(MessageId(id))
+        );
+        index.follow(&Step::Remove { id: MessageId(id), recipient: 0 });
+        assert_eq!(index.next_due(), None);
+    }
+    assert_eq!(index.schedule.slots(), 1);
+    assert_eq!(index.next_alarm(), None);
+}
+
+#[test]
+fn a_claim_that_outlived_its_deferral_does_not_give_back_the_next_claim() {
+    let mut index = Index::default();
+    insert(&mut index, 1, "h.example", &[1]);
+    let first = index.claim_due(&destination("h.example"), 1).expect("due");
+    index.follow(&Step::Retry { id: MessageId(1), recipient: 0, next_attempt: 2, note: vec![] });
+    let second = index.claim_due(&destination("h.example"), 2).expect("due again");
+    assert!(!index.give_back(&first));
+    assert!(index.is_claimed(MessageId(1), 0));
+    assert!(index.give_back(&second));
+    assert_eq!(index.next_due(), Some(2));
+}
+
+#[test]
+fn a_message_to_ten_thousand_is_claimed_in_one_go() {
+    let mut index = Index::default();
+    insert(&mut index, 1, "h.example", &[1; 10_000]);
+    let claimed = index.claim_due(&destination("h.example"), 1).expect("due");
+    assert_eq!(claimed.recipients.len(), 10_000);
+    assert!(index.due(1).is_empty());
+    assert!(index.give_back(&claimed));
+    assert_eq!(index.due(1)[0].recipients, 100);
+}

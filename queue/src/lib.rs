@@ -1,0 +1,273 @@
+//! A durable message queue: opaque content, small typed records, due times. It knows nothing of
+//! SMTP. README.md holds the on-disk format and the table of legal states.
+//!
+//! A message enters by `begin` → `append` → `commit`; it is durable when `commit` returns. `due` says
+//! which delivery queues have work, `claim` hands out one message of one of them, `apply` records
+//! what came of it.
+
+#![forbid(unsafe_code)]
+
+mod cache;
+mod content;
+mod draft;
+mod engine;
+mod ids;
+mod index;
+mod live;
+mod operator;
+mod queue;
+mod readers;
+mod recovery;
+mod sqlite;
+mod sweeper;
+mod writer;
+
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+pub use crate::draft::Draft;
+pub use crate::queue::Queue;
+
+/// Content up to this many bytes stands in the index and is committed with its record; larger
+/// content has a file of its own.
+pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of `NewMessage::meta`.
+pub const META_BYTES_MAX: usize = 64 << 10;
+/// Most bytes of a recipient's note.
+pub const NOTE_BYTES_MAX: usize = 16 << 10;
+/// Most recipients of one message.
+pub const RECIPIENTS_MAX: usize = 10_000;
+
+/// Milliseconds since the Unix epoch, UTC.
+pub type UnixMillis = i64;
+
+/// Name of a message in the queue: unique for the life of the data directory, sorts by age.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct MessageId(pub u64);
+
+impl std::fmt::Display for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:016X}", self.0)
+    }
+}
+
+impl std::fmt::Debug for MessageId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+impl std::str::FromStr for MessageId {
+    type Err = std::num::ParseIntError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        u64::from_str_radix(text, 16).map(Self)
+    }
+}
+
+/// A delivery queue: next hop × connector × TLS domain ("" where none).
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub struct Destination {
+    pub next_hop: String,
+    pub connector: String,
+    pub tls_domain: String,
+}
+
+/// A message as it enters the queue.
+#[derive(Clone, Debug)]
+pub struct NewMessage {
+    pub sender: String,
+    pub received: UnixMillis,
+    /// Whatever the caller needs again at delivery; at most 64 KiB.
+    pub meta: Vec<u8>,
+    pub recipients: Vec<NewRecipient>,
+}
+
+#[derive(Clone, Debug)]
+pub struct NewRecipient {
+    pub address: String,
+    pub destination: Destination,
+    pub due: UnixMillis,
+    /// When the caller gives up on this recipient (`Queue::expired` then names the message);
+    /// recipients of one message may differ.
+    pub expires: UnixMillis,
+    /// When the sender is to be told of a delay; `None`: never.
+    pub notify_delay_at: Option<UnixMillis>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Claimed; being delivered.
+    Active,
+    /// Due, never tried.
+    Ready,
+    /// Tried, waits for its next attempt.
+    Retry,
+    /// Held by an operator.
+    Suspended,
+}
+
+/// One recipient as it stands in the queue.
+#[derive(Clone, Debug)]
+pub struct Recipient {
+    /// Unique within its message.
+    pub index: u32,
+    pub address: String,
+    pub destination: Destination,
+    pub status: Status,
+    pub attempts: u32,
+    pub next_attempt: UnixMillis,
+    pub expires: UnixMillis,
+    pub notify_delay_at: Option<UnixMillis>,
+    /// What the caller last noted, such as the peer's last reply; opaque, at most 16 KiB.
+    pub note: Vec<u8>,
+}
+
+/// One message as it stands in the queue, without its content.
+#[derive(Clone, Debug)]
+pub struct Message {
+    pub id: MessageId,
+    pub sender: String,
+    pub received: UnixMillis,
+    pub size: u64,
+    pub meta: Vec<u8>,
+    pub recipients: Vec<Recipient>,
+}
+
+/// A claim on the due recipients of one message in one delivery queue. They stay `Active` until
+/// `apply` names them or the claim is dropped (which makes them due again at once).
+#[derive(Debug)]
+pub struct Claim {
+    /// Its recipients are only those of this claim, all `Active`.
+    pub message: Message,
+    /// Gives the recipients back when dropped.
+    #[expect(dead_code, reason = "held for its Drop")]
+    pub(crate) lease: live::Lease,
+}
+
+/// Content of a message, from its first byte.
+#[derive(Debug)]
+pub enum Content {
+    Memory(Bytes),
+    /// The file's cursor stands at the first byte of content; `len` bytes follow.
+    File {
+        file: std::fs::File,
+        len: u64,
+    },
+}
+
+/// A delivery queue that has something to deliver now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueDestination {
+    pub destination: Destination,
+    /// Due recipients nobody has claimed; counted up to 100.
+    pub recipients: usize,
+    /// Since when the first of them is due.
+    pub earliest: UnixMillis,
+}
+
+/// How much is in the queue: messages, each counted under the liveliest status of its recipients
+/// (active, ready, retry, suspended).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Statistics {
+    pub active: usize,
+    pub ready: usize,
+    pub retry: usize,
+    pub suspended: usize,
+    /// When the oldest message was received.
+    pub oldest_received: Option<UnixMillis>,
+}
+
+/// What start-up found and did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recovery {
+    pub messages: usize,
+    pub recipients: usize,
+    /// Content files without a record: never acknowledged, or already delivered. Deleted.
+    pub orphans_removed: usize,
+    /// Messages put back from their content files because the index was lost.
+    pub rebuilt: usize,
+    /// Messages whose content file is gone or cut short; they are held (`Suspended`).
+    pub content_missing: Vec<MessageId>,
+}
+
+/// Settings of a queue.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Memory for messages committed a moment ago, so that delivery need not read the disk.
+    pub cache_bytes_max: usize,
+    /// Free bytes on the disk below which no new message is taken, so that the outcome of those
+    /// already here can still be recorded.
+    pub free_bytes_min: u64,
+    /// Largest size of the index (records and small content); beyond it `Error::DiskFull`.
+    pub index_bytes_max: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { cache_bytes_max: 64 << 20, free_bytes_min: 64 << 20, index_bytes_max: None }
+    }
+}
+
+/// Steps of one atomic change.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// Delivered or bounced: the recipient leaves the queue; with the last one the message goes.
+    Remove { id: MessageId, recipient: u32 },
+    /// Tried in vain.
+    Retry { id: MessageId, recipient: u32, next_attempt: UnixMillis, note: Vec<u8> },
+    /// Rerouted by changed settings.
+    Move { id: MessageId, recipient: u32, destination: Destination },
+    /// The delay notice was sent.
+    DelayNotified { id: MessageId, recipient: u32 },
+    /// A message made by us, such as a delivery status notification, with its content.
+    Insert { message: NewMessage, content: Bytes },
+}
+
+/// Which messages an operator means; all conditions must hold.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Filter {
+    pub id: Option<MessageId>,
+    /// Domain of a recipient, or the next hop.
+    pub domain: Option<String>,
+    pub sender: Option<String>,
+    pub recipient: Option<String>,
+    pub status: Option<Status>,
+    pub received_before: Option<UnixMillis>,
+    /// At most this many messages. `None`: 10,000 for `list`, all for an operator's changes.
+    pub limit: Option<usize>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the disk that holds {path} is full; free space there", path = .0.display())]
+    DiskFull(PathBuf),
+    #[error("another server runs on {path}; stop it or choose another data_directory", path = .0.display())]
+    Locked(PathBuf),
+    #[error("cannot {what} {path}: {source}", path = .path.display())]
+    Io { what: &'static str, path: PathBuf, source: std::io::Error },
+    #[error("the queue index failed: {0}")]
+    Index(#[from] rusqlite::Error),
+    #[error("an earlier write failed and the queue takes nothing more until the server is restarted: {0}")]
+    Failed(String),
+    #[error("no message {0} in the queue")]
+    NoSuchMessage(MessageId),
+    #[error("the queue does not take this: {0}")]
+    Invalid(&'static str),
+    #[error("the queue is closed because the server stops")]
+    Closed,
+    #[error("the content file {path} is damaged: {what}; restore it or remove the message", path = .path.display())]
+    Damaged { path: PathBuf, what: &'static str },
+}
+
+impl Error {
+    pub(crate) fn io(what: &'static str, path: &std::path::Path, source: std::io::Error) -> Self {
+        use std::io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+        match source.kind() {
+            StorageFull | QuotaExceeded | FileTooLarge => Self::DiskFull(path.to_path_buf()),
+            _ => Self::Io { what, path: path.to_path_buf(), source },
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! The handle: everything the program above may ask of the queue. Clones share one queue.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::cache::Cache;
+use crate::engine::{Body, Insert, Step, Stored};
+use crate::live::{Lease, Live};
+use crate::readers::Readers;
+use crate::sweeper::Sweeper;
+use crate::writer::{Job, Order, WAITING_MAX, Writer};
+use crate::{
+    Change, Claim, Content, Destination, Draft, DueDestination, Error, Message, MessageId, NewMessage,
+    Options, Recovery, Statistics, Status, UnixMillis, content, recovery,
+};
+
+/// An open queue. Cheap to clone; the directory stays locked until `close` is done or the last clone
+/// is gone and what was sent to it is written.
+#[derive(Clone)]
+pub struct Queue {
+    pub(crate) shared: Arc<Shared>,
+}
+
+pub(crate) struct Shared {
+    directory: PathBuf,
+    free_bytes_min: u64,
+    orders: mpsc::Sender<Order>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    pub(crate) live: Arc<Live>,
+    pub(crate) readers: Arc<Readers>,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Queue").field("directory", &self.shared.directory).finish_non_exhaustive()
+    }
+}
+
+impl Queue {
+    /// Opens the queue in `directory`, which is made if need be, and repairs what a crash left.
+    /// Blocks. `Error::Locked` if another process has it.
+    pub fn open(directory: &Path, options: Options) -> Result<(Self, Recovery), Error> {
+        let Options { cache_bytes_max, free_bytes_min, index_bytes_max: _ } = options;
+        let opened = recovery::open(directory, &options)?;
+        let live = Arc::new(Live::new(opened.index, Cache::new(cache_bytes_max), opened.ids));
+        let (orders, receiver) = mpsc::channel(WAITING_MAX);
+        let thread = |error| Error::io("start a thread for", directory, error);
+        let writer = Writer {
+            engine: opened.engine,
+            live: live.clone(),
+            sweeper: Sweeper::start(directory.to_path_buf()).map_err(thread)?,
+            orders: receiver,
+            directory: directory.to_path_buf(),
+            lock: opened.lock,
+        };
+        let run = move || writer.run();
+        let writer = std::thread::Builder::new().name("queue-writer".into()).spawn(run).map_err(thread)?;
+        let shared = Shared {
+            directory: directory.to_path_buf(),
+            free_bytes_min,
+            orders,
+            writer: Mutex::new(Some(writer)),
+            live,
+            readers: Readers::new(directory),
+        };
+        Ok((Self { shared: Arc::new(shared) }, opened.recovery))
+    }
+
+    /// Begins a message. `Error::DiskFull` when less than `Options::free_bytes_min` is free.
+    pub fn begin(&self) -> Result<Draft, Error> {
+        self.shared.live.check()?;
+        self.check_free_space()?;
+        Ok(Draft::new(self.next_id()?, self.shared.directory.clone()))
+    }
+
+    fn check_free_space(&self) -> Result<(), Error> {
+        let directory = &self.shared.directory;
+        let disk = rustix::fs::statvfs(directory)
+            .map_err(|error| Error::io("ask for the free space of", directory, error.into()))?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        if free < self.shared.free_bytes_min { Err(Error::DiskFull(directory.clone())) } else { Ok(()) }
+    }
+
+    fn next_id(&self) -> Result<MessageId, Error> {
+        let Shared { live, orders, .. } = &*self.shared;
+        loop {
+            if let Some(below) = live.ids.wanted_ceiling() {
+                let job = Job { steps: vec![Step::ReserveIds { below }], reply: None };
+                if orders.try_send(Order::Job(job)).is_err() {
+                    live.ids.not_raised();
+                }
+            }
+            if let Some(id) = live.ids.take() {
+                return Ok(id);
+            }
+            // Half a million drafts were begun within one sync of the disk; the new ceiling is near.
+            live.check()?;
+            if orders.is_closed() {
+                return Err(Error::Closed);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Stores a message; it is durable when this returns `Ok`, in one transaction shared with whatever
+    /// else waited. A caller that stops waiting leaves either the whole message or nothing.
+    pub async fn commit(&self, draft: Draft, message: NewMessage) -> Result<MessageId, Error> {
+        let id = draft.id();
+        let insert = self.complete(draft, message).await?;
+        self.write(vec![insert]).await?;
+        Ok(id)
+    }
+
+    /// Makes the content file durable, if there is one.
+    async fn complete(&self, draft: Draft, message: NewMessage) -> Result<Step, Error> {
+        self.shared.live.check()?;
+        check_message(&message)?;
+        let id = draft.id();
+        let insert = match draft.into_body() {
+            body @ Body::Inline(_) => Insert { id, message, body },
+            Body::File(mut file) => {
+                let task = tokio::task::spawn_blocking(move || {
+                    file.complete(id, &message)?;
+                    Ok(Insert { id, message, body: Body::File(file) })
+                });
+                let result: Result<Insert, Error> = task.await.map_err(|_| Error::Closed)?;
+                if let Err(Error::Failed(why)) = &result {
+                    self.shared.live.fail(why.clone());
+                }
+                result?
+            }
+        };
+        Ok(Step::Insert(Box::new(insert)))
+    }
+
+    pub(crate) async fn write(&self, steps: Vec<Step>) -> Result<(), Error> {
+        self.shared.live.check()?;
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Job(Job { steps, reply: Some(reply) });
+        self.shared.orders.send(order).await.map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Carries out changes, all or none, durable on `Ok`. A change about a recipient that is gone does
+    /// nothing. Returns the ids of inserted messages, in order.
+    pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<MessageId>, Error> {
+        let (mut steps, mut inserted) = (Vec::with_capacity(changes.len()), Vec::new());
+        for change in changes {
+            steps.push(match change {
+                Change::Remove { id, recipient } => Step::Remove { id, recipient },
+                Change::Retry { id, recipient, next_attempt, note } => {
+                    check_note(&note)?;
+                    Step::Retry { id, recipient, next_attempt, note }
+                }
+                Change::Move { id, recipient, destination } => Step::Move { id, recipient, destination },
+                Change::DelayNotified { id, recipient } => Step::DelayNotified { id, recipient },
+                Change::Insert { message, content } => {
+                    let mut draft = Draft::new(self.next_id()?, self.shared.directory.clone());
+                    inserted.push(draft.id());
+                    draft.append(&content)?;
+                    self.complete(draft, message).await?
+                }
+            });
+        }
+        self.write(steps).await?;
+        Ok(inserted)
+    }
+
+    /// Delivery queues with something due, the longest waiting first. Reads memory only.
+    pub fn due(&self, now: UnixMillis) -> Vec<DueDestination> {
+        self.shared.live.index().due(now)
+    }
+
+    /// When the first unclaimed recipient is or was due.
+    pub fn next_due(&self) -> Option<UnixMillis> {
+        self.shared.live.index().next_due()
+    }
+
+    /// When something that is not due at `now` becomes due: how long a dispatcher may sleep when it
+    /// has taken note of all that is due now.
+    pub fn next_due_after(&self, now: UnixMillis) -> Option<UnixMillis> {
+        self.shared.live.index().next_due_after(now)
+    }
+
+    /// When `expired` or `delayed` next has something to say.
+    pub fn next_alarm(&self) -> Option<UnixMillis> {
+        self.shared.live.index().next_alarm()
+    }
+
+    /// Changes its value whenever `due`, `next_due` or `next_alarm` may answer differently.
+    pub fn subscribe(&self) -> watch::Receiver<u64> {
+        self.shared.live.subscribe()
+    }
+
+    pub fn statistics(&self) -> Statistics {
+        self.shared.live.index().statistics()
+    }
+
+    /// Claims the message that has been due longest in a delivery queue, with its due recipients.
+    pub async fn claim(&self, destination: &Destination, now: UnixMillis) -> Result<Option<Claim>, Error> {
+        let claimed = self.shared.live.index().claim_due(destination, now);
+        match claimed {
+            Some(claimed) => self.claim_of(Lease::new(&self.shared.live, claimed)).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Claims recipients past their expiry, also held ones, of up to `limit` messages.
+    pub async fn expired(&self, now: UnixMillis, limit: usize) -> Result<Vec<Claim>, Error> {
+        let claimed = self.shared.live.index().claim_expired(now, limit);
+        let leases: Vec<_> =
+            claimed.into_iter().map(|claimed| Lease::new(&self.shared.live, claimed)).collect();
+        let mut claims = Vec::with_capacity(leases.len());
+        for lease in leases {
+            claims.extend(self.claim_of(lease).await?);
+        }
+        Ok(claims)
+    }
+
+    /// `None`: its message was removed a moment ago.
+    async fn claim_of(&self, lease: Lease) -> Result<Option<Claim>, Error> {
+        let Some(mut message) = self.read_message(lease.id()).await? else { return Ok(None) };
+        message.recipients.retain(|recipient| lease.recipients().binary_search(&recipient.index).is_ok());
+        message.recipients.iter_mut().for_each(|recipient| recipient.status = Status::Active);
+        Ok((!message.recipients.is_empty()).then_some(Claim { message, lease }))
+    }
+
+    /// Messages with recipients whose delay the sender is to be told of, with only those recipients.
+    /// Not those that have expired or are claimed. This does not claim them.
+    pub async fn delayed(&self, now: UnixMillis, limit: usize) -> Result<Vec<Message>, Error> {
+        let late = self.shared.live.index().delayed(now, limit);
+        let mut messages = Vec::with_capacity(late.len());
+        for (id, numbers) in late {
+            if let Some(mut message) = self.read_message(id).await? {
+                message.recipients.retain(|recipient| numbers.binary_search(&recipient.index).is_ok());
+                messages.push(message);
+            }
+        }
+        Ok(messages)
+    }
+
+    async fn read_message(&self, id: MessageId) -> Result<Option<Message>, Error> {
+        let cached = self.shared.live.cache().find(id);
+        match cached {
+            Some(cached) => Ok(Some((*cached.message).clone())),
+            None => self.shared.readers.read(move |reader| reader.message(id)).await,
+        }
+    }
+
+    /// The content of a message, from memory if it was committed a moment ago.
+    pub async fn content(&self, id: MessageId) -> Result<Content, Error> {
+        let cached = self.shared.live.cache().find(id).and_then(|cached| cached.content);
+        if let Some(bytes) = cached {
+            return Ok(Content::Memory(bytes));
+        }
+        let directory = self.shared.directory.clone();
+        let read = self.shared.readers.read(move |reader| match reader.content(id)? {
+            Some(Stored::Inline(bytes)) => Ok(Content::Memory(bytes)),
+            Some(Stored::File { len }) => {
+                Ok(Content::File { file: content::open(&directory, id, len)?, len })
+            }
+            None => Err(Error::NoSuchMessage(id)),
+        });
+        read.await
+    }
+
+    /// Finishes what was sent before, tidies up and unlocks the directory. Later calls of other clones
+    /// get `Error::Closed`.
+    pub async fn close(self) {
+        // An error means that it is closed already.
+        let _ = self.shared.orders.send(Order::Close).await;
+        self.shared.readers.close();
+        let writer = self.shared.writer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = writer {
+            let _ = tokio::task::spawn_blocking(move || writer.join()).await;
+        }
+    }
+}
+
+fn check_message(message: &NewMessage) -> Result<(), Error> {
+    match message {
+        NewMessage { recipients, .. } if recipients.is_empty() => {
+            Err(Error::Invalid("a message without recipients"))
+        }
+        NewMessage { recipients, .. } if recipients.len() > crate::RECIPIENTS_MAX => {
+            Err(Error::Invalid("a message with more than 10,000 recipients"))
+        }
+        NewMessage { meta, .. } if meta.len() > crate::META_BYTES_MAX => {
+            Err(Error::Invalid("more than 64 KiB of meta"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_note(note: &[u8]) -> Result<(), Error> {
+    if note.len() > crate::NOTE_BYTES_MAX {
+        Err(Error::Invalid("a note of more than 16 KiB"))
+    } else {
+        Ok(())
+    }
+}

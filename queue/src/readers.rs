@@ -1,0 +1,54 @@
+//! Reading connections, kept for the next reader. Reads run on the blocking threads of the runtime,
+//! never on those that carry sessions.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::Error;
+use crate::engine::Reader;
+use crate::sqlite::SqliteReader;
+
+/// Idle connections that are kept.
+const KEPT_MAX: usize = 8;
+
+pub(crate) struct Readers {
+    directory: PathBuf,
+    idle: Mutex<Vec<Box<dyn Reader>>>,
+}
+
+impl Readers {
+    pub(crate) fn new(directory: &Path) -> Arc<Self> {
+        Arc::new(Self { directory: directory.to_path_buf(), idle: Mutex::new(Vec::new()) })
+    }
+
+    pub(crate) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        read: impl FnOnce(&mut dyn Reader) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let this = self.clone();
+        let task = tokio::task::spawn_blocking(move || {
+            let mut reader = this.take()?;
+            let result = read(&mut *reader);
+            this.put_back(reader);
+            result
+        });
+        task.await.map_err(|_| Error::Closed)?
+    }
+
+    /// Lets go of the connections, so that the last one open is the writer's.
+    pub(crate) fn close(&self) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn take(&self) -> Result<Box<dyn Reader>, Error> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| Ok(Box::new(SqliteReader::open(&self.directory)?) as Box<dyn Reader>), Ok)
+    }
+
+    fn put_back(&self, reader: Box<dyn Reader>) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < KEPT_MAX {
+            idle.push(reader);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The one thread that writes. It commits in groups: whatever arrived while the last transaction was
+//! being synced goes into the next one, so one sync carries many messages, and a lone message waits
+//! for nobody.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::{Body, Engine, Fault, Step};
+use crate::live::Live;
+use crate::sweeper::Sweeper;
+use crate::{Error, MessageId};
+
+/// Jobs that wait; more wait in their callers.
+pub(crate) const WAITING_MAX: usize = 1_024;
+/// Most jobs and bytes of content in one transaction.
+const GROUP_JOBS_MAX: usize = 512;
+const GROUP_BYTES_MAX: u64 = 8 << 20;
+
+pub(crate) enum Order {
+    Job(Job),
+    /// Finish what waits, then stop.
+    Close,
+}
+
+/// Steps that take effect together.
+pub(crate) struct Job {
+    pub steps: Vec<Step>,
+    /// `None`: nobody waits.
+    pub reply: Option<oneshot::Sender<Result<(), Error>>>,
+}
+
+impl Job {
+    fn bytes(&self) -> u64 {
+        let inline = |step: &Step| match step {
+            Step::Insert(insert) => match &insert.body {
+                Body::Inline(bytes) => bytes.len() as u64,
+                Body::File(_) => 0,
+            },
+            _ => 0,
+        };
+        self.steps.iter().map(inline).sum()
+    }
+}
+
+pub(crate) struct Writer<E> {
+    pub engine: E,
+    pub live: Arc<Live>,
+    pub sweeper: Sweeper,
+    pub orders: mpsc::Receiver<Order>,
+    /// For `Error::DiskFull`.
+    pub directory: std::path::PathBuf,
+    /// Held until the last write is done.
+    pub lock: std::fs::File,
+}
+
+impl<E: Engine> Writer<E> {
+    /// Runs until every handle is gone or one of them closes the queue.
+    pub(crate) fn run(mut self) {
+        let mut group = Vec::new();
+        while let Some(order) = self.orders.blocking_recv() {
+            self.gather(order, &mut group);
+            self.commit(std::mem::take(&mut group));
+        }
+        self.engine.close();
+        self.sweeper.finish();
+        drop(self.lock);
+    }
+
+    /// Takes what waits, up to the size of a group.
+    fn gather(&mut self, first: Order, group: &mut Vec<Job>) {
+        let (mut order, mut bytes) = (Some(first), 0);
+        while let Some(next) = order {
+            match next {
+                Order::Job(job) => {
+                    bytes += job.bytes();
+                    group.push(job);
+                }
+                // Later senders are told so; what was sent before is still received.
+                Order::Close => self.orders.close(),
+            }
+            let full = group.len() >= GROUP_JOBS_MAX || bytes >= GROUP_BYTES_MAX;
+            order = if full { None } else { self.orders.try_recv().ok() };
+        }
+    }
+
+    /// One transaction for all. If it cannot be, each job is tried alone, so that one that does not
+    /// fit does not take the others with it, and removals still make room.
+    fn commit(&mut self, mut group: Vec<Job>) {
+        if group.is_empty() {
+            return;
+        }
+        match self.transaction(&group) {
+            Ok(()) => self.done(group),
+            Err(_) if group.len() > 1 => group.into_iter().for_each(|job| self.commit(vec![job])),
+            Err(error) => group.pop().map_or((), |job| self.refuse(job, error)),
+        }
+    }
+
+    fn transaction(&mut self, group: &[Job]) -> Result<(), Error> {
+        self.live.check()?;
+        let result = self.engine.commit(&mut group.iter().flat_map(|job| &job.steps));
+        result.map_err(|fault| match fault {
+            Fault::Full => Error::DiskFull(self.directory.clone()),
+            Fault::Refused(error) => Error::Index(error),
+            Fault::Broken(why) => {
+                self.live.fail(why.clone());
+                Error::Failed(why)
+            }
+        })
+    }
+
+    fn done(&mut self, mut group: Vec<Job>) {
+        group.iter_mut().flat_map(|job| &mut job.steps).for_each(keep_file);
+        let files: Vec<MessageId> = self.live.follow(group.iter().flat_map(|job| &job.steps));
+        for job in group {
+            // Whoever gave up waiting finds the message in the queue.
+            let _ = job.reply.map(|reply| reply.send(Ok(())));
+        }
+        files.into_iter().for_each(|id| self.sweeper.delete(id));
+    }
+
+    fn refuse(&self, mut job: Job, error: Error) {
+        if matches!(error, Error::Failed(_)) {
+            // The record may turn out to be durable; the next start decides about its file.
+            job.steps.iter_mut().for_each(keep_file);
+        }
+        if job.steps.iter().any(|step| matches!(step, Step::ReserveIds { .. })) {
+            self.live.ids.not_raised();
+        }
+        let _ = job.reply.map(|reply| reply.send(Err(error)));
+    }
+}
+
+fn keep_file(step: &mut Step) {
+    if let Step::Insert(insert) = step
+        && let Body::File(file) = &mut insert.body
+    {
+        file.keep();
+    }
+}
+
+#[cfg(test)]
+mod tests;
