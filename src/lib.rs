@@ -20,3 +20,5 @@ pub mod config;
 pub mod net;
 pub mod observe;
 
+pub mod relay;
+

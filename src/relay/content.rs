@@ -1,0 +1,84 @@
+//! The stored content of a message on its way out: header section filtered, body as it is.
+
+use std::fs::File;
+use std::io::{Read, Take};
+
+use bytes::Bytes;
+use sealpost_queue::Content;
+
+use crate::mail::header;
+use crate::policy::{header_firewall, limits};
+
+/// Pieces read from a file at a time.
+const CHUNK_BYTES: usize = 64 << 10;
+
+/// What the header section gets besides being filtered.
+pub struct HeadRules<'a> {
+    pub send_organization_headers: bool,
+    /// `X-MS-Exchange-Organization-Auth…` fields to put in front, CRLF included, or nothing.
+    pub exchange_fields: &'a str,
+}
+
+/// Content ready to be encoded, in order: the header section, then chunks of the body.
+pub struct Outgoing {
+    head: Option<Bytes>,
+    rest: Rest,
+}
+
+enum Rest {
+    Memory(Bytes),
+    /// Ends with the content: the file goes on with the queue's own record.
+    File(Take<File>),
+}
+
+impl Outgoing {
+    /// Applies the outgoing header firewall. Fails with the disk's error when content cannot be read.
+    pub fn prepare(content: Content, rules: &HeadRules<'_>) -> std::io::Result<Self> {
+        let (start, rest) = match content {
+            Content::Memory(bytes) => (bytes, None),
+            Content::File { file, len } => {
+                let mut file = file.take(len);
+                (read_start(&mut file)?, Some(file))
+            }
+        };
+        let (head, body_offset) = header::split(&start);
+        let mut filtered = rules.exchange_fields.as_bytes().to_vec();
+        filtered.extend_from_slice(&header_firewall::outgoing(head, rules.send_organization_headers));
+        let after_head = start.slice(body_offset..);
+        let rest = match rest {
+            None => Rest::Memory(after_head),
+            Some(file) => {
+                filtered.extend_from_slice(&after_head);
+                Rest::File(file)
+            }
+        };
+        Ok(Self { head: Some(filtered.into()), rest })
+    }
+
+    /// The next piece, `None` at the end.
+    pub fn next(&mut self) -> std::io::Result<Option<Bytes>> {
+        if let Some(head) = self.head.take() {
+            return Ok(Some(head));
+        }
+        match &mut self.rest {
+            Rest::Memory(bytes) if bytes.is_empty() => Ok(None),
+            Rest::Memory(bytes) => Ok(Some(std::mem::take(bytes))),
+            Rest::File(file) => read_chunk(file),
+        }
+    }
+}
+
+/// The first part of a file, long enough to hold any header section we stored.
+fn read_start(file: &mut Take<File>) -> std::io::Result<Bytes> {
+    let limit = limits::HEADER_SECTION_BYTES_MAX as u64 * 2;
+    let mut start = Vec::new();
+    tokio::task::block_in_place(|| file.take(limit).read_to_end(&mut start))?;
+    Ok(start.into())
+}
+
+fn read_chunk(file: &mut Take<File>) -> std::io::Result<Option<Bytes>> {
+    let mut chunk = vec![0; CHUNK_BYTES];
+    let count = tokio::task::block_in_place(|| file.read(&mut chunk))?;
+    chunk.truncate(count);
+    Ok((count > 0).then(|| chunk.into()))
+}

@@ -1,0 +1,90 @@
+//! The sockets the receive connectors listen on: opened at the start, followed at a reload.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::net::listener;
+use crate::policy::{ReceiveConnector, Settings};
+
+use super::listen;
+use super::server::StartError;
+use super::shared::Shared;
+
+/// What is listened on: connectors that name the same address and port share it, port 0 is a port
+/// of its own for each connector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// As configured.
+    pub address: SocketAddr,
+    /// The one connector that has it, for port 0.
+    pub connector: Option<String>,
+}
+
+/// The listeners that run.
+#[derive(Default)]
+pub struct Listeners(Mutex<HashMap<Binding, Bound>>);
+
+struct Bound {
+    local: SocketAddr,
+    stop: CancellationToken,
+}
+
+impl Binding {
+    fn of(connector: &ReceiveConnector, address: SocketAddr) -> Self {
+        Self { address, connector: (address.port() == 0).then(|| connector.name.clone()) }
+    }
+
+    /// Every binding of the settings with its connector, in the order of the file.
+    fn all(settings: &Settings) -> impl Iterator<Item = (Self, &ReceiveConnector)> {
+        settings.receive_connectors.iter().flat_map(|connector| {
+            connector.bindings.iter().map(|&address| (Self::of(connector, address), &**connector))
+        })
+    }
+}
+
+impl Listeners {
+    /// Binds what the settings name and is not bound, stops what they no longer name. On an error
+    /// nothing is stopped and nothing new is kept.
+    pub fn follow(&self, shared: &Arc<Shared>, settings: &Settings) -> Result<(), StartError> {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new: HashMap<Binding, (TcpListener, SocketAddr)> = HashMap::new();
+        for (binding, connector) in Binding::all(settings) {
+            if running.contains_key(&binding) || new.contains_key(&binding) {
+                continue;
+            }
+            let address = binding.address;
+            let failed = |source| StartError::Bind { connector: connector.name.clone(), address, source };
+            let listener = listener::bind(address).map_err(failed)?;
+            let local = listener.local_addr().map_err(failed)?;
+            new.insert(binding, (listener, local));
+        }
+        running.retain(|binding, bound| {
+            let kept = Binding::all(settings).any(|(named, _)| named == *binding);
+            if !kept {
+                bound.stop.cancel();
+            }
+            kept
+        });
+        for (binding, (listener, local)) in new {
+            let stop = shared.draining.child_token();
+            shared.tasks.spawn(listen::run(Arc::clone(shared), listener, binding.clone(), stop.clone()));
+            running.insert(binding, Bound { local, stop });
+        }
+        shared.bound.store(Arc::new(running.values().map(|bound| bound.local).collect()));
+        Ok(())
+    }
+
+    /// `NAME=ADDR:PORT` of every connector and binding, in the order of the file.
+    pub fn describe(&self, settings: &Settings) -> Vec<String> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Binding::all(settings)
+            .filter_map(|(binding, connector)| {
+                Some(format!("{}={}", connector.name, running.get(&binding)?.local))
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,32 @@
+//! The relay: the only place that joins world, queue and conversation.
+//!
+//! In: `listen` accepts, `receive` drives a session and commits to the queue. Out: `dispatch` asks
+//! the queue what is due, `delivery` works through one delivery queue, `send` drives one
+//! connection. `timers` expires and notifies, `report` writes the DSNs, `control` answers
+//! operators, `reload` swaps the settings.
+
+mod connections;
+mod content;
+pub mod control;
+mod delivery;
+mod dispatch;
+mod exchange_fields;
+mod listen;
+mod listeners;
+mod open;
+mod receive;
+mod record;
+mod reload;
+mod report;
+mod revocation;
+mod route;
+mod send;
+mod server;
+mod session_log;
+mod settle;
+mod shared;
+mod targets;
+mod timers;
+mod tls;
+
+pub use server::{Server, StartError};

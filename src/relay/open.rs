@@ -1,0 +1,166 @@
+//! Opening one connection to one target: what is demanded, which certificate is presented, the
+//! connect, the session until it is ready.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealpost_queue::Destination;
+
+use crate::mail::{Address, Domain};
+use crate::net::connect;
+use crate::policy::{OwnCertificate, SendConnector, Settings, own_certificate, secure_domains};
+use crate::session::send::{Failure, Opening};
+use crate::smtp::SessionId;
+use crate::trust::{Direction, Level, Mode, Requirement};
+
+use super::record::AttemptNote;
+use super::send::SendConnection;
+use super::shared::Shared;
+use super::targets::Target;
+
+/// One address gets this long to answer before the next is tried.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+
+pub enum Opened {
+    Ready(Box<SendConnection>),
+    Failed(AttemptNote),
+}
+
+/// Connects to `target` and takes the session to the point where mail may pass. Where nothing
+/// requires TLS and the handshake failed, the host is tried once more in clear (RFC 3207 leaves
+/// that to us; opportunistic TLS means it).
+pub async fn open(
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    connector: &Arc<SendConnector>,
+    destination: &Destination,
+    target: &Target,
+    recipient: &Address,
+) -> Opened {
+    let demand = Demand::of(settings, connector, destination, target, recipient);
+    match once(shared, settings, connector, target, &demand, false).await {
+        Err((Failure::Broken { retry_in_clear: true, .. }, _)) => {
+            finish(once(shared, settings, connector, target, &demand, true).await, target)
+        }
+        other => finish(other, target),
+    }
+}
+
+fn finish(opened: Result<SendConnection, (Failure, Vec<String>)>, target: &Target) -> Opened {
+    match opened {
+        Ok(connection) => Opened::Ready(Box::new(connection)),
+        Err((failure, tail)) => {
+            let host = format!("{} ({})", target.host, target.address);
+            let note = match failure {
+                Failure::NotAdmitted(verdict) => AttemptNote::from_verdict(&verdict, &host),
+                Failure::Refused { reply, command } => {
+                    // A refusal before MAIL is about the connection, not the recipient: never a
+                    // bounce by itself (RFC 5321 3.8, 4.2.1).
+                    AttemptNote { permanent: false, ..AttemptNote::from_reply(&reply, command, &host) }
+                }
+                Failure::Broken { error, .. } => AttemptNote::broken(&host, &error),
+            };
+            Opened::Failed(note.with_transcript(tail))
+        }
+    }
+}
+
+/// What a connection to a target must satisfy.
+struct Demand {
+    requirement: Requirement,
+    fallback: Option<Requirement>,
+    tls_domain: Option<Domain>,
+}
+
+impl Demand {
+    fn of(
+        settings: &Settings,
+        connector: &SendConnector,
+        destination: &Destination,
+        target: &Target,
+        recipient: &Address,
+    ) -> Self {
+        let level = ordinary_level(connector);
+        let name = proved_name(settings, connector, target, recipient);
+        let ordinary = secure_domains::ordinary(settings, Direction::Outbound, &name, level);
+        let secure = Domain::parse(&destination.tls_domain)
+            .ok()
+            .and_then(|domain| secure_domains::requirement(settings, Direction::Outbound, &domain));
+        match secure {
+            Some(requirement) => {
+                let report = requirement.mode == Mode::Report;
+                let fallback =
+                    report.then(|| Requirement { level: level.max(Level::EncryptionOnly), ..ordinary });
+                let tls_domain = Some(requirement.domain.clone());
+                Self { requirement, fallback, tls_domain }
+            }
+            None => Self { requirement: ordinary, fallback: None, tls_domain: None },
+        }
+    }
+}
+
+fn ordinary_level(connector: &SendConnector) -> Level {
+    let floor = if connector.require_tls { Level::EncryptionOnly } else { Level::None };
+    connector.tls_auth_level.max(floor)
+}
+
+/// The name an unlisted next hop must prove under `domain-validation`: the recipient domain, or
+/// the smart host's own name where one is configured.
+fn proved_name(
+    settings: &Settings,
+    connector: &SendConnector,
+    target: &Target,
+    recipient: &Address,
+) -> Domain {
+    let smart_host =
+        (!connector.dns_routing_enabled).then(|| Domain::parse_rooted(&target.host).ok()).flatten();
+    smart_host.or_else(|| recipient.domain().cloned()).unwrap_or_else(|| settings.hostname.clone())
+}
+
+async fn once(
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    connector: &Arc<SendConnector>,
+    target: &Target,
+    demand: &Demand,
+    clear_text: bool,
+) -> Result<SendConnection, (Failure, Vec<String>)> {
+    let broken = |error: String| (Failure::Broken { error, retry_in_clear: false }, Vec::new());
+    let (certificate, own_certificate_fault) = own(settings, connector, demand.tls_domain.as_ref());
+    let tls = shared
+        .client_tls
+        .get(&connector.name, certificate.as_deref(), demand.tls_domain.as_ref())
+        .map_err(|error| broken(error.to_string()))?;
+    let stream = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT)
+        .await
+        .map_err(|error| broken(format!("cannot connect: {error}")))?;
+    let local = stream.local_addr().map_err(|error| broken(error.to_string()))?;
+    let opening = Opening {
+        id: SessionId(rand::random()),
+        connector: Arc::clone(connector),
+        local,
+        remote: target.address,
+        host: target.host.clone(),
+        requirement: demand.requirement.clone(),
+        fallback: demand.fallback.clone(),
+        own_certificate_fault,
+        certificate,
+        clear_text,
+    };
+    SendConnection::open(Arc::clone(shared), stream, opening, tls).await
+}
+
+/// The certificate to present, or why there is none.
+fn own(
+    settings: &Settings,
+    connector: &SendConnector,
+    tls_domain: Option<&Domain>,
+) -> (Option<Arc<OwnCertificate>>, Option<String>) {
+    let partner = tls_domain.and_then(|domain| settings.partner_of(domain));
+    let wanted = partner.and_then(|partner| partner.certificate.as_deref());
+    let now = Shared::now().wall;
+    match own_certificate::choose(&settings.certificates, wanted, &connector.fqdn, &settings.hostname, now) {
+        Ok(certificate) => (Some(Arc::clone(certificate)), None),
+        Err(none) => (None, Some(none.to_string())),
+    }
+}

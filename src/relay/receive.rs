@@ -1,0 +1,359 @@
+//! Driving one receive session: the only async code between a peer and the queue on the way in.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use sealpost_queue::Draft;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::net::stream::Stream;
+use crate::observe::Event;
+use crate::session::receive::{
+    Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
+};
+use crate::trust::{Direction, TlsVersion};
+
+use super::session_log::SessionLog;
+use super::shared::{ListenerTls, Shared};
+use super::{record::MessageMeta, route};
+
+/// Read buffer of a quiet session, and of one that sends content faster than that.
+const READ_BYTES_MIN: usize = 4 << 10;
+const READ_BYTES_MAX: usize = 64 << 10;
+/// A handshake that takes longer is broken off.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Replies are flushed within this or the peer is taken to be gone.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Content larger than this may block on the disk while it is appended.
+const INLINE_BYTES: u64 = 60 << 10;
+
+/// One connection being served.
+struct Driver {
+    shared: Arc<Shared>,
+    opening: Opening,
+    tls: Option<ListenerTls>,
+    log: SessionLog,
+    /// `None` only while the handshake has it.
+    stream: Option<Stream>,
+    session: ReceiveSession,
+    actions: VecDeque<Action>,
+    out: BytesMut,
+    draft: Option<Draft>,
+    /// Content failed to be kept; the rest of it is dropped.
+    draft_failed: bool,
+    /// When the content began, for accept-to-durable.
+    draft_since: Instant,
+    message: Option<Accepted>,
+    closed: bool,
+}
+
+/// What is told of a message once its 250 is on its way.
+struct Accepted {
+    sender: String,
+    recipients: usize,
+    size: u64,
+    durable_after: Duration,
+}
+
+/// Serves a connection to its end. `refusal` closes it with 421 and that text.
+pub async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    opening: Opening,
+    tls: Option<ListenerTls>,
+    refusal: Option<&'static str>,
+) {
+    let _gauge = shared.observer.connection(Direction::Inbound, &opening.connector.name);
+    let Opening { connector, id, local, remote, .. } = &opening;
+    let log = SessionLog::new(Direction::Inbound, &connector.name, *id, *local, *remote);
+    let mut driver = Driver {
+        log,
+        session: ReceiveSession::new(opening.clone()),
+        shared,
+        opening,
+        tls,
+        stream: Some(Stream::Plain(stream)),
+        actions: VecDeque::new(),
+        out: BytesMut::new(),
+        draft: None,
+        draft_failed: false,
+        draft_since: Instant::now(),
+        message: None,
+        closed: false,
+    };
+    driver.input(Input::Connected(refusal));
+    driver.run().await;
+}
+
+impl Driver {
+    async fn run(&mut self) {
+        let draining = self.shared.draining.clone();
+        let mut told_of_shutdown = false;
+        let mut buffer = vec![0; READ_BYTES_MIN];
+        self.act().await;
+        while !self.closed {
+            let Some(stream) = self.stream.as_mut() else { return };
+            let deadline = self.session.deadline().map(tokio::time::Instant::from_std);
+            let read = tokio::select! {
+                read = stream.read(&mut buffer) => Some(read),
+                () = sleep_until(deadline) => None,
+                () = draining.cancelled(), if !told_of_shutdown => {
+                    told_of_shutdown = true;
+                    self.input(Input::Shutdown);
+                    self.act().await;
+                    continue;
+                }
+            };
+            match read {
+                None => self.input(Input::Timeout),
+                Some(Ok(0) | Err(_)) => self.input(Input::Closed),
+                Some(Ok(count)) => {
+                    self.input(Input::Bytes(&buffer[..count]));
+                    resize(&mut buffer, count);
+                }
+            }
+            self.act().await;
+        }
+    }
+
+    /// Feeds the session and queues what it wants done.
+    fn input(&mut self, input: Input<'_>) {
+        let settings = self.shared.settings.load();
+        let revocation = self.shared.revocation.load();
+        let world = World { settings: &settings, revocation: &revocation, now: Shared::now() };
+        let mut actions = Vec::new();
+        self.session.handle(input, world, &mut actions);
+        self.actions.extend(actions);
+    }
+
+    /// Carries out all actions, and those that follow from their answers; then flushes.
+    async fn act(&mut self) {
+        loop {
+            while let Some(action) = self.actions.pop_front() {
+                if self.perform(action).await.is_break() {
+                    return;
+                }
+            }
+            self.flush().await;
+            if self.actions.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// One action; `Break` after the last of a session.
+    async fn perform(&mut self, action: Action) -> ControlFlow<()> {
+        match action {
+            Action::Send(bytes) => self.out.extend_from_slice(&bytes),
+            Action::Delay(wait) => {
+                self.flush().await;
+                tokio::time::sleep(wait).await;
+            }
+            Action::StartTls => self.start_tls().await,
+            Action::AskRate => self.ask_rate(),
+            Action::OpenDraft => self.open_draft(),
+            Action::Content(bytes) => self.append(&bytes),
+            Action::Commit(submission) => self.commit(*submission).await,
+            Action::DiscardDraft => self.draft = None,
+            Action::Log(line) => self.log.write(&self.shared, line).await,
+            Action::Report(report) => self.report(report),
+            Action::Close => {
+                self.flush().await;
+                self.close().await;
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn flush(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let out = self.out.split();
+        let Some(stream) = self.stream.as_mut() else { return };
+        let written = timeout(WRITE_TIMEOUT, async {
+            stream.write_all(&out).await?;
+            stream.flush().await
+        });
+        if !matches!(written.await, Ok(Ok(()))) {
+            self.actions.clear();
+            self.input(Input::Closed);
+        }
+    }
+
+    async fn close(&mut self) {
+        self.closed = true;
+        self.draft = None;
+        if let Some(mut stream) = self.stream.take() {
+            let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
+        }
+    }
+
+    async fn start_tls(&mut self) {
+        self.flush().await;
+        let plain = self.stream.take().and_then(Stream::into_plain);
+        let (Some(plain), Some(tls)) = (plain, self.tls.clone()) else {
+            self.input(Input::TlsFailed("no certificate is loaded for this connector".to_owned()));
+            return;
+        };
+        match tls.tls.accept(plain, HANDSHAKE_TIMEOUT).await {
+            Ok((stream, evidence)) => {
+                self.stream = Some(stream);
+                self.input(Input::TlsEstablished(Arc::new(evidence)));
+            }
+            Err(error) => self.input(Input::TlsFailed(error.to_string())),
+        }
+    }
+
+    fn ask_rate(&mut self) {
+        let remote = self.opening.remote.ip();
+        let allowed = self.shared.connections.allow_message(&self.opening.connector, remote, Instant::now());
+        self.input(Input::RateChecked { allowed });
+    }
+
+    fn open_draft(&mut self) {
+        self.draft_since = Instant::now();
+        self.draft_failed = false;
+        let opened = match self.shared.queue.begin() {
+            Ok(draft) => {
+                let id = draft.id().to_string();
+                self.draft = Some(draft);
+                Ok(id)
+            }
+            Err(error) => Err(self.store_fault(&error)),
+        };
+        self.input(Input::DraftOpened(opened));
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let Some(draft) = self.draft.as_mut().filter(|_| !self.draft_failed) else { return };
+        let appended = if draft.len() + bytes.len() as u64 > INLINE_BYTES {
+            tokio::task::block_in_place(|| draft.append(bytes))
+        } else {
+            draft.append(bytes)
+        };
+        if let Err(error) = appended {
+            self.draft_failed = true;
+            self.draft = None;
+            let fault = self.store_fault(&error);
+            self.input(Input::StoreFailed(fault));
+        }
+    }
+
+    async fn commit(&mut self, submission: Submission) {
+        self.flush().await;
+        let Some(draft) = self.draft.take() else {
+            self.input(Input::Stored(Err(StoreFault::Other)));
+            return;
+        };
+        let message = self.new_message(&submission);
+        let recipients = message.recipients.len();
+        let sender = message.sender.clone();
+        match self.shared.queue.commit(draft, message).await {
+            Ok(_) => {
+                let durable_after = self.draft_since.elapsed();
+                self.message = Some(Accepted { sender, recipients, size: submission.size, durable_after });
+                self.input(Input::Stored(Ok(())));
+            }
+            Err(error) => {
+                let fault = self.store_fault(&error);
+                self.input(Input::Stored(Err(fault)));
+            }
+        }
+    }
+
+    fn new_message(&self, submission: &Submission) -> sealpost_queue::NewMessage {
+        let settings = self.shared.settings.load();
+        let now = Shared::now().wall;
+        let envelope = &submission.envelope;
+        let meta = MessageMeta {
+            reverse_path: envelope.reverse_path.clone(),
+            body: envelope.body,
+            smtputf8: envelope.smtputf8,
+            eight_bit: submission.eight_bit,
+            secured: submission.permit.secured_domain().cloned(),
+            connector: self.opening.connector.name.clone(),
+            session: self.opening.id.to_string(),
+        };
+        sealpost_queue::NewMessage {
+            sender: envelope.reverse_path.to_string(),
+            received: now.as_millisecond(),
+            meta: meta.to_bytes(),
+            recipients: envelope
+                .recipients
+                .iter()
+                .map(|address| route::new_recipient(&settings, address, now))
+                .collect(),
+        }
+    }
+
+    fn store_fault(&self, error: &sealpost_queue::Error) -> StoreFault {
+        self.shared.observer.event(Event::StorageFailed { error: error.to_string() });
+        match error {
+            sealpost_queue::Error::DiskFull(_) => StoreFault::DiskFull,
+            _ => StoreFault::Other,
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        let connector = self.opening.connector.name.clone();
+        let session = self.opening.id;
+        let remote = self.opening.remote;
+        let event = match report {
+            Report::HandshakeDone { version, resumed: _ } => self.handshake(Some(version), None),
+            Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
+            Report::Judged(verdict) => Event::InboundJudged { verdict, connector, session, remote },
+            Report::Accepted { queue_id, size: _, secured } => {
+                let Some(message) = self.message.take() else { return };
+                Event::MessageReceived {
+                    queue_id,
+                    connector,
+                    session,
+                    sender: message.sender,
+                    size: message.size,
+                    recipients: message.recipients,
+                    secured,
+                    accept_to_durable: message.durable_after,
+                }
+            }
+            Report::Refused { reply } => Event::MessageRefused { connector, session, remote, reply },
+            Report::ProtocolError { what } => {
+                Event::MessageRefused { connector, session, remote, reply: what }
+            }
+        };
+        self.shared.observer.event(event);
+    }
+
+    fn handshake(&self, version: Option<TlsVersion>, error: Option<String>) -> Event {
+        Event::TlsHandshake {
+            direction: Direction::Inbound,
+            connector: self.opening.connector.name.clone(),
+            session: self.opening.id,
+            remote: self.opening.remote,
+            version,
+            error,
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// A full read asks for a larger buffer next time, a small one gives the memory back.
+fn resize(buffer: &mut Vec<u8>, count: usize) {
+    if count == buffer.len() && buffer.len() < READ_BYTES_MAX {
+        buffer.resize(READ_BYTES_MAX, 0);
+    } else if count < READ_BYTES_MIN && buffer.len() > READ_BYTES_MIN {
+        *buffer = vec![0; READ_BYTES_MIN];
+    }
+}

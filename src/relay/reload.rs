@@ -1,0 +1,128 @@
+//! Replacing the settings while mail flows: read, check, build, and only then swap.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use crate::config::{self, Change, Problem, Severity, differences};
+use crate::net::resolver;
+use crate::observe::Event;
+
+use super::shared::Shared;
+use super::{revocation, tls};
+
+/// Certificate and recipient files are looked at this often.
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Reads the settings again. Sessions in hand go on; their next transaction is judged under the
+/// new settings. On any problem the old ones stay in force.
+pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
+    let _one_at_a_time = shared.reloading.lock().await;
+    let file = shared.config_file.clone();
+    let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
+    let loaded =
+        loaded.unwrap_or_else(|error| Err(vec![problem(&shared.config_file, "", error.to_string())]));
+    let result = match loaded {
+        Ok(loaded) => apply(shared, loaded, who).await,
+        Err(problems) => Err(problems),
+    };
+    if let Err(problems) = &result {
+        let problems = problems.iter().map(Problem::to_string).collect();
+        shared.observer.event(Event::SettingsRefused { problems });
+    }
+    result
+}
+
+async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Result<(), Vec<Problem>> {
+    let old = shared.settings.load_full();
+    let mut settings = loaded.settings;
+    settings.epoch = old.epoch + 1;
+    let refuse = |error: String| vec![problem(&shared.config_file, "", error)];
+    let changes = differences(&shared.document.load(), &loaded.document);
+    refuse_restart_keys(&shared.config_file, &changes)?;
+    let server_tls =
+        tls::listeners(&settings, &shared.server_tls.load()).map_err(|e| refuse(e.to_string()))?;
+    let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
+    shared.listeners.follow(shared, &settings).map_err(|e| refuse(e.to_string()))?;
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let settings = Arc::new(settings);
+    shared.server_tls.store(Arc::new(server_tls));
+    shared.client_tls.clear();
+    shared.resolver.store(Arc::new(resolver));
+    shared.observer.reconfigure(&settings);
+    shared.protocol_log.reconfigure(&settings.protocol_log).await;
+    shared.settings.store(Arc::clone(&settings));
+    revocation::reload(shared);
+    tls::show_certificates(shared);
+    shared.document.store(Arc::new(loaded.document));
+    record(shared, who, &changes);
+    let changes = changes.iter().map(describe).collect();
+    shared.observer.event(Event::SettingsReloaded { epoch: settings.epoch, changes });
+    shared.wake_dispatch.notify_one();
+    Ok(())
+}
+
+/// Keys that only a start reads are refused, so that nobody believes they took effect.
+fn refuse_restart_keys(file: &Path, changes: &[Change]) -> Result<(), Vec<Problem>> {
+    let problems: Vec<Problem> = changes
+        .iter()
+        .filter(|change| change.restart)
+        .map(|change| problem(file, &change.key, "changed, and takes effect only at a start".to_owned()))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+fn problem(file: &Path, key: &str, what: String) -> Problem {
+    Problem {
+        severity: Severity::Error,
+        file: file.to_owned(),
+        line: None,
+        key: key.to_owned(),
+        what,
+        remedy: "restart the server to use the new settings, or take the change back".to_owned(),
+    }
+}
+
+/// One line of the audit log for each key that changed.
+fn record(shared: &Shared, who: &str, changes: &[Change]) {
+    if changes.is_empty() {
+        shared.append_audit(who, "settings reload", "", "no key changed");
+    }
+    for change in changes {
+        shared.audit_change(who, change);
+    }
+}
+
+fn describe(change: &Change) -> String {
+    let value = |value: &Option<String>| value.clone().unwrap_or_else(|| "(none)".to_owned());
+    format!("{}: {} -> {}", change.key, value(&change.old), value(&change.new))
+}
+
+/// Reloads by itself when a certificate, key, anchor or recipient file changes, so that a renewal
+/// needs no hand. A file half written is refused and looked at again.
+pub async fn watch_files(shared: Arc<Shared>) {
+    let mut seen = stamps(&shared.settings.load().watched_files);
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(WATCH_INTERVAL) => {}
+            () = shared.draining.cancelled() => return,
+        }
+        let present = stamps(&shared.settings.load().watched_files);
+        if present != seen {
+            let reloaded = reload(&shared, "file watch").await;
+            // A refused reload is tried again only when the files change again.
+            seen = if reloaded.is_ok() { stamps(&shared.settings.load().watched_files) } else { present };
+        }
+    }
+}
+
+/// Modification time and length of each file, as far as they can be read.
+fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+    let stamp = |file: &PathBuf| {
+        let metadata = std::fs::metadata(file).ok()?;
+        Some((metadata.modified().ok()?, metadata.len()))
+    };
+    files.iter().map(stamp).collect()
+}

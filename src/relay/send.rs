@@ -1,0 +1,302 @@
+//! Driving one send session over one connection.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::mail::Domain;
+use crate::net::stream::Stream;
+use crate::net::tls::{self, ClientTls};
+use crate::observe::{ConnectionGuard, Event};
+use crate::session::send::{Action, Failure, Input, Opening, Outcome, Report, SendSession, Transaction};
+use crate::smtp::content::DataEncoder;
+use crate::trust::{Direction, TlsVersion};
+
+use super::content::Outgoing;
+use super::session_log::SessionLog;
+use super::shared::Shared;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
+/// One write of content (RFC 5321 4.5.3.2.5 asks for 3 minutes a block).
+const WRITE_TIMEOUT: Duration = Duration::from_secs(180);
+const READ_BYTES: usize = 4 << 10;
+/// Content is written in pieces of about this size.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// A connection on which the peer was judged and admitted.
+pub struct SendConnection {
+    shared: Arc<Shared>,
+    opening: Opening,
+    tls: Arc<ClientTls>,
+    log: SessionLog,
+    stream: Option<Stream>,
+    session: SendSession,
+    actions: VecDeque<Action>,
+    out: Vec<u8>,
+    buffer: Box<[u8]>,
+    content: Option<Outgoing>,
+    ready: bool,
+    failed: Option<Failure>,
+    outcomes: Option<Vec<Outcome>>,
+    closed: bool,
+    pub messages: usize,
+    /// The domain the last transaction was secured for.
+    pub secured: Option<Domain>,
+    _gauge: ConnectionGuard,
+}
+
+impl SendConnection {
+    /// Greets, starts TLS and has the peer judged. Fails with what made the connection useless.
+    pub async fn open(
+        shared: Arc<Shared>,
+        stream: TcpStream,
+        opening: Opening,
+        tls: Arc<ClientTls>,
+    ) -> Result<Self, (Failure, Vec<String>)> {
+        let gauge = shared.observer.connection(Direction::Outbound, &opening.connector.name);
+        let Opening { connector, id, local, remote, .. } = &opening;
+        let log = SessionLog::new(Direction::Outbound, &connector.name, *id, *local, *remote);
+        let mut connection = Self {
+            log,
+            shared,
+            session: SendSession::new(opening.clone()),
+            opening,
+            tls,
+            stream: Some(Stream::Plain(stream)),
+            actions: VecDeque::new(),
+            out: Vec::new(),
+            buffer: vec![0; READ_BYTES].into_boxed_slice(),
+            content: None,
+            ready: false,
+            failed: None,
+            outcomes: None,
+            closed: false,
+            messages: 0,
+            secured: None,
+            _gauge: gauge,
+        };
+        connection.input(Input::Connected);
+        connection.drive(|this| this.ready).await;
+        match connection.failed.take() {
+            Some(failure) => {
+                let tail = connection.session.transcript_tail();
+                connection.drive(|this| this.closed).await;
+                Err((failure, tail))
+            }
+            None if connection.ready => Ok(connection),
+            None => {
+                let error = "the connection closed before mail could be sent".to_owned();
+                let failure = Failure::Broken { error, retry_in_clear: false };
+                Err((failure, connection.session.transcript_tail()))
+            }
+        }
+    }
+
+    /// Sends one message; one outcome a recipient.
+    pub async fn deliver(&mut self, transaction: Transaction, content: Outgoing) -> Vec<Outcome> {
+        let recipients = transaction.recipients.len();
+        self.messages += 1;
+        self.ready = false;
+        self.content = Some(content);
+        self.input(Input::Deliver(Box::new(transaction)));
+        self.drive(|this| this.outcomes.is_some()).await;
+        self.content = None;
+        let outcomes = self.outcomes.take();
+        outcomes.unwrap_or_else(|| {
+            let error = "the connection closed before an answer".to_owned();
+            vec![Outcome::Broken { error }; recipients]
+        })
+    }
+
+    /// Waits until another message can go, and says whether one can.
+    pub async fn is_ready(&mut self) -> bool {
+        self.drive(|this| this.ready).await;
+        self.ready && !self.closed
+    }
+
+    pub fn transcript_tail(&self) -> Vec<String> {
+        self.session.transcript_tail()
+    }
+
+    pub fn opening(&self) -> &Opening {
+        &self.opening
+    }
+
+    /// QUIT and close.
+    pub async fn finish(mut self) {
+        if self.ready && !self.closed {
+            self.input(Input::Finish);
+        }
+        self.drive(|this| this.closed).await;
+    }
+
+    /// Steps the session until `done`, it failed, or the connection is closed.
+    async fn drive(&mut self, done: impl Fn(&Self) -> bool) {
+        loop {
+            self.act().await;
+            if self.closed || done(self) || (self.failed.is_some() && self.stream.is_none()) {
+                return;
+            }
+            if self.failed.is_some() && self.session.deadline().is_none() {
+                return;
+            }
+            let Some(stream) = self.stream.as_mut() else { return };
+            let deadline = self.session.deadline().unwrap_or_else(|| Instant::now() + WRITE_TIMEOUT);
+            let read = tokio::time::timeout_at(deadline.into(), stream.read(&mut self.buffer)).await;
+            match read {
+                Err(_) => self.input(Input::Timeout),
+                Ok(Ok(0)) => self.input(Input::Closed("the peer closed the connection".to_owned())),
+                Ok(Err(error)) => self.input(Input::Closed(tls::describe(&error))),
+                Ok(Ok(count)) => {
+                    let buffer = std::mem::take(&mut self.buffer);
+                    self.input(Input::Bytes(&buffer[..count]));
+                    self.buffer = buffer;
+                }
+            }
+        }
+    }
+
+    fn input(&mut self, input: Input<'_>) {
+        let revocation = self.shared.revocation.load();
+        let mut actions = Vec::new();
+        self.session.handle(input, &revocation, Shared::now(), &mut actions);
+        self.actions.extend(actions);
+    }
+
+    async fn act(&mut self) {
+        loop {
+            while let Some(action) = self.actions.pop_front() {
+                if self.perform(action).await.is_break() {
+                    return;
+                }
+            }
+            self.flush().await;
+            if self.actions.is_empty() {
+                return;
+            }
+        }
+    }
+
+    async fn perform(&mut self, action: Action) -> ControlFlow<()> {
+        match action {
+            Action::Send(bytes) => self.out.extend_from_slice(&bytes),
+            Action::StartTls => self.start_tls().await,
+            Action::Ready => self.ready = true,
+            Action::SendContent => self.send_content().await,
+            Action::Done(outcomes) => self.outcomes = Some(outcomes),
+            Action::Failed(failure) => self.failed = Some(*failure),
+            Action::Log(line) => self.log.write(&self.shared, line).await,
+            Action::Report(report) => self.report(report),
+            Action::Close => {
+                self.flush().await;
+                self.closed = true;
+                self.ready = false;
+                if let Some(mut stream) = self.stream.take() {
+                    let _ = timeout(Duration::from_secs(2), stream.shutdown()).await;
+                }
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    async fn flush(&mut self) {
+        if self.out.is_empty() {
+            return;
+        }
+        let out = std::mem::take(&mut self.out);
+        if let Err(error) = self.write(&out).await {
+            self.actions.clear();
+            self.input(Input::Closed(error));
+        }
+    }
+
+    async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
+        let Some(stream) = self.stream.as_mut() else { return Ok(()) };
+        let written = timeout(WRITE_TIMEOUT, async {
+            stream.write_all(bytes).await?;
+            stream.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(tls::describe(&error)),
+            Err(_) => Err("the peer took no data for 3 minutes".to_owned()),
+        }
+    }
+
+    async fn start_tls(&mut self) {
+        self.flush().await;
+        let Some(plain) = self.stream.take().and_then(Stream::into_plain) else { return };
+        match self.tls.connect(plain, &self.opening.host, HANDSHAKE_TIMEOUT).await {
+            Ok((stream, evidence, own)) => {
+                self.stream = Some(stream);
+                self.input(Input::TlsEstablished(Arc::new(evidence), own));
+            }
+            Err(error) => self.input(Input::TlsFailed {
+                certificate_refused: error.certificate_refused,
+                error: error.error,
+            }),
+        }
+    }
+
+    /// Writes the content dot-stuffed, then the final dot with the last piece.
+    async fn send_content(&mut self) {
+        let mut encoder = DataEncoder::new();
+        let mut wire = std::mem::take(&mut self.out);
+        loop {
+            let piece = match self.content.as_mut().map(Outgoing::next) {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return self.input(Input::ContentFailed(error.to_string())),
+                None => return self.input(Input::ContentFailed("the content is gone".to_owned())),
+            };
+            let finished = piece.is_none();
+            match piece {
+                Some(piece) => encoder.encode(&piece, &mut wire),
+                None => encoder.finish(&mut wire),
+            }
+            if finished || wire.len() >= WRITE_BYTES {
+                if let Err(error) = self.write(&wire).await {
+                    return self.input(Input::Closed(error));
+                }
+                wire.clear();
+            }
+            if finished {
+                return self.input(Input::ContentSent);
+            }
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        let connector = self.opening.connector.name.clone();
+        let session = self.opening.id;
+        let event = match report {
+            Report::HandshakeDone { version, resumed: _ } => self.handshake(Some(version), None),
+            Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
+            Report::Judged(verdict) => {
+                Event::OutboundJudged { verdict, connector, session, host: self.opening.host.clone() }
+            }
+            // Counted by `delivery`, which knows the queue id.
+            Report::Sent { secured } => {
+                self.secured = secured;
+                return;
+            }
+        };
+        self.shared.observer.event(event);
+    }
+
+    fn handshake(&self, version: Option<TlsVersion>, error: Option<String>) -> Event {
+        Event::TlsHandshake {
+            direction: Direction::Outbound,
+            connector: self.opening.connector.name.clone(),
+            session: self.opening.id,
+            remote: self.opening.remote,
+            version,
+            error,
+        }
+    }
+}

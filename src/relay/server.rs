@@ -1,0 +1,167 @@
+//! Starting and stopping a whole server.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use sealpost_queue::Queue;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{self, Document, Problem};
+use crate::net::tls::{ClientTlsPool, TlsSetupError};
+use crate::net::{crl, resolver};
+use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
+use crate::policy::Settings;
+
+use super::connections::Connections;
+use super::listeners::Listeners;
+use super::shared::Shared;
+use super::{control, dispatch, reload, revocation, timers, tls};
+
+/// Sessions and deliveries in hand get this long after SIGTERM.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("the configuration has {} problems", .0.len())]
+    Settings(Vec<Problem>),
+    #[error("cannot make the data directory {path}: {source}", path = .0.display(), source = .1)]
+    DataDirectory(PathBuf, std::io::Error),
+    #[error("{0}")]
+    Queue(#[from] sealpost_queue::Error),
+    #[error("receive connector {connector} cannot listen on {address}: {source}")]
+    Bind { connector: String, address: SocketAddr, source: std::io::Error },
+    #[error("{0}")]
+    Tls(#[from] TlsSetupError),
+    #[error("{0}")]
+    ProtocolLog(#[from] ProtocolLogError),
+    #[error("the resolver cannot be set up: {0}")]
+    Resolver(String),
+}
+
+/// A running server.
+pub struct Server {
+    shared: Arc<Shared>,
+    ready: String,
+}
+
+impl Server {
+    /// Reads the settings, opens the queue, binds every listener and starts all tasks.
+    pub async fn start(config_file: &Path) -> Result<Self, StartError> {
+        let loaded = config::load(config_file).map_err(StartError::Settings)?;
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        let shared = open(config_file, Arc::new(loaded.settings), loaded.document)?;
+        let settings = shared.settings.load_full();
+        shared.listeners.follow(&shared, &settings)?;
+        let ready = shared.listeners.describe(&settings);
+        spawn_tasks(&shared);
+        tls::show_certificates(&shared);
+        tls::remind_of_expired(&shared);
+        shared
+            .observer
+            .event(Event::Started { version: env!("CARGO_PKG_VERSION"), listening: ready.clone() });
+        Ok(Self { shared, ready: ready.join(" ") })
+    }
+
+    /// `NAME=ADDR:PORT …` of every binding, in the order of the file.
+    pub fn listening(&self) -> &str {
+        &self.ready
+    }
+
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    pub fn observer(&self) -> Arc<Observer> {
+        Arc::clone(&self.shared.observer)
+    }
+
+    /// Cancelled when the server drains.
+    pub fn draining(&self) -> CancellationToken {
+        self.shared.draining.clone()
+    }
+
+    /// Runs a task that the end of the server waits for; it must end when `draining`.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.shared.tasks.spawn(task);
+    }
+
+    /// What answers the requests of operators.
+    pub fn operator(&self) -> control::Operator {
+        control::Operator::new(Arc::clone(&self.shared))
+    }
+
+    /// Reads the settings again; a refusal leaves the old ones in force.
+    pub async fn reload(&self, who: &str) -> Result<(), Vec<Problem>> {
+        reload::reload(&self.shared, who).await
+    }
+
+    /// Finishes what is in hand, within half a minute, and closes the queue.
+    pub async fn stop(self, reason: &str) {
+        self.shared.observer.event(Event::Stopping { reason: reason.to_owned() });
+        self.shared.draining.cancel();
+        self.shared.tasks.close();
+        if tokio::time::timeout(DRAIN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
+            tracing::warn!("sessions still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
+        }
+        self.shared.protocol_log.flush().await;
+    }
+}
+
+/// Opens everything that needs the disk, short of listening.
+fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Result<Arc<Shared>, StartError> {
+    let data = settings.data_directory.clone();
+    make_private_directory(&data).map_err(|e| StartError::DataDirectory(data.clone(), e))?;
+    let (queue, recovery) = Queue::open(&data.join("queue"), sealpost_queue::Options::default())?;
+    let observer = Observer::new(&settings);
+    observer.event(Event::QueueRecovered {
+        messages: recovery.messages as u64,
+        orphans: recovery.orphans_removed as u64,
+    });
+    let protocol_log = ProtocolLog::open(&settings.protocol_log, Arc::clone(&observer))?;
+    let audit = AuditLog::new(&data);
+    let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| StartError::Resolver(e.to_string()))?;
+    let (lists, problems) = crl::load(&settings.crl_files, 1);
+    revocation::announce(&observer, &lists, &problems);
+    let server_tls = tls::listeners(&settings, &HashMap::new())?;
+    Ok(Arc::new(Shared {
+        config_file: config_file.to_owned(),
+        settings: ArcSwap::new(settings),
+        document: ArcSwap::from_pointee(document),
+        revocation: ArcSwap::from_pointee(lists),
+        queue,
+        observer,
+        protocol_log,
+        audit,
+        server_tls: ArcSwap::from_pointee(server_tls),
+        client_tls: ClientTlsPool::new(),
+        resolver: ArcSwap::from_pointee(resolver),
+        connections: Arc::new(Connections::default()),
+        listeners: Listeners::default(),
+        bound: ArcSwap::default(),
+        reloading: tokio::sync::Mutex::new(()),
+        wake_dispatch: tokio::sync::Notify::new(),
+        draining: CancellationToken::new(),
+        tasks: TaskTracker::new(),
+    }))
+}
+
+fn spawn_tasks(shared: &Arc<Shared>) {
+    shared.tasks.spawn(dispatch::run(Arc::clone(shared)));
+    shared.tasks.spawn(timers::run(Arc::clone(shared)));
+    shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
+    shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));
+}
+
+/// Only the owner may look into the queue, the logs and the control socket.
+fn make_private_directory(path: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}

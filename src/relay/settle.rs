@@ -1,0 +1,212 @@
+//! What becomes of the recipients of one claim, gathered and then applied in one atomic change.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sealpost_queue::{Change, Claim, Destination, MessageId, Recipient};
+
+use crate::mail::{Address, Domain};
+use crate::observe::{DsnKind, Event};
+use crate::policy::{Settings, retry};
+use crate::smtp::{Reply, SessionId};
+use crate::trust::OnFailure;
+
+use super::delivery::Pending;
+use super::record::{AttemptNote, MessageMeta};
+use super::shared::Shared;
+use super::{report, route};
+
+/// After an outcome could not be written down.
+const STORAGE_PAUSE: Duration = Duration::from_secs(2);
+
+/// One recipient given up.
+pub struct Bounced {
+    /// The recipient's index within its message.
+    pub index: u32,
+    pub address: String,
+    pub note: AttemptNote,
+}
+
+/// The outcome of one claim so far.
+pub struct Settlement<'a> {
+    shared: &'a Shared,
+    settings: &'a Settings,
+    id: MessageId,
+    received: i64,
+    changes: Vec<Change>,
+    bounced: Vec<Bounced>,
+    events: Vec<Event>,
+}
+
+impl<'a> Settlement<'a> {
+    pub fn new(shared: &'a Shared, settings: &'a Settings, claim: &Claim) -> Self {
+        let (id, received) = (claim.message.id, claim.message.received);
+        Self { shared, settings, id, received, changes: Vec::new(), bounced: Vec::new(), events: Vec::new() }
+    }
+
+    /// The recipients to be tried now. Those that the present settings route elsewhere are moved,
+    /// those past their expiry given up.
+    pub fn due_here(&mut self, claim: &Claim, here: &Destination) -> Vec<Pending> {
+        let now = Shared::now_millis();
+        let mut pending = Vec::new();
+        for recipient in &claim.message.recipients {
+            let Ok(address) = Address::parse(&recipient.address) else {
+                let reply = Reply::new(550, (5, 1, 3), "the address cannot be read");
+                self.give_up(recipient.index, &recipient.address, AttemptNote::ours(&reply, "bad address"));
+                continue;
+            };
+            let destination = route::destination(self.settings, &address);
+            if recipient.expires <= now {
+                self.give_up_expired(recipient);
+            } else if destination != *here {
+                self.changes.push(Change::Move { id: self.id, recipient: recipient.index, destination });
+            } else {
+                pending.push(Pending { recipient: recipient.clone(), address, note: None });
+            }
+        }
+        pending
+    }
+
+    /// Gives up the recipients whose time is up, whatever state they are in.
+    pub fn expire(&mut self, claim: &Claim) {
+        let now = Shared::now_millis();
+        for recipient in claim.message.recipients.iter().filter(|recipient| recipient.expires <= now) {
+            self.give_up_expired(recipient);
+        }
+    }
+
+    fn give_up_expired(&mut self, recipient: &Recipient) {
+        let note = expired(AttemptNote::from_bytes(&recipient.note), recipient.expires, self.received);
+        self.give_up(recipient.index, &recipient.address, note);
+    }
+
+    /// The record itself cannot be read: the message is kept and looked at again later.
+    pub fn unreadable(&mut self, claim: &Claim, error: &str) {
+        let reply = Reply::new(451, (4, 3, 0), "the queue record cannot be read");
+        let note =
+            AttemptNote::ours(&reply, format!("the queue record of this message cannot be read: {error}"));
+        for recipient in &claim.message.recipients {
+            self.retry(recipient.index, recipient.attempts, &recipient.address, &note);
+        }
+    }
+
+    /// Delivered recipients, and the counting of the message.
+    pub fn delivered(
+        &mut self,
+        delivered: Vec<Pending>,
+        host: &str,
+        session: SessionId,
+        secured: Option<Domain>,
+    ) {
+        let Some(first) = delivered.first() else { return };
+        let waited = Shared::now_millis().saturating_sub(self.received).max(0);
+        self.events.push(Event::MessageDelivered {
+            queue_id: self.id.to_string(),
+            connector: first.recipient.destination.connector.clone(),
+            session,
+            host: host.to_owned(),
+            recipient_count: delivered.len(),
+            secured,
+            accept_to_delivered: Duration::from_millis(waited.unsigned_abs()),
+        });
+        for pending in delivered {
+            self.changes.push(Change::Remove { id: self.id, recipient: pending.recipient.index });
+        }
+    }
+
+    /// Refused for good.
+    pub fn bounce(&mut self, pending: &Pending, note: AttemptNote) {
+        self.give_up(pending.recipient.index, &pending.recipient.address, note);
+    }
+
+    /// What no target took: tried again later, or given up where nothing could change.
+    pub fn leave(&mut self, left: Vec<Pending>, here: &Destination) {
+        let reject_secured = Domain::parse(&here.tls_domain)
+            .ok()
+            .and_then(|domain| self.settings.partner_of(&domain))
+            .is_some_and(|partner| partner.on_outbound_failure == OnFailure::Reject);
+        for pending in left {
+            let note = pending.note.unwrap_or_default();
+            let give_up = note.permanent && (note.fault.is_none() || reject_secured);
+            if give_up {
+                self.give_up(pending.recipient.index, &pending.recipient.address, note);
+            } else {
+                let recipient = &pending.recipient;
+                self.retry(recipient.index, recipient.attempts, &recipient.address, &note);
+            }
+        }
+    }
+
+    fn retry(&mut self, recipient: u32, attempts: u32, address: &str, note: &AttemptNote) {
+        let wait = retry::interval(&self.settings.queue.retry_intervals, attempts + 1);
+        let next_attempt = route::after(Timestamp::now(), wait);
+        self.events.push(Event::MessageDeferred {
+            queue_id: self.id.to_string(),
+            recipient: address.to_owned(),
+            reason: note.reason.clone(),
+            next_attempt: Timestamp::from_millisecond(next_attempt).unwrap_or(Timestamp::MAX),
+        });
+        self.changes.push(Change::Retry { id: self.id, recipient, next_attempt, note: note.to_bytes() });
+    }
+
+    fn give_up(&mut self, recipient: u32, address: &str, note: AttemptNote) {
+        self.events.push(Event::MessageBounced {
+            queue_id: self.id.to_string(),
+            recipient: address.to_owned(),
+            reason: note.reason.clone(),
+        });
+        self.changes.push(Change::Remove { id: self.id, recipient });
+        self.bounced.push(Bounced { index: recipient, address: address.to_owned(), note });
+    }
+
+    /// Writes everything in one change: what was given up leaves the queue together with the DSN
+    /// that says so entering it.
+    pub async fn apply(mut self, meta: Option<&MessageMeta>) {
+        let given_up = !self.bounced.is_empty();
+        if let Some(meta) = meta.filter(|_| given_up) {
+            let about = report::About { id: self.id, received: self.received, meta };
+            self.changes.extend(report::failure(self.shared, self.settings, &about, &self.bounced).await);
+        }
+        if self.changes.is_empty() {
+            return;
+        }
+        let Some(inserted) = store(self.shared, self.changes).await else { return };
+        if given_up {
+            self.events.push(report::event(self.id, DsnKind::Failed, inserted.first().copied()));
+        }
+        for event in self.events {
+            self.shared.observer.event(event);
+        }
+    }
+}
+
+/// Applies changes. A full disk is waited out while the claim is held, for what was delivered and
+/// is not written down would be delivered twice.
+async fn store(shared: &Shared, changes: Vec<Change>) -> Option<Vec<MessageId>> {
+    loop {
+        let error = match shared.queue.apply(changes.clone()).await {
+            Ok(inserted) => return Some(inserted),
+            Err(error) => error,
+        };
+        shared.observer.event(Event::StorageFailed { error: error.to_string() });
+        // What was claimed is due again at once; a store that fails must not be a busy loop.
+        tokio::time::sleep(STORAGE_PAUSE).await;
+        if !matches!(error, sealpost_queue::Error::DiskFull(_)) || shared.draining.is_cancelled() {
+            return None;
+        }
+    }
+}
+
+/// The finding of a recipient whose time is up: the last one, said to be final.
+fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
+    let hours = expires.saturating_sub(received) / 3_600_000;
+    let last_reason =
+        if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };
+    AttemptNote {
+        reason: format!(
+            "the message expired after {hours} hours in the queue. The last finding was: {last_reason}"
+        ),
+        status: if last.status.is_empty() { "4.4.7".to_owned() } else { last.status.clone() },
+        ..last
+    }
+}

@@ -1,0 +1,92 @@
+//! What every task of a running server shares.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use sealpost_queue::Queue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::{Change, Document};
+use crate::mail::Now;
+use crate::net::resolver::Resolver;
+use crate::net::tls::{ClientTlsPool, ServerTls};
+use crate::observe::{AuditEntry, AuditLog, Observer, ProtocolLog};
+use crate::policy::{OwnCertificate, Settings};
+use crate::trust::RevocationSet;
+
+use super::connections::Connections;
+use super::listeners::Listeners;
+
+/// Cheap to clone by `Arc`; replaced parts are swapped whole.
+pub struct Shared {
+    pub config_file: PathBuf,
+    pub settings: ArcSwap<Settings>,
+    /// What the settings were made from.
+    pub document: ArcSwap<Document>,
+    pub revocation: ArcSwap<RevocationSet>,
+    pub queue: Queue,
+    pub observer: Arc<Observer>,
+    pub protocol_log: ProtocolLog,
+    pub audit: AuditLog,
+    pub server_tls: ArcSwap<HashMap<String, ListenerTls>>,
+    pub client_tls: ClientTlsPool,
+    pub resolver: ArcSwap<Resolver>,
+    pub connections: Arc<Connections>,
+    pub listeners: Listeners,
+    /// Every address a listener is bound to, with the port the system gave for port 0.
+    pub bound: ArcSwap<Vec<SocketAddr>>,
+    /// Cancelled when the server drains.
+    /// Held while settings are being replaced.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// Rung when the settings changed: other connectors may serve what waits.
+    pub wake_dispatch: Notify,
+    pub draining: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+/// The TLS side of one receive connector.
+#[derive(Clone)]
+pub struct ListenerTls {
+    pub tls: Arc<ServerTls>,
+    pub certificate: Arc<OwnCertificate>,
+}
+
+impl Shared {
+    pub fn now() -> Now {
+        Now { wall: Timestamp::now(), mono: Instant::now() }
+    }
+
+    pub fn now_millis() -> i64 {
+        Timestamp::now().as_millisecond()
+    }
+
+    /// One line of `audit.log`; an action that cannot be recorded is an error event, not a refusal.
+    pub fn append_audit(&self, user: &str, what: &str, old: &str, new: &str) {
+        self.append(&AuditEntry { at: Timestamp::now(), user, what, old, new, secure_list: false });
+    }
+
+    /// One line of `audit.log` for a key that a reload changed.
+    pub fn audit_change(&self, user: &str, change: &Change) {
+        self.append(&AuditEntry {
+            at: Timestamp::now(),
+            user,
+            what: &format!("settings reload: {}", change.key),
+            old: change.old.as_deref().unwrap_or_default(),
+            new: change.new.as_deref().unwrap_or_default(),
+            secure_list: change.secure_list,
+        });
+    }
+
+    fn append(&self, entry: &AuditEntry<'_>) {
+        if let Err(error) = self.audit.append(entry) {
+            tracing::error!(%error, user = entry.user, what = entry.what, "an action could not be audited");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! What happens because time passes: expiry in every state, delay notices, gauges, and the hourly
+//! reminder of a certificate of ours that has run out.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sealpost_queue::{Change, Claim, Message};
+
+use crate::observe::{DsnKind, Event};
+
+use super::record::MessageMeta;
+use super::settle::Settlement;
+use super::shared::Shared;
+use super::{report, tls};
+
+const TICK: Duration = Duration::from_secs(1);
+const CERTIFICATE_REMINDER: Duration = Duration::from_secs(3600);
+/// Messages looked at in one tick.
+const BATCH: usize = 200;
+
+/// Runs until the server drains.
+pub async fn run(shared: Arc<Shared>) {
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut reminded = Instant::now();
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = shared.draining.cancelled() => return,
+        }
+        expire(&shared).await;
+        notify_delays(&shared).await;
+        show_queue(&shared);
+        if reminded.elapsed() >= CERTIFICATE_REMINDER {
+            reminded = Instant::now();
+            tls::remind_of_expired(&shared);
+        }
+    }
+}
+
+fn show_queue(shared: &Shared) {
+    let queue = shared.queue.statistics();
+    let age = |received: i64| {
+        Duration::from_millis(Shared::now_millis().saturating_sub(received).max(0).unsigned_abs())
+    };
+    let count = |messages: usize| messages as u64;
+    shared.observer.set_queue(
+        count(queue.ready),
+        count(queue.retry),
+        count(queue.active),
+        count(queue.suspended),
+        queue.oldest_received.map(age),
+    );
+}
+
+async fn expire(shared: &Arc<Shared>) {
+    match shared.queue.expired(Shared::now_millis(), BATCH).await {
+        Ok(claims) => {
+            for claim in claims {
+                give_up_expired(shared, &claim).await;
+            }
+        }
+        Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
+    }
+}
+
+/// Gives up the recipients of a claim whose time is up.
+async fn give_up_expired(shared: &Shared, claim: &Claim) {
+    let settings = shared.settings.load_full();
+    let mut settlement = Settlement::new(shared, &settings, claim);
+    settlement.expire(claim);
+    settlement.apply(MessageMeta::from_bytes(&claim.message.meta).ok().as_ref()).await;
+}
+
+async fn notify_delays(shared: &Shared) {
+    let now = Shared::now_millis();
+    match shared.queue.delayed(now, BATCH).await {
+        Ok(messages) => {
+            for message in messages {
+                notify_delay(shared, &message, now).await;
+            }
+        }
+        Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
+    }
+}
+
+async fn notify_delay(shared: &Shared, message: &Message, now: i64) {
+    let settings = shared.settings.load_full();
+    let late = message.recipients.iter().filter(|r| r.notify_delay_at.is_some_and(|at| at <= now));
+    let late: Vec<_> = late.collect();
+    let mut changes: Vec<Change> = late
+        .iter()
+        .map(|recipient| Change::DelayNotified { id: message.id, recipient: recipient.index })
+        .collect();
+    let meta = MessageMeta::from_bytes(&message.meta).ok();
+    let report = match &meta {
+        Some(meta) => {
+            let about = report::About { id: message.id, received: message.received, meta };
+            report::delay(shared, &settings, &about, &late).await
+        }
+        None => None,
+    };
+    let told = report.is_some();
+    changes.extend(report);
+    match shared.queue.apply(changes).await {
+        Ok(inserted) if told => {
+            shared.observer.event(report::event(message.id, DsnKind::Delayed, inserted.first().copied()));
+        }
+        Ok(_) => {}
+        Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
+    }
+}

@@ -1,0 +1,76 @@
+//! The TLS side of the receive connectors: which certificate each offers, renewed on reload.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::net::tls::{ServerTls, TlsSetupError};
+use crate::observe::{CertificateRole, Event};
+use crate::policy::{Settings, own_certificate};
+
+use super::shared::{ListenerTls, Shared};
+
+/// Builds the TLS side of every connector that offers STARTTLS. Connectors whose certificate did
+/// not change keep theirs, and with it their sessions to be resumed.
+pub fn listeners(
+    settings: &Settings,
+    present: &HashMap<String, ListenerTls>,
+) -> Result<HashMap<String, ListenerTls>, TlsSetupError> {
+    let now = Shared::now().wall;
+    let mut listeners = HashMap::new();
+    for connector in settings.receive_connectors.iter().filter(|connector| connector.offer_starttls) {
+        let chosen = own_certificate::choose_for_server(
+            &settings.certificates,
+            &connector.fqdn,
+            &settings.hostname,
+            now,
+        );
+        // The settings check refuses a connector without one, at start and at reload.
+        let Ok(certificate) = chosen else { continue };
+        let kept = present
+            .get(&connector.name)
+            .filter(|kept| kept.certificate.thumbprint == certificate.thumbprint)
+            .cloned();
+        let listener = match kept {
+            Some(kept) => kept,
+            None => ListenerTls {
+                tls: Arc::new(ServerTls::new(certificate)?),
+                certificate: Arc::clone(certificate),
+            },
+        };
+        listeners.insert(connector.name.clone(), listener);
+    }
+    Ok(listeners)
+}
+
+/// An error event for each connector whose certificate has run out: STARTTLS is still offered with
+/// it, for those to whom encryption is enough.
+pub fn remind_of_expired(shared: &Shared) {
+    let now = Shared::now().wall;
+    for (connector, listener) in shared.server_tls.load().iter() {
+        let certificate = &listener.certificate;
+        if !certificate.is_valid_at(now) {
+            shared.observer.event(Event::CertificateExpired {
+                subject: certificate.subject.clone(),
+                not_after: certificate.not_after,
+                connector: connector.clone(),
+            });
+        }
+    }
+}
+
+/// The expiry gauges of the certificates in use: what each receive connector offers and what each
+/// send connector presents.
+pub fn show_certificates(shared: &Shared) {
+    let settings = shared.settings.load();
+    let now = Shared::now().wall;
+    let offered = shared.server_tls.load();
+    let server = offered.values().map(|listener| (CertificateRole::Server, &listener.certificate));
+    let presented = settings.send_connectors.iter().filter_map(|connector| {
+        own_certificate::choose(&settings.certificates, None, &connector.fqdn, &settings.hostname, now).ok()
+    });
+    let client = presented.map(|certificate| (CertificateRole::Client, certificate));
+    let shown = server
+        .chain(client)
+        .map(|(role, certificate)| (role, certificate.subject.clone(), certificate.not_after));
+    shared.observer.set_certificate_expiry(shown);
+}
