@@ -22,3 +22,5 @@ pub mod observe;
 
 pub mod relay;
 
+pub mod admin;
+pub mod cli;

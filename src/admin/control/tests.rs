@@ -1,0 +1,64 @@
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::json;
+
+use super::*;
+
+async fn server(path: &Path) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+    let stop = CancellationToken::new();
+    let listener = bind(path).unwrap();
+    let handler = |request: Value| async move { json!({ "asked": request["command"] }) };
+    let serving = tokio::spawn(serve(listener, path.to_owned(), handler, stop.clone()));
+    (stop, serving)
+}
+
+async fn call_from_thread(path: &Path, request: Value) -> Result<Value, ControlError> {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || call(&path, &request)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_request_is_answered_and_the_socket_is_for_its_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_path(directory.path());
+    let (stop, serving) = server(&path).await;
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+
+    let answer = call_from_thread(&path, json!({ "command": "counters" })).await.unwrap();
+    assert_eq!(answer, json!({ "asked": "counters" }));
+
+    stop.cancel();
+    serving.await.unwrap();
+    assert!(!path.exists());
+    let error = call_from_thread(&path, json!({})).await.unwrap_err();
+    assert!(matches!(error, ControlError::NotRunning { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_path(directory.path());
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let (_stop, _serving) = server(&path).await;
+    assert!(matches!(bind(&path), Err(ControlError::InUse(_))));
+    assert!(call_from_thread(&path, json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn rubbish_and_endless_requests_get_an_error_and_the_server_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_path(directory.path());
+    let (_stop, _serving) = server(&path).await;
+    let mut endless = vec![b' '; usize::try_from(REQUEST_BYTES_MAX).unwrap()];
+    for (request, said) in [(b"nonsense\n".to_vec(), "no JSON"), (std::mem::take(&mut endless), "1 MiB")] {
+        let path = path.clone();
+        let answer = tokio::task::spawn_blocking(move || {
+            exchange(std::os::unix::net::UnixStream::connect(path).unwrap(), &request).unwrap()
+        });
+        let answer: Value = serde_json::from_slice(&answer.await.unwrap()).unwrap();
+        assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
+    }
+    let too_large = json!({ "x": "y".repeat(usize::try_from(REQUEST_BYTES_MAX).unwrap()) });
+    assert!(matches!(call_from_thread(&path, too_large).await, Err(ControlError::RequestTooLarge)));
+    assert!(call_from_thread(&path, json!({})).await.is_ok());
+}

@@ -1,0 +1,176 @@
+//! HTTP on `[admin].listen`: `GET /healthz` and `GET /metrics`, nothing else, and nothing that
+//! changes anything. A foreign `Host` is refused, so that no web page in an operator's browser can
+//! read a listener on loopback by rebinding its own name.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::observe::Observer;
+
+/// Connections at one time; the next ones wait in the kernel's queue.
+const CONNECTIONS_MAX: usize = 64;
+/// After this long a connection is closed, whatever it does: a scrape takes milliseconds.
+const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
+
+/// The media type of the exposition (OpenMetrics 1.0).
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Answers requests on `listener` until `stop` is cancelled.
+pub async fn serve(
+    listener: TcpListener,
+    observer: Arc<Observer>,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let own = listener.local_addr()?;
+    let listener = Limited { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    axum::serve(listener, router(own, observer)).with_graceful_shutdown(stop.cancelled_owned()).await
+}
+
+fn router(own: SocketAddr, observer: Arc<Observer>) -> Router {
+    Router::new()
+        .route("/healthz", get(health))
+        .route("/metrics", get(metrics))
+        .with_state(observer)
+        .layer(middleware::from_fn_with_state(own.ip(), refuse_foreign_host))
+}
+
+async fn health(State(observer): State<Arc<Observer>>) -> (StatusCode, &'static str) {
+    if observer.is_stopping() {
+        (StatusCode::SERVICE_UNAVAILABLE, "stopping\n")
+    } else {
+        (StatusCode::OK, "ok\n")
+    }
+}
+
+async fn metrics(State(observer): State<Arc<Observer>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, OPENMETRICS)], observer.render_metrics())
+}
+
+async fn refuse_foreign_host(State(own): State<IpAddr>, request: Request, next: Next) -> Response {
+    let host = only_host(request.headers());
+    let absolute = request.uri().host().is_none_or(|host| is_own_host(host, own));
+    if absolute && host.is_some_and(|host| is_own_host(host, own)) {
+        return next.run(request).await;
+    }
+    let text = "This listener answers only to its own address or localhost in Host.\n";
+    (StatusCode::MISDIRECTED_REQUEST, text).into_response()
+}
+
+/// The `Host` field, if there is exactly one that is text.
+fn only_host(headers: &HeaderMap) -> Option<&str> {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let host = hosts.next()?;
+    if hosts.next().is_some() {
+        return None;
+    }
+    host.to_str().ok()
+}
+
+/// Whether `host`, with or without a port, is the address we listen on. Any address will do where
+/// we listen on all: a name is what rebinding needs. The port may be that of a tunnel.
+fn is_own_host(host: &str, own: IpAddr) -> bool {
+    let host = without_port(host);
+    if host.eq_ignore_ascii_case("localhost") {
+        return own.is_loopback() || own.is_unspecified();
+    }
+    let literal = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let Ok(literal) = literal.parse::<IpAddr>() else { return false };
+    own.is_unspecified() || literal == own || (own.is_loopback() && literal.is_loopback())
+}
+
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !name.ends_with(':') && port.bytes().all(|b| b.is_ascii_digit()) => {
+            // `::1` without brackets is an address, not a name and a port.
+            if name.contains(':') && !name.ends_with(']') { host } else { name }
+        }
+        Some(_) | None => host,
+    }
+}
+
+/// A listener that takes a bounded number of connections, each for a bounded time.
+struct Limited {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+struct LimitedStream {
+    stream: TcpStream,
+    end: Pin<Box<tokio::time::Sleep>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Listener for Limited {
+    type Io = LimitedStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        // The semaphore is never closed, so this is always `Some`.
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, remote) = Listener::accept(&mut self.listener).await;
+        let end = Box::pin(tokio::time::sleep(CONNECTION_TIME_MAX));
+        (LimitedStream { stream, end, _place: place }, remote)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+impl LimitedStream {
+    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
+        match self.end.as_mut().poll(context) {
+            Poll::Ready(()) => Err(io::Error::from(io::ErrorKind::TimedOut)),
+            Poll::Pending => Ok(()),
+        }
+    }
+}
+
+impl AsyncRead for LimitedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for LimitedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.check(context)?;
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! `sealpost counters`: the counters of the running server.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::admin::control::{self, ControlError};
+
+use super::location::{Location, LocationError};
+
+/// How often `--watch` asks.
+const ASK_EVERY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Args)]
+pub struct CountersArgs {
+    /// Show them again every second, with what was added
+    #[arg(long)]
+    watch: bool,
+    /// JSON: an array of {name, labels, value}; with --watch one a line
+    #[arg(long)]
+    json: bool,
+    /// Histogram buckets and zeros too
+    #[arg(long)]
+    all: bool,
+}
+
+/// One value of one series.
+#[derive(Clone, Debug, PartialEq)]
+struct Sample {
+    name: String,
+    labels: Vec<(String, String)>,
+    value: f64,
+}
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+enum CountersError {
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+    #[error("the server answered without counters: {0}; is it of another version?")]
+    Answer(String),
+    #[error("cannot write: {0}")]
+    Write(#[from] io::Error),
+}
+
+/// Exit status 0, 1 (no server answers) or 2 (configuration).
+pub fn run(args: &CountersArgs, config: &Path) -> ExitCode {
+    match show(args, config, &mut io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever reads has seen enough.
+        Err(CountersError::Write(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sealpost: {error}");
+            ExitCode::from(if matches!(error, CountersError::Location(_)) { 2 } else { 1 })
+        }
+    }
+}
+
+fn show(args: &CountersArgs, config: &Path, out: &mut impl Write) -> Result<(), CountersError> {
+    let socket = control::socket_path(&Location::read(config)?.data_directory()?);
+    let mut before = Vec::new();
+    loop {
+        let samples = ask(&socket)?;
+        if args.json {
+            writeln!(out, "{}", to_json(&samples))?;
+        } else {
+            if args.watch && io::stdout().is_terminal() {
+                // Clear, and begin at the top.
+                write!(out, "\u{1b}[2J\u{1b}[H")?;
+            }
+            print(&samples, &before, args.all, out)?;
+        }
+        out.flush()?;
+        if !args.watch {
+            return Ok(());
+        }
+        before = samples;
+        std::thread::sleep(ASK_EVERY);
+    }
+}
+
+fn ask(socket: &Path) -> Result<Vec<Sample>, CountersError> {
+    let answer = control::call(socket, &json!({ "command": "counters" }))?;
+    match answer.get("metrics").and_then(Value::as_str) {
+        Some(metrics) => Ok(parse(metrics)),
+        None => Err(CountersError::Answer(answer.to_string())),
+    }
+}
+
+/// One series a line; `+n` is what was added since the last look.
+fn print(samples: &[Sample], before: &[Sample], all: bool, out: &mut impl Write) -> io::Result<()> {
+    let wanted = |sample: &&Sample| all || (sample.value != 0.0 && !sample.name.ends_with("_bucket"));
+    let mut nothing = true;
+    for sample in samples.iter().filter(wanted) {
+        nothing = false;
+        let series = sample.series();
+        write!(out, "{:>12}  {series}", sample.value)?;
+        let old = before.iter().find(|old| old.name == sample.name && old.labels == sample.labels);
+        match old.map(|old| sample.value - old.value) {
+            Some(added) if added > 0.0 => writeln!(out, "  +{added}")?,
+            Some(_) | None => writeln!(out)?,
+        }
+    }
+    if nothing { writeln!(out, "all counters are 0 (--all shows them)") } else { Ok(()) }
+}
+
+fn to_json(samples: &[Sample]) -> Value {
+    let member = |sample: &Sample| {
+        let labels: Map<String, Value> =
+            sample.labels.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
+        json!({ "name": sample.name, "labels": labels, "value": sample.value })
+    };
+    samples.iter().map(member).collect()
+}
+
+impl Sample {
+    fn series(&self) -> String {
+        if self.labels.is_empty() {
+            return self.name.clone();
+        }
+        let labels: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        format!("{}{{{}}}", self.name, labels.join(","))
+    }
+}
+
+/// Reads the exposition; comments and what is no sample are passed over.
+fn parse(metrics: &str) -> Vec<Sample> {
+    metrics.lines().filter(|line| !line.starts_with('#')).filter_map(parse_line).collect()
+}
+
+fn parse_line(line: &str) -> Option<Sample> {
+    let (series, value) = line.rsplit_once(' ')?;
+    let value = value.parse().ok()?;
+    let Some((name, rest)) = series.split_once('{') else {
+        return Some(Sample { name: series.to_owned(), labels: Vec::new(), value });
+    };
+    Some(Sample { name: name.to_owned(), labels: parse_labels(rest.strip_suffix('}')?)?, value })
+}
+
+/// `a="x",b="y \"z\""`
+fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
+    let mut labels = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (name, quoted) = rest.split_once("=\"")?;
+        let mut value = String::new();
+        let mut chars = quoted.char_indices();
+        let end = loop {
+            match chars.next()? {
+                (_, '\\') => match chars.next()?.1 {
+                    'n' => value.push('\n'),
+                    c => value.push(c),
+                },
+                (end, '"') => break end,
+                (_, c) => value.push(c),
+            }
+        };
+        labels.push((name.to_owned(), value));
+        rest = &quoted[end + 1..];
+        rest = rest.strip_prefix(',').unwrap_or(rest);
+    }
+    Some(labels)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const METRICS: &str = "# HELP a A.\n# TYPE a counter\na_total{connector=\"In \\\"x\\\", y\"} 3\n\
+                           b_total 0\nc_seconds_bucket{le=\"+Inf\"} 1\nd 2.5\n# EOF\n";
+
+    #[test]
+    fn the_exposition_is_read() {
+        let samples = parse(METRICS);
+        assert_eq!(samples.len(), 4);
+        assert_eq!(samples[0].labels, [("connector".to_owned(), "In \"x\", y".to_owned())]);
+        assert_eq!(samples[3].value, 2.5);
+    }
+
+    #[test]
+    fn zeros_and_buckets_are_for_those_who_ask() {
+        let samples = parse(METRICS);
+        let shown = |all, before: &[Sample]| {
+            let mut out = Vec::new();
+            print(&samples, before, all, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let before = parse("a_total{connector=\"In \\\"x\\\", y\"} 1\n");
+        assert_eq!(
+            shown(false, &before),
+            "           3  a_total{connector=In \"x\", y}  +2\n         2.5  d\n"
+        );
+        assert_eq!(shown(true, &[]).lines().count(), 4);
+    }
+
+    #[test]
+    fn json_has_every_series() {
+        let value = to_json(&parse(METRICS));
+        assert_eq!(value[0]["labels"]["connector"], "In \"x\", y");
+        assert_eq!(value.as_array().unwrap().len(), 4);
+    }
+
+    #[tokio::test]
+    async fn a_running_server_answers_and_a_stopped_one_is_said_to_be() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = control::socket_path(directory.path());
+        let error = ask(&socket).unwrap_err().to_string();
+        assert!(error.contains("no server answers"), "{error}");
+
+        let listener = control::bind(&socket).unwrap();
+        let handler = |request: Value| async move {
+            assert_eq!(request["command"], "counters");
+            json!({ "metrics": METRICS })
+        };
+        let stop = tokio_util::sync::CancellationToken::new();
+        tokio::spawn(control::serve(listener, socket.clone(), handler, stop.clone()));
+        let samples = tokio::task::spawn_blocking(move || ask(&socket)).await.unwrap().unwrap();
+        assert_eq!(samples.len(), 4);
+        stop.cancel();
+    }
+}

@@ -1,0 +1,102 @@
+//! Where a server keeps its things, read from its configuration without checking the rest: logs
+//! and counters must be readable when the settings have an error, which is when they are needed.
+
+use std::path::{Path, PathBuf};
+
+use toml::{Table, Value};
+
+/// What these commands need of a configuration file.
+#[derive(Debug)]
+pub struct Location {
+    file: PathBuf,
+    table: Table,
+}
+
+/// Why the place is not known.
+#[derive(Debug, thiserror::Error)]
+pub enum LocationError {
+    #[error("cannot read {path}: {source}; name the configuration with -c", path = .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{path} is no TOML: {message}; mend it, see `sealpost config check`", path = .path.display())]
+    Syntax { path: PathBuf, message: String },
+    #[error("{path}: data_directory is not set to a path; set it", path = .0.display())]
+    NoDataDirectory(PathBuf),
+    #[error("{path}: no partner is called {name}; `sealpost config show partner` lists them", path = .path.display())]
+    NoSuchPartner { path: PathBuf, name: String },
+}
+
+impl Location {
+    pub fn read(file: &Path) -> Result<Self, LocationError> {
+        let path = || file.to_owned();
+        let text =
+            std::fs::read_to_string(file).map_err(|source| LocationError::Read { path: path(), source })?;
+        let table = text
+            .parse::<Table>()
+            .map_err(|error| LocationError::Syntax { path: path(), message: error.message().to_owned() })?;
+        Ok(Self { file: path(), table })
+    }
+
+    /// Relative paths are relative to the file.
+    pub fn data_directory(&self) -> Result<PathBuf, LocationError> {
+        let directory = self.table.get("data_directory").and_then(Value::as_str);
+        let directory = directory.ok_or_else(|| LocationError::NoDataDirectory(self.file.clone()))?;
+        Ok(self.file.parent().unwrap_or(Path::new("")).join(directory))
+    }
+
+    /// `[protocol_log].directory`, below the data directory.
+    pub fn protocol_log(&self) -> Result<PathBuf, LocationError> {
+        let section = self.table.get("protocol_log").and_then(Value::as_table);
+        let directory = section.and_then(|section| section.get("directory")).and_then(Value::as_str);
+        Ok(self.data_directory()?.join(directory.unwrap_or("protocol-log")))
+    }
+
+    /// The domains of a partner, by its name or one of its domains.
+    pub fn partner_domains(&self, name: &str) -> Result<Vec<String>, LocationError> {
+        let partners = self.table.get("partner").and_then(Value::as_array);
+        let partner = partners.into_iter().flatten().filter_map(Value::as_table).find(|partner| {
+            partner.get("name").and_then(Value::as_str).is_some_and(|own| own.eq_ignore_ascii_case(name))
+                || domains(partner).iter().any(|domain| domain.eq_ignore_ascii_case(name))
+        });
+        partner
+            .map(domains)
+            .ok_or_else(|| LocationError::NoSuchPartner { path: self.file.clone(), name: name.to_owned() })
+    }
+}
+
+fn domains(partner: &Table) -> Vec<String> {
+    let domains = partner.get("domains").and_then(Value::as_array);
+    domains.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_found_although_other_settings_are_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("sealpost.toml");
+        let text = "data_directory = \"data\"\nnonsense = 1\n[protocol_log]\ndirectory = \"logs\"\n\
+                    [[partner]]\nname = \"Woodgrove Bank\"\ndomains = [\"woodgrovebank.example\"]\n";
+        std::fs::write(&file, text).unwrap();
+        let location = Location::read(&file).unwrap();
+        assert_eq!(location.data_directory().unwrap(), directory.path().join("data"));
+        assert_eq!(location.protocol_log().unwrap(), directory.path().join("data/logs"));
+        for name in ["woodgrove bank", "woodgrovebank.example"] {
+            assert_eq!(location.partner_domains(name).unwrap(), ["woodgrovebank.example"]);
+        }
+        assert!(matches!(location.partner_domains("x"), Err(LocationError::NoSuchPartner { .. })));
+    }
+
+    #[test]
+    fn what_is_missing_is_said() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("sealpost.toml");
+        assert!(matches!(Location::read(&file), Err(LocationError::Read { .. })));
+        std::fs::write(&file, "data_directory =").unwrap();
+        assert!(matches!(Location::read(&file), Err(LocationError::Syntax { .. })));
+        std::fs::write(&file, "").unwrap();
+        let location = Location::read(&file).unwrap();
+        assert!(matches!(location.protocol_log(), Err(LocationError::NoDataDirectory(_))));
+    }
+}

@@ -1,0 +1,71 @@
+//! The doors for people at a terminal: one command line, exit status 0, 1 (the answer is no, or it
+//! failed) or 2 (usage or configuration).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub mod certificate;
+pub mod config;
+pub mod counters;
+pub mod demo;
+mod location;
+pub mod log;
+pub mod queue;
+pub mod reload;
+pub mod serve;
+pub mod user;
+
+/// An edge mail transport agent that exchanges mail with partners over mutually authenticated TLS.
+#[derive(Debug, Parser)]
+#[command(name = "sealpost", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// Configuration file [default: $SEALPOST_CONFIG, else /etc/sealpost/sealpost.toml]
+    #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the server: receive, queue and deliver mail
+    Serve,
+    /// Show two organisations exchanging domain-secured mail on loopback, and impostors refused
+    Demo(demo::DemoArgs),
+    /// Check, show, explain or reload the configuration
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Judge certificates as the server does
+    #[command(subcommand)]
+    Certificate(certificate::CertificateCommand),
+    /// See and steer the messages in the queue of the running server
+    Queue(queue::QueueArgs),
+    /// Read protocol logs, session by session
+    Log(log::LogArgs),
+    /// The counters of the running server
+    Counters(counters::CountersArgs),
+}
+
+/// Parses the command line and runs the command.
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            // Help and version are answers, everything else is a usage error.
+            return ExitCode::from(if error.use_stderr() { 2 } else { 0 });
+        }
+    };
+    let config = cli.config.unwrap_or_else(crate::config::default_path);
+    match cli.command {
+        Command::Serve => serve::run(&config),
+        Command::Demo(args) => demo::run(&args),
+        Command::Config(args) => config::run(&args, &config),
+        Command::Certificate(command) => command.run(),
+        Command::Queue(args) => queue::run(&args, &config),
+        Command::Log(args) => log::run(&args, &config),
+        Command::Counters(args) => counters::run(&args, &config),
+    }
+}

@@ -1,0 +1,104 @@
+//! `sealpost serve`: run until told to stop.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::{self, control};
+use crate::relay::{Server, StartError};
+
+/// Open files asked of the system at start: sessions, content and log files.
+const DESCRIPTORS_WANTED: u64 = 65_536;
+
+/// Runs the server. Exit status 2 where the settings are refused, 1 where the start fails otherwise.
+pub fn run(config: &Path) -> ExitCode {
+    crate::observe::event_log::start();
+    raise_descriptor_limit();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
+    };
+    runtime.block_on(serve(config))
+}
+
+async fn serve(config: &Path) -> ExitCode {
+    // Handlers first: a signal that comes while we start must not kill us half-way.
+    let signals =
+        (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
+        return fail(1, "cannot install signal handlers");
+    };
+    let server = match Server::start(config).await {
+        Ok(server) => server,
+        Err(StartError::Settings(problems)) => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            return ExitCode::from(2);
+        }
+        Err(error) => return fail(1, &error.to_string()),
+    };
+    match open_doors(&server).await {
+        Ok(admin) => eprintln!("ready {}{admin}", server.listening()),
+        Err(error) => return fail(1, &error),
+    }
+    let reason = loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                if let Err(problems) = server.reload("SIGHUP").await {
+                    for problem in problems {
+                        eprintln!("{problem}");
+                    }
+                }
+            }
+            _ = terminate.recv() => break "SIGTERM",
+            _ = interrupt.recv() => break "SIGINT",
+        }
+    };
+    server.stop(reason).await;
+    ExitCode::SUCCESS
+}
+
+/// Opens the control socket and, if configured, the HTTP listener; gives ` admin=ADDR:PORT`.
+async fn open_doors(server: &Server) -> Result<String, String> {
+    let settings = server.settings();
+    let socket = control::socket_path(&settings.data_directory);
+    let listener = control::bind(&socket).map_err(|error| error.to_string())?;
+    let operator = server.operator();
+    let answer = move |request| {
+        let operator = operator.clone();
+        async move { operator.answer(request).await }
+    };
+    server.spawn(control::serve(listener, socket, answer, server.draining()));
+    let Some(address) = settings.admin.listen else { return Ok(String::new()) };
+    let failed = |error: std::io::Error| format!("[admin] cannot listen on {address}: {error}");
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let local = listener.local_addr().map_err(failed)?;
+    let serving = admin::serve(listener, server.observer(), server.draining());
+    server.spawn(async move {
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the [admin] listener ended");
+        }
+    });
+    Ok(format!(" admin={local}"))
+}
+
+fn fail(status: u8, error: &str) -> ExitCode {
+    eprintln!("sealpost serve: {error}");
+    ExitCode::from(status)
+}
+
+/// Asks for as many open files as the hard limit allows, up to what we can use.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |maximum| maximum.min(DESCRIPTORS_WANTED));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
+        if let Err(error) = setrlimit(Resource::Nofile, raised) {
+            tracing::warn!(%error, wanted, "cannot raise the limit of open files");
+        }
+    }
+}

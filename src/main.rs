@@ -1,0 +1,7 @@
+//! `sealpost`: see `sealpost --help`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealpost::cli::run()
+}
