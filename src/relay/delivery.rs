@@ -31,8 +31,9 @@ struct Delivery {
     shared: Arc<Shared>,
     worker: Worker,
     connection: Option<SendConnection>,
-    /// Settings the connection was judged under.
-    epoch: u64,
+    /// Settings and revocation lists the connection was judged under: after a change of either a
+    /// new one is made and judged.
+    epochs: (u64, u64),
     targets: Option<(Instant, Vec<Target>)>,
     /// No target could be used: the rest of what is due gets the same finding without a knock.
     down: Option<AttemptNote>,
@@ -47,7 +48,8 @@ pub struct Pending {
 
 /// Runs until nothing is due for this delivery queue and the connection has lingered.
 pub async fn run(shared: Arc<Shared>, worker: Worker) {
-    let mut delivery = Delivery { shared, worker, connection: None, epoch: 0, targets: None, down: None };
+    let mut delivery =
+        Delivery { shared, worker, connection: None, epochs: (0, 0), targets: None, down: None };
     while let Some(claim) = delivery.next_claim().await {
         delivery.attempt(claim).await;
     }
@@ -139,6 +141,7 @@ impl Delivery {
         let mut connected = false;
         for target in targets {
             self.close().await;
+            let epochs = (settings.epoch, self.shared.revocation.load().epoch);
             match open::open(
                 &self.shared,
                 settings,
@@ -152,7 +155,7 @@ impl Delivery {
                 Opened::Ready(connection) => {
                     connected = true;
                     self.connection = Some(*connection);
-                    self.epoch = settings.epoch;
+                    self.epochs = epochs;
                 }
                 Opened::Failed(note) => {
                     pending = with_note(pending, &note);
@@ -173,8 +176,8 @@ impl Delivery {
     /// Whether the open connection can take another message under the present settings.
     async fn reusable(&mut self, settings: &Settings, connector: &SendConnector) -> bool {
         let Some(connection) = self.connection.as_mut() else { return false };
-        let fresh =
-            self.epoch == settings.epoch && connection.messages < connector.max_messages_per_connection;
+        let fresh = self.epochs == (settings.epoch, self.shared.revocation.load().epoch)
+            && connection.messages < connector.max_messages_per_connection;
         if fresh && connection.is_ready().await {
             return true;
         }
