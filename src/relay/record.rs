@@ -3,9 +3,19 @@
 
 use serde::{Deserialize, Serialize};
 
+use sealpost_queue::NOTE_BYTES_MAX;
+
 use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath};
+use crate::observe::text::shorten;
 use crate::smtp::Reply;
 use crate::trust::{Fault, Verdict};
+
+/// Octets kept of each part of a note: a reply may have 128 lines, a name in a certificate 64 KB.
+/// Without the transcript they fit `NOTE_BYTES_MAX` even when every octet is escaped in JSON.
+const REASON_BYTES_MAX: usize = 3 << 10;
+const REPLY_BYTES_MAX: usize = 2 << 10;
+const DETAIL_BYTES_MAX: usize = 1 << 10;
+const TRANSCRIPT_LINE_BYTES_MAX: usize = 400;
 
 /// `meta` of a queued message.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -53,8 +63,14 @@ impl MessageMeta {
 }
 
 impl AttemptNote {
+    /// At most `NOTE_BYTES_MAX`: the queue refuses a longer note, and with it all that became of the
+    /// message. The transcript goes first.
     pub fn to_bytes(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        let bytes = serde_json::to_vec(self).unwrap_or_default();
+        if bytes.len() <= NOTE_BYTES_MAX || self.transcript.is_empty() {
+            return bytes;
+        }
+        Self { transcript: Vec::new(), ..self.clone() }.to_bytes()
     }
 
     /// An empty or unreadable note is no note.
@@ -65,8 +81,8 @@ impl AttemptNote {
     /// A finding of our own.
     pub fn ours(reply: &Reply, reason: impl Into<String>) -> Self {
         Self {
-            reason: reason.into(),
-            reply: reply.to_string(),
+            reason: kept(&reason.into(), REASON_BYTES_MAX),
+            reply: kept(&reply.to_string(), REPLY_BYTES_MAX),
             status: status_of(reply).to_string(),
             permanent: reply.is_permanent(),
             ..Self::default()
@@ -75,12 +91,8 @@ impl AttemptNote {
 
     /// The peer's reply to `command`.
     pub fn from_reply(reply: &Reply, command: &str, host: &str) -> Self {
-        Self {
-            reason: format!("{host} answered {command} with: {reply}"),
-            from_peer: true,
-            host: Some(host.to_owned()),
-            ..Self::ours(reply, "")
-        }
+        let reason = format!("{host} answered {command} with: {reply}");
+        Self { from_peer: true, host: Some(host.to_owned()), ..Self::ours(reply, reason) }
     }
 
     /// A verdict that did not admit the peer.
@@ -88,12 +100,11 @@ impl AttemptNote {
         let fact = verdict.facts.first();
         Self {
             fault: verdict.fault(),
-            reason: verdict.sentence(),
-            wanted: fact.map(|fact| fact.wanted.clone()).unwrap_or_default(),
-            got: fact.map(|fact| fact.got.clone()).unwrap_or_default(),
+            wanted: fact.map(|fact| kept(&fact.wanted, DETAIL_BYTES_MAX)).unwrap_or_default(),
+            got: fact.map(|fact| kept(&fact.got, DETAIL_BYTES_MAX)).unwrap_or_default(),
             host: Some(host.to_owned()),
             permanent: verdict.fault().is_some_and(|fault| !fault.clears_by_itself()),
-            ..Self::ours(&verdict.outbound_reply(false), "")
+            ..Self::ours(&verdict.outbound_reply(false), verdict.sentence())
         }
     }
 
@@ -105,12 +116,44 @@ impl AttemptNote {
 
     #[must_use]
     pub fn with_transcript(self, transcript: Vec<String>) -> Self {
+        let transcript = transcript.iter().map(|line| kept(line, TRANSCRIPT_LINE_BYTES_MAX)).collect();
         Self { transcript, ..self }
     }
+}
+
+fn kept(text: &str, bytes_max: usize) -> String {
+    shorten(text, bytes_max).into_owned()
 }
 
 /// The enhanced code of a reply, or the general one of its class (RFC 3463 2).
 pub fn status_of(reply: &Reply) -> EnhancedCode {
     let class = if reply.is_permanent() { 5 } else { 4 };
     reply.enhanced.unwrap_or(EnhancedCode::new(class, 0, 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_with_much_to_say_does_not_keep_the_outcome_from_being_written_down() {
+        let lines = vec!["\"\\".repeat(2000); 128];
+        let reply = Reply { code: 450, enhanced: Some(EnhancedCode::new(4, 2, 1)), lines };
+        let tail = vec![format!("< {}", "\"".repeat(4000)); 12];
+        let note = AttemptNote::from_reply(&reply, "RCPT", "mx.woodgrovebank.example").with_transcript(tail);
+        let bytes = note.to_bytes();
+        assert!(bytes.len() <= NOTE_BYTES_MAX, "{}", bytes.len());
+        let read = AttemptNote::from_bytes(&bytes);
+        assert_eq!(read.status, "4.2.1");
+        assert!(read.reason.starts_with("mx.woodgrovebank.example answered RCPT with: 450 4.2.1 "));
+        assert!(read.reply.ends_with("octets more]"));
+    }
+
+    #[test]
+    fn an_ordinary_note_keeps_its_transcript() {
+        let tail = vec!["> MAIL FROM:<a@contoso.example>".to_owned(), "< 451 4.3.0 later".to_owned()];
+        let reply = Reply::new(451, (4, 3, 0), "later");
+        let note = AttemptNote::from_reply(&reply, "MAIL", "mx.example").with_transcript(tail.clone());
+        assert_eq!(AttemptNote::from_bytes(&note.to_bytes()).transcript, tail);
+    }
 }
