@@ -26,6 +26,9 @@ use super::{exchange_fields, route};
 const LINGER: Duration = Duration::from_secs(2);
 /// How long the targets of a next hop are used before DNS is asked again.
 const TARGETS_MAX_AGE: Duration = Duration::from_secs(60);
+/// How long a next hop that could not be used is left alone. A full queue always has something due,
+/// so that the worker alone would never end and never knock again.
+const DOWN_MAX_AGE: Duration = Duration::from_secs(60);
 
 struct Delivery {
     shared: Arc<Shared>,
@@ -36,7 +39,7 @@ struct Delivery {
     epochs: (u64, u64),
     targets: Option<(Instant, Vec<Target>)>,
     /// No target could be used: the rest of what is due gets the same finding without a knock.
-    down: Option<AttemptNote>,
+    down: Option<(Instant, AttemptNote)>,
 }
 
 /// One recipient of a claim still to be settled.
@@ -121,8 +124,9 @@ impl Delivery {
         mut pending: Vec<Pending>,
         settlement: &mut Settlement<'_>,
     ) -> Vec<Pending> {
-        if let Some(down) = &self.down {
-            return with_note(pending, down);
+        self.down.take_if(|(since, _)| since.elapsed() >= DOWN_MAX_AGE);
+        if let Some((_, note)) = &self.down {
+            return with_note(pending, note);
         }
         if self.reusable(settings, connector).await {
             pending = self.transact(settings, connector, claim, meta, pending, settlement).await;
@@ -134,7 +138,7 @@ impl Delivery {
             Ok(targets) => targets,
             Err(reply) => {
                 let note = AttemptNote::ours(&reply, reply.lines.join(" "));
-                self.down = Some(note.clone());
+                self.down = Some((Instant::now(), note.clone()));
                 return with_note(pending, &note);
             }
         };
@@ -168,7 +172,8 @@ impl Delivery {
             }
         }
         if !connected {
-            self.down = pending.first().and_then(|pending| pending.note.clone());
+            let note = pending.first().and_then(|pending| pending.note.clone());
+            self.down = note.map(|note| (Instant::now(), note));
         }
         pending
     }
