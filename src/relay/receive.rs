@@ -150,10 +150,7 @@ impl Driver {
     async fn perform(&mut self, action: Action) -> ControlFlow<()> {
         match action {
             Action::Send(bytes) => self.out.extend_from_slice(&bytes),
-            Action::Delay(wait) => {
-                self.flush().await;
-                tokio::time::sleep(wait).await;
-            }
+            Action::Delay(wait) => self.delay(wait).await,
             Action::StartTls => self.start_tls().await,
             Action::AskRate => self.ask_rate(),
             Action::OpenDraft => self.open_draft(),
@@ -171,20 +168,31 @@ impl Driver {
         ControlFlow::Continue(())
     }
 
-    async fn flush(&mut self) {
+    /// Keeps the client waiting, unless it is gone or the server drains.
+    async fn delay(&mut self, wait: Duration) {
+        if self.flush().await {
+            let _ = timeout(wait, self.shared.draining.cancelled()).await;
+        }
+    }
+
+    /// Writes what waits; false when the peer takes nothing more. Then nothing further is done for
+    /// it, but what was found is still logged and told.
+    async fn flush(&mut self) -> bool {
         if self.out.is_empty() {
-            return;
+            return true;
         }
         let out = self.out.split();
-        let Some(stream) = self.stream.as_mut() else { return };
+        let Some(stream) = self.stream.as_mut() else { return false };
         let written = timeout(WRITE_TIMEOUT, async {
             stream.write_all(&out).await?;
             stream.flush().await
         });
-        if !matches!(written.await, Ok(Ok(()))) {
-            self.actions.clear();
+        let taken = matches!(written.await, Ok(Ok(())));
+        if !taken {
+            self.actions.retain(outlives_the_peer);
             self.input(Input::Closed);
         }
+        taken
     }
 
     async fn close(&mut self) {
@@ -196,7 +204,9 @@ impl Driver {
     }
 
     async fn start_tls(&mut self) {
-        self.flush().await;
+        if !self.flush().await {
+            return;
+        }
         let plain = self.stream.take().and_then(Stream::into_plain);
         let (Some(plain), Some(tls)) = (plain, self.tls.clone()) else {
             self.input(Input::TlsFailed("no certificate is loaded for this connector".to_owned()));
@@ -247,7 +257,10 @@ impl Driver {
     }
 
     async fn commit(&mut self, submission: Submission) {
-        self.flush().await;
+        // A peer that is gone before its message is ours keeps it, and sends it again.
+        if !self.flush().await {
+            return;
+        }
         let Some(draft) = self.draft.take() else {
             self.input(Input::Stored(Err(StoreFault::Other)));
             return;
@@ -339,6 +352,21 @@ impl Driver {
             version,
             error,
         }
+    }
+}
+
+/// What is still to be done when nobody listens any more. The session closes by itself.
+fn outlives_the_peer(action: &Action) -> bool {
+    match action {
+        Action::DiscardDraft | Action::Log(_) | Action::Report(_) => true,
+        Action::Send(_)
+        | Action::Delay(_)
+        | Action::StartTls
+        | Action::AskRate
+        | Action::OpenDraft
+        | Action::Content(_)
+        | Action::Commit(_)
+        | Action::Close => false,
     }
 }
 

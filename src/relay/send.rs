@@ -13,7 +13,9 @@ use crate::mail::Domain;
 use crate::net::stream::Stream;
 use crate::net::tls::{self, ClientTls};
 use crate::observe::{ConnectionGuard, Event};
-use crate::session::send::{Action, Failure, Input, Opening, Outcome, Report, SendSession, Transaction};
+use crate::session::send::{
+    Action, DATA_BLOCK_TIMEOUT, Failure, Input, Opening, Outcome, Report, SendSession, Transaction,
+};
 use crate::smtp::content::DataEncoder;
 use crate::trust::{Direction, TlsVersion};
 
@@ -22,8 +24,6 @@ use super::session_log::SessionLog;
 use super::shared::Shared;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
-/// One write of content (RFC 5321 4.5.3.2.5 asks for 3 minutes a block).
-const WRITE_TIMEOUT: Duration = Duration::from_secs(180);
 const READ_BYTES: usize = 4 << 10;
 /// Content is written in pieces of about this size.
 const WRITE_BYTES: usize = 64 << 10;
@@ -146,7 +146,7 @@ impl SendConnection {
                 return;
             }
             let Some(stream) = self.stream.as_mut() else { return };
-            let deadline = self.session.deadline().unwrap_or_else(|| Instant::now() + WRITE_TIMEOUT);
+            let deadline = self.session.deadline().unwrap_or_else(|| Instant::now() + DATA_BLOCK_TIMEOUT);
             let read = tokio::time::timeout_at(deadline.into(), stream.read(&mut self.buffer)).await;
             match read {
                 Err(_) => self.input(Input::Timeout),
@@ -205,20 +205,24 @@ impl SendConnection {
         ControlFlow::Continue(())
     }
 
-    async fn flush(&mut self) {
+    /// Writes what waits; false when the peer takes nothing more. Then nothing further is said to
+    /// it, but what was found is still logged, told and handed back.
+    async fn flush(&mut self) -> bool {
         if self.out.is_empty() {
-            return;
+            return true;
         }
         let out = std::mem::take(&mut self.out);
         if let Err(error) = self.write(&out).await {
-            self.actions.clear();
+            self.actions.retain(outlives_the_peer);
             self.input(Input::Closed(error));
+            return false;
         }
+        true
     }
 
     async fn write(&mut self, bytes: &[u8]) -> Result<(), String> {
         let Some(stream) = self.stream.as_mut() else { return Ok(()) };
-        let written = timeout(WRITE_TIMEOUT, async {
+        let written = timeout(DATA_BLOCK_TIMEOUT, async {
             stream.write_all(bytes).await?;
             stream.flush().await
         });
@@ -230,7 +234,9 @@ impl SendConnection {
     }
 
     async fn start_tls(&mut self) {
-        self.flush().await;
+        if !self.flush().await {
+            return;
+        }
         let Some(plain) = self.stream.take().and_then(Stream::into_plain) else { return };
         match self.tls.connect(plain, &self.opening.host, HANDSHAKE_TIMEOUT).await {
             Ok((stream, evidence, own)) => {
@@ -298,5 +304,13 @@ impl SendConnection {
             version,
             error,
         }
+    }
+}
+
+/// What is still to be done when nobody listens any more. The session closes by itself.
+fn outlives_the_peer(action: &Action) -> bool {
+    match action {
+        Action::Done(_) | Action::Failed(_) | Action::Log(_) | Action::Report(_) => true,
+        Action::Send(_) | Action::StartTls | Action::Ready | Action::SendContent | Action::Close => false,
     }
 }
