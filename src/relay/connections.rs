@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::policy::ReceiveConnector;
 
-/// Sources whose message rate is remembered; beyond it the oldest window is forgotten first.
+/// Sources whose message rate is remembered; when so many sent within one minute, all begin anew.
 const RATE_SOURCES_MAX: usize = 100_000;
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 
@@ -15,7 +15,7 @@ const RATE_WINDOW: Duration = Duration::from_secs(60);
 #[derive(Default)]
 pub struct Connections {
     counts: Mutex<Counts>,
-    rates: Mutex<HashMap<(String, IpAddr), Window>>,
+    rates: Mutex<Rates>,
 }
 
 #[derive(Default)]
@@ -23,6 +23,10 @@ struct Counts {
     by_connector: HashMap<String, usize>,
     by_source: HashMap<(String, IpAddr), usize>,
 }
+
+/// By connector and source.
+#[derive(Default)]
+struct Rates(HashMap<(String, IpAddr), Window>);
 
 struct Window {
     since: Instant,
@@ -61,17 +65,29 @@ impl Connections {
 
     /// Counts one message of `remote` and says whether it is within `message_rate_limit` per minute.
     pub fn allow_message(&self, connector: &ReceiveConnector, remote: IpAddr, now: Instant) -> bool {
+        let source = (connector.name.clone(), source_of(remote));
         let mut rates = self.rates.lock().unwrap_or_else(PoisonError::into_inner);
-        if rates.len() >= RATE_SOURCES_MAX {
-            rates.retain(|_, window| now.duration_since(window.since) < RATE_WINDOW);
+        rates.count(source, now) <= connector.message_rate_limit
+    }
+}
+
+impl Rates {
+    /// Counts one message; says how many its source sent within its minute.
+    fn count(&mut self, source: (String, IpAddr), now: Instant) -> u32 {
+        let Self(windows) = self;
+        let is_open = |window: &Window| now.duration_since(window.since) < RATE_WINDOW;
+        if windows.len() >= RATE_SOURCES_MAX {
+            windows.retain(|_, window| is_open(window));
         }
-        let key = (connector.name.clone(), source_of(remote));
-        let window = rates.entry(key).or_insert(Window { since: now, messages: 0 });
-        if now.duration_since(window.since) >= RATE_WINDOW {
+        if windows.len() >= RATE_SOURCES_MAX {
+            windows.clear();
+        }
+        let window = windows.entry(source).or_insert(Window { since: now, messages: 0 });
+        if !is_open(window) {
             *window = Window { since: now, messages: 0 };
         }
         window.messages = window.messages.saturating_add(1);
-        window.messages <= connector.message_rate_limit
+        window.messages
     }
 }
 
@@ -101,5 +117,33 @@ fn source_of(remote: IpAddr) -> IpAddr {
             let [a, b, c, d, ..] = v6.segments();
             IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source(address: &str) -> (String, IpAddr) {
+        ("Internet".to_owned(), source_of(address.parse().unwrap()))
+    }
+
+    #[test]
+    fn a_source_is_counted_for_a_minute_and_an_ipv6_network_is_one_source() {
+        let (mut rates, now) = (Rates::default(), Instant::now());
+        assert_eq!(rates.count(source("2001:db8::1"), now), 1);
+        assert_eq!(rates.count(source("2001:db8::2"), now), 2);
+        assert_eq!(rates.count(source("2001:db8:0:1::2"), now), 1);
+        assert_eq!(rates.count(source("2001:db8::1"), now + RATE_WINDOW), 1);
+    }
+
+    #[test]
+    fn a_flood_of_sources_takes_a_bounded_memory() {
+        let (mut rates, now) = (Rates::default(), Instant::now());
+        for number in 0..=RATE_SOURCES_MAX as u128 {
+            let network = IpAddr::V6(Ipv6Addr::from(0x2001_0db8 << 96 | number << 64));
+            assert_eq!(rates.count(("Internet".to_owned(), network), now), 1);
+        }
+        assert!(rates.0.len() <= RATE_SOURCES_MAX);
     }
 }
