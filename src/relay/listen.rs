@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use crate::net::listener;
 use crate::policy::receive_connector;
 use crate::session::receive::Opening;
 use crate::smtp::SessionId;
@@ -22,7 +23,7 @@ const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
 pub async fn run(shared: Arc<Shared>, listener: TcpListener, binding: Binding, stop: CancellationToken) {
     loop {
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = listener::accept(&listener) => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
@@ -50,7 +51,6 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, remote: SocketAddr, binding:
         tracing::info!(%remote, binding = %binding.address, "no receive connector admits this address");
         return;
     };
-    let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else { return };
     let refusal_or_place = if shared.protocol_log.must_stop_mail() {
         Err("this server cannot write its protocol log and takes no mail; try again later")

@@ -42,11 +42,11 @@ pub struct Shared {
     pub listeners: Listeners,
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,
-    /// Cancelled when the server drains.
     /// Held while settings are being replaced.
     pub reloading: tokio::sync::Mutex<()>,
     /// Rung when the settings changed: other connectors may serve what waits.
     pub wake_dispatch: Notify,
+    /// Cancelled when the server drains.
     pub draining: CancellationToken,
     pub tasks: TaskTracker,
 }
