@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::engine::{Reader, Step};
 use crate::live::{Lease, Live};
-use crate::{Error, Filter, Message, MessageId, Queue, Recipient, Status, UnixMillis};
+use crate::{Claim, Error, Filter, Message, MessageId, Queue, Recipient, Status, UnixMillis};
 
 const LISTED_MAX: usize = 10_000;
 /// Messages changed in one transaction, so that mail does not wait for an operator.
@@ -69,6 +69,17 @@ impl Queue {
             removed += leases.len();
         }
         Ok(removed)
+    }
+
+    /// Claims matching recipients, held ones too, of at most `Filter::limit` messages, for a caller who
+    /// gives them up in words. A recipient that is being delivered at this moment is left alone.
+    pub async fn claim_matching(&self, filter: Filter) -> Result<Vec<Claim>, Error> {
+        let targets = self.targets(filter, |status| status != Status::Active).await?;
+        let mut claims = Vec::with_capacity(targets.len());
+        for lease in self.lease(&targets) {
+            claims.extend(self.claim_of(lease).await?);
+        }
+        Ok(claims)
     }
 
     /// Claimed, nobody begins to deliver what is about to be removed.

@@ -222,7 +222,7 @@ impl Queue {
     }
 
     /// `None`: its message was removed a moment ago.
-    async fn claim_of(&self, lease: Lease) -> Result<Option<Claim>, Error> {
+    pub(crate) async fn claim_of(&self, lease: Lease) -> Result<Option<Claim>, Error> {
         let Some(mut message) = self.read_message(lease.id()).await? else { return Ok(None) };
         message.recipients.retain(|recipient| lease.recipients().binary_search(&recipient.index).is_ok());
         message.recipients.iter_mut().for_each(|recipient| recipient.status = Status::Active);

@@ -189,6 +189,33 @@ async fn an_operator_holds_releases_hurries_and_removes() {
 }
 
 #[tokio::test]
+async fn an_operator_claims_only_what_the_filter_means_and_nobody_is_delivering() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(&directory);
+    let addresses = ["a@woodgrove.example", "b@woodgrove.example", "c@litware.example"];
+    let id = put(&queue, b"1", message(1_000, &addresses)).await;
+    put(&queue, b"2", message(2_000, &["d@litware.example"])).await;
+    let to_b = Filter { recipient: Some(addresses[1].into()), ..Filter::default() };
+    assert_eq!(queue.suspend(to_b.clone()).await.unwrap(), 1);
+    let claims = queue.claim_matching(to_b.clone()).await.unwrap();
+    let claimed = |claims: &[sealpost_queue::Claim]| {
+        let recipients = claims.iter().flat_map(|claim| claim.message.recipients.clone());
+        recipients.map(|recipient| recipient.address).collect::<Vec<_>>()
+    };
+    assert_eq!(claimed(&claims), [addresses[1]], "also while it is held");
+    assert!(queue.claim_matching(to_b.clone()).await.unwrap().is_empty(), "somebody has it");
+    drop(claims);
+    let delivering = queue.claim(&destination("litware.example"), 3_000).await.unwrap().unwrap();
+    let claims = queue.claim_matching(Filter::default()).await.unwrap();
+    assert_eq!(claimed(&claims), [addresses[0], addresses[1], "d@litware.example"]);
+    assert_eq!(delivering.message.id, id);
+    let one = Filter { limit: Some(1), ..Filter::default() };
+    drop((claims, delivering));
+    assert_eq!(queue.claim_matching(one).await.unwrap().len(), 1);
+    queue.close().await;
+}
+
+#[tokio::test]
 async fn moved_recipients_wait_in_their_new_delivery_queue() {
     let directory = TempDir::new().unwrap();
     let queue = open(&directory);

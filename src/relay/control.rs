@@ -79,7 +79,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Value {
             acted(shared, &user, "queue resume", &filter, done)
         }
         Request::QueueRemove { filter, user, dsn } => {
-            let done = report::remove(shared, filter.clone(), dsn, &user).await;
+            let done = report::remove(shared, filter.clone(), dsn).await;
             acted(shared, &user, if dsn { "queue remove" } else { "queue remove --no-dsn" }, &filter, done)
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use jiff::Timestamp;
-use sealpost_queue::{Change, Content, Filter, Message, MessageId, NewMessage, Recipient};
+use sealpost_queue::{Change, Claim, Content, Filter, Message, MessageId, NewMessage, Recipient};
 
 use crate::mail::dsn::{self, Diagnostic, Kind, Original};
 use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};
@@ -17,6 +17,9 @@ use super::record::{AttemptNote, MessageMeta};
 use super::route;
 use super::settle::Bounced;
 use super::shared::Shared;
+
+/// Messages that an operator removes in one step, held in memory meanwhile.
+const REMOVED_AT_ONCE: usize = 200;
 
 /// The message a report is about.
 pub struct About<'a> {
@@ -202,44 +205,47 @@ pub fn read_all(content: Content, limit: u64) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Takes the messages of `filter` out of the queue for `user`, with a report to each sender unless
-/// `tell` is off. What is being delivered at this moment stays.
-pub async fn remove(
-    shared: &Shared,
-    filter: Filter,
-    tell: bool,
-    user: &str,
-) -> Result<usize, sealpost_queue::Error> {
+/// Takes what `filter` means out of the queue, with a report to each sender unless `tell` is off:
+/// how many messages. What is being delivered at this moment stays.
+pub async fn remove(shared: &Shared, filter: Filter, tell: bool) -> Result<usize, sealpost_queue::Error> {
     if !tell {
         return shared.queue.remove(filter).await;
     }
+    let mut left = filter.limit.unwrap_or(usize::MAX);
     let mut removed = 0;
-    for message in shared.queue.list(filter).await? {
-        removed += usize::from(remove_one(shared, &message, user).await?);
+    while left > 0 {
+        let part = Filter { limit: Some(left.min(REMOVED_AT_ONCE)), ..filter.clone() };
+        let claims = shared.queue.claim_matching(part).await?;
+        if claims.is_empty() {
+            break;
+        }
+        for claim in &claims {
+            give_up_for_operator(shared, claim).await?;
+        }
+        removed += claims.len();
+        left -= claims.len();
     }
     Ok(removed)
 }
 
-async fn remove_one(shared: &Shared, message: &Message, user: &str) -> Result<bool, sealpost_queue::Error> {
+/// What is claimed leaves the queue together with the report entering it.
+async fn give_up_for_operator(shared: &Shared, claim: &Claim) -> Result<(), sealpost_queue::Error> {
     let settings = shared.settings.load_full();
-    let reply = Reply::new(
-        550,
-        (5, 3, 0),
-        format!("removed from the queue by an administrator of {}", settings.hostname),
+    let message = &claim.message;
+    let text = format!("removed from the queue by an administrator of {}", settings.hostname);
+    let note = AttemptNote::ours(
+        &Reply::new(550, (5, 3, 0), text),
+        "An administrator removed the message from the queue.",
     );
     let bounced: Vec<Bounced> = message
         .recipients
         .iter()
-        .filter(|recipient| recipient.status != sealpost_queue::Status::Active)
         .map(|recipient| Bounced {
             index: recipient.index,
             address: recipient.address.clone(),
-            note: AttemptNote::ours(&reply, "An administrator removed the message from the queue."),
+            note: note.clone(),
         })
         .collect();
-    if bounced.is_empty() {
-        return Ok(false);
-    }
     let remove = |bounced: &Bounced| Change::Remove { id: message.id, recipient: bounced.index };
     let mut changes: Vec<Change> = bounced.iter().map(remove).collect();
     if let Ok(meta) = MessageMeta::from_bytes(&message.meta) {
@@ -247,7 +253,10 @@ async fn remove_one(shared: &Shared, message: &Message, user: &str) -> Result<bo
         changes.extend(failure(shared, &settings, &about, &bounced).await);
     }
     let inserted = shared.queue.apply(changes).await?;
+    for Bounced { address, note, .. } in bounced {
+        let (queue_id, reason) = (message.id.to_string(), note.reason);
+        shared.observer.event(Event::MessageBounced { queue_id, recipient: address, reason });
+    }
     shared.observer.event(event(message.id, DsnKind::Failed, inserted.first().copied()));
-    tracing::info!(queue_id = %message.id, user, "message removed from the queue");
-    Ok(true)
+    Ok(())
 }
