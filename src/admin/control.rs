@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::io::{self, BufRead, BufReader as StdBufReader, Read, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub const REQUEST_BYTES_MAX: u64 = 1 << 20;
 pub const RESPONSE_BYTES_MAX: u64 = 64 << 20;
 /// How long a client may take to say its request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a client waits for an answer; a reload may read many files.
+/// How long a client waits for an answer, as a reload may read many files, and may take to read it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
 /// Requests in hand at one time.
 const CONNECTIONS_MAX: usize = 64;
@@ -57,24 +57,33 @@ pub fn bind(path: &Path) -> Result<UnixListener, ControlError> {
         return Err(ControlError::InUse(path.to_owned()));
     }
     let failed = |source| ControlError::Bind { path: path.to_owned(), source };
-    // Bound under another name and renamed, so that the socket never exists with wider rights.
-    let fresh = path.with_extension("sock.new");
-    match std::fs::remove_file(&fresh) {
+    bind_private(path).map_err(failed)
+}
+
+/// Binds in a directory that nobody else may enter, and moves the socket to its place once its mode
+/// is right: it listens from the moment it is bound.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let private = path.with_extension("new");
+    match std::fs::remove_dir_all(&private) {
         Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(failed(error)),
+        Err(error) => return Err(error),
     }
-    let listener = UnixListener::bind(&fresh).map_err(failed)?;
-    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
-    std::fs::rename(&fresh, path).map_err(failed)?;
+    std::fs::DirBuilder::new().mode(0o700).create(&private)?;
+    let fresh = private.join("sock");
+    let listener = UnixListener::bind(&fresh)?;
+    std::fs::set_permissions(&fresh, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&fresh, path)?;
+    std::fs::remove_dir(&private)?;
     Ok(listener)
 }
 
-/// Answers requests with `handler` until `stop` is cancelled, then removes the socket. What is no
-/// JSON or too long is answered `{"error": …}` without the handler.
+/// Answers requests with `handler`, which also gets the user id of who asks, until `stop` is
+/// cancelled, then removes the socket. What is no JSON or too long is answered `{"error": …}`
+/// without the handler.
 pub async fn serve<H, F>(listener: UnixListener, path: PathBuf, handler: H, stop: CancellationToken)
 where
-    H: Fn(Value) -> F + Send + Sync + 'static,
+    H: Fn(Value, Option<u32>) -> F + Send + Sync + 'static,
     F: Future<Output = Value> + Send + 'static,
 {
     let handler = Arc::new(handler);
@@ -89,7 +98,10 @@ where
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+        let place = tokio::select! {
+            () = stop.cancelled() => break,
+            place = Arc::clone(&places).acquire_owned() => place,
+        };
         let handler = Arc::clone(&handler);
         tokio::spawn(async move {
             // A client that went away needs no answer.
@@ -102,14 +114,15 @@ where
 
 async fn answer<H, F>(mut stream: UnixStream, handler: &H) -> io::Result<()>
 where
-    H: Fn(Value) -> F,
+    H: Fn(Value, Option<u32>) -> F,
     F: Future<Output = Value>,
 {
+    let peer = stream.peer_cred().ok().map(|peer| peer.uid());
     let request = tokio::time::timeout(REQUEST_TIMEOUT, read_request(&mut stream))
         .await
         .unwrap_or(Ok(Err("the request took longer than 30 s")))?;
     let response = match request {
-        Ok(request) => handler(request).await,
+        Ok(request) => handler(request, peer).await,
         Err(error) => json!({ "error": error }),
     };
     let mut line = response.to_string().into_bytes();
@@ -117,8 +130,11 @@ where
         line = json!({ "error": ControlError::ResponseTooLarge.to_string() }).to_string().into_bytes();
     }
     line.push(b'\n');
-    stream.write_all(&line).await?;
-    stream.shutdown().await
+    let said = async {
+        stream.write_all(&line).await?;
+        stream.shutdown().await
+    };
+    tokio::time::timeout(RESPONSE_TIMEOUT, said).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
 async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Value, &'static str>> {

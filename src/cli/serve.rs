@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,6 +12,8 @@ use crate::relay::{Server, StartError};
 
 /// Open files asked of the system at start: sessions, content and log files.
 const DESCRIPTORS_WANTED: u64 = 65_536;
+/// For tasks and threads that are still at work when everything is written.
+const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the server. Exit status 2 where the settings are refused, 1 where the start fails otherwise.
 pub fn run(config: &Path) -> ExitCode {
@@ -20,7 +23,10 @@ pub fn run(config: &Path) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
-    runtime.block_on(serve(config))
+    let status = runtime.block_on(serve(config));
+    // Not even a thread that waits for a dead disk keeps the process.
+    runtime.shutdown_timeout(LAST_WAIT);
+    status
 }
 
 async fn serve(config: &Path) -> ExitCode {
@@ -67,9 +73,9 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     let socket = control::socket_path(&settings.data_directory);
     let listener = control::bind(&socket).map_err(|error| error.to_string())?;
     let operator = server.operator();
-    let answer = move |request| {
+    let answer = move |request, peer| {
         let operator = operator.clone();
-        async move { operator.answer(request).await }
+        async move { operator.answer(request, peer).await }
     };
     server.spawn(control::serve(listener, socket, answer, server.draining()));
     let Some(address) = settings.admin.listen else { return Ok(String::new()) };

@@ -43,8 +43,12 @@ impl Operator {
         Self { shared }
     }
 
-    /// One request, one answer; an answer with a member `error` is a refusal.
-    pub async fn answer(&self, request: Value) -> Value {
+    /// One request, one answer; an answer with a member `error` is a refusal. `peer` is the user id
+    /// that the system knows of who asks: the name in the request is only what the command says.
+    pub async fn answer(&self, mut request: Value, peer: Option<u32>) -> Value {
+        if let (Some(Value::String(user)), Some(peer)) = (request.get_mut("user"), peer) {
+            *user = format!("{user} (uid {peer})");
+        }
         match serde_json::from_value::<Request>(request) {
             Ok(request) => answer(&self.shared, request).await,
             Err(error) => failure(format!("the request is not understood: {error}")),

@@ -24,6 +24,8 @@ use super::{control, dispatch, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// Then queue and protocol log get this long to write what they have; a dead disk must not keep us.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +113,11 @@ impl Server {
         if tokio::time::timeout(DRAIN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("sessions still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
         }
-        self.shared.protocol_log.flush().await;
+        let Shared { queue, protocol_log, .. } = &*self.shared;
+        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush()) };
+        if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
+            tracing::warn!("the disk takes nothing; what was acknowledged is safe, log lines may be lost");
+        }
     }
 }
 

@@ -7,7 +7,8 @@ use super::*;
 async fn server(path: &Path) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
     let listener = bind(path).unwrap();
-    let handler = |request: Value| async move { json!({ "asked": request["command"] }) };
+    let handler =
+        |request: Value, peer: Option<u32>| async move { json!({ "asked": request["command"], "by": peer }) };
     let serving = tokio::spawn(serve(listener, path.to_owned(), handler, stop.clone()));
     (stop, serving)
 }
@@ -25,7 +26,9 @@ async fn a_request_is_answered_and_the_socket_is_for_its_owner_alone() {
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
 
     let answer = call_from_thread(&path, json!({ "command": "counters" })).await.unwrap();
-    assert_eq!(answer, json!({ "asked": "counters" }));
+    let own = rustix::process::getuid().as_raw();
+    assert_eq!(answer, json!({ "asked": "counters", "by": own }), "the system says who asks");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing but the socket is left");
 
     stop.cancel();
     serving.await.unwrap();
@@ -39,6 +42,7 @@ async fn a_dead_socket_is_replaced_and_a_live_one_is_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = socket_path(directory.path());
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    std::fs::create_dir(path.with_extension("new")).unwrap();
     let (_stop, _serving) = server(&path).await;
     assert!(matches!(bind(&path), Err(ControlError::InUse(_))));
     assert!(call_from_thread(&path, json!({})).await.is_ok());

@@ -135,8 +135,11 @@ impl ProtocolLog {
     /// Takes new limits or another directory after a reload; lines already handed over go by the old.
     pub async fn reconfigure(&self, settings: &ProtocolLogSettings) {
         self.state.stop_mail_on_error.store(settings.stop_mail_on_error, Ordering::Relaxed);
-        // A writer that is gone has said so; there is nothing to reconfigure then.
-        let _ = self.queue.send(Job::Settings(Box::new(settings.clone()))).await;
+        let job = Job::Settings(Box::new(settings.clone()));
+        if self.queue.send_timeout(job, self.stall).await.is_err() {
+            let error = "it took no new settings within 5 s; reload again when it works".to_owned();
+            self.observer.event(Event::ProtocolLogError { error });
+        }
     }
 
     /// Returns when every line handed over before is on disk (or lost).
