@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::mail::Domain;
+use crate::trust::{NamePattern, proves_name};
 
 /// A certificate of ours with its private key, read from files or the managed store.
 pub struct OwnCertificate {
@@ -129,15 +130,9 @@ impl OwnCertificate {
         self.not_before <= at && at <= self.not_after
     }
 
-    /// Whether a SAN equals `name` or covers it with a left-most wildcard (RFC 9525 6.3).
+    /// Whether a SAN proves `name`, by the rule peers are judged by (RFC 9525 6.3).
     pub fn has_name(&self, name: &Domain) -> bool {
-        self.names.iter().any(|san| {
-            let san = san.trim_end_matches('.').to_ascii_lowercase();
-            san == name.as_str()
-                || san.strip_prefix("*.").is_some_and(|parent| {
-                    name.as_str().split_once('.').is_some_and(|(_, rest)| rest == parent)
-                })
-        })
+        proves_name(&[NamePattern::Exact(name.clone())], &self.names)
     }
 
     /// Whether a partner's `certificate` means this one: its thumbprint, in any case and with or

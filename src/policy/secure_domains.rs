@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::mail::{Domain, Now};
 use crate::trust::{
-    Connection, Direction, Level, Mode, OnFailure, Permit, Requirement, RevocationSet, judge,
+    CertificateFacts, Connection, Direction, Level, Mode, OnFailure, Permit, Requirement, RevocationSet,
+    TlsState, judge, proves_name,
 };
 
 use super::{Partner, Settings};
@@ -55,21 +56,40 @@ fn partner_requirement(partner: &Partner, direction: Direction, domain: &Domain)
     }
 }
 
-/// For `MAIL FROM:<>`: a permit for each enforced partner whose every check the session passes, at
-/// most one a partner (its first listed domain that is proved).
+/// A partner that a session without a reverse-path proved to be.
+pub struct ProvedPartner {
+    /// For the first of `domains`.
+    pub permit: Permit,
+    /// Its domains on the receive list that the certificate speaks for; at least one.
+    pub domains: Vec<Domain>,
+}
+
+/// For `MAIL FROM:<>`: the enforced partners whose every check the session passes. A listed domain
+/// without a partner entry is a partner of its own.
+///
+/// Names are looked at first: judging the chain once for each partner, for anyone who says `<>`,
+/// would cost more than the partners are worth to him.
 pub fn proved_partners(
     settings: &Settings,
     connection: &Connection<'_>,
     revocation: &RevocationSet,
     now: Now,
-) -> Vec<Permit> {
-    let enforced = settings.partners.iter().filter(|partner| partner.mode == Mode::Enforce);
-    enforced
-        .filter_map(|partner| {
-            partner.domains.iter().find_map(|domain| {
-                let demand = requirement(settings, Direction::Inbound, domain)?;
-                judge(&demand, connection, revocation, now.wall).admit().ok()
-            })
+) -> Vec<ProvedPartner> {
+    let TlsState::Established(evidence) = connection.tls else { return Vec::new() };
+    let Some(Ok(peer)) = evidence.peer_chain.first().map(CertificateFacts::read) else { return Vec::new() };
+    let listed = &settings.transport.tls_receive_domain_secure_list;
+    let entries = settings.partners.iter().map(|partner| partner.domains.iter().collect());
+    let others = listed.iter().filter(|domain| settings.partner_of(domain).is_none());
+    let partners = entries.chain(others.map(|domain| vec![domain]));
+    partners
+        .filter_map(|domains: Vec<&Domain>| {
+            let demands = domains.into_iter().filter_map(|d| requirement(settings, Direction::Inbound, d));
+            let named: Vec<Requirement> = demands
+                .filter(|demand| demand.mode == Mode::Enforce && proves_name(&demand.names(), &peer.names))
+                .collect();
+            // One partner, one policy: what holds for one of its names holds for the others.
+            let permit = judge(named.first()?, connection, revocation, now.wall).admit().ok()?;
+            Some(ProvedPartner { permit, domains: named.into_iter().map(|demand| demand.domain).collect() })
         })
         .collect()
 }

@@ -153,12 +153,7 @@ fn peer_findings(
     now: Timestamp,
 ) -> CertificateFindings {
     let policy = requirement.policy.as_ref();
-    let names = if requirement.level >= Level::DomainValidation {
-        let own = std::iter::once(NamePattern::Exact(requirement.domain.clone()));
-        own.chain(policy.certificate_names.iter().cloned()).collect()
-    } else {
-        Vec::new()
-    };
+    let names = if requirement.level >= Level::DomainValidation { requirement.names() } else { Vec::new() };
     let usage = match requirement.direction {
         Direction::Inbound => policy.usage,
         Direction::Outbound => UsagePolicy::Server,

@@ -22,6 +22,7 @@ pub use certificate::{CertificateFacts, CertificateUnreadable, distinguished_nam
 pub use evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
 pub use fault::{Fault, FaultRow, InboundAnswer, reference as fault_reference};
 pub use judge::{CertificateDemand, CertificateFindings, judge, judge_certificates};
+pub use names::proves_name;
 pub use pin::PinError;
 pub use requirement::{
     Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth, RevocationMode, SpkiPin,

@@ -13,6 +13,11 @@ enum PresentedName {
     AnyChildOf(Domain),
 }
 
+/// Whether one of `presented`, dNSNames as written, proves one of `wanted`.
+pub fn proves_name(wanted: &[NamePattern], presented: &[String]) -> bool {
+    first_proof(wanted, presented.iter().map(String::as_str)).is_some()
+}
+
 /// The first of `presented` (dNSNames as written) that proves one of `wanted`.
 pub(super) fn first_proof<'a>(
     wanted: &[NamePattern],

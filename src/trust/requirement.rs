@@ -104,6 +104,14 @@ pub struct Requirement {
     pub policy: Arc<TrustPolicy>,
 }
 
+impl Requirement {
+    /// What a certificate may be called to prove the domain; any one suffices.
+    pub fn names(&self) -> Vec<NamePattern> {
+        let own = std::iter::once(NamePattern::Exact(self.domain.clone()));
+        own.chain(self.policy.certificate_names.iter().cloned()).collect()
+    }
+}
+
 impl std::fmt::Debug for SpkiPin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("sha256/")?;

@@ -53,7 +53,9 @@ impl<'a> Player<'a> {
         let mut connector = world::receive_connector();
         let mut partners: Vec<Partner> = settings.partners.iter().map(|p| Partner::clone(p)).collect();
         for (key, value) in script.settings() {
-            if !world::set_trust_of_all(&mut partners, key, value) {
+            if !world::set_partners(&mut settings, &mut partners, key, value)
+                && !world::set_trust_of_all(&mut partners, key, value)
+            {
                 set(&mut settings, &mut connector, key, value);
             }
         }

@@ -12,7 +12,8 @@ use sealpost::policy::{
     Transport,
 };
 use sealpost::trust::{
-    Level, Mode, OnFailure, RevocationDepth, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
+    Level, Mode, NamePattern, OnFailure, RevocationDepth, RevocationMode, SpkiPin, TlsVersion, TrustPolicy,
+    UsagePolicy,
 };
 
 use crate::pki::Pki;
@@ -47,6 +48,24 @@ pub fn partner(name: &str, domains: &[&str], policy: TrustPolicy) -> Partner {
         mode: Mode::Enforce,
         certificate: None,
     }
+}
+
+/// Applies a `: key value` line to the list of partners; false when the key is no matter of it.
+pub fn set_partners(settings: &mut Settings, partners: &mut Vec<Partner>, key: &str, value: &str) -> bool {
+    match (key, value) {
+        ("partner_entries", "none") => partners.clear(),
+        // Another domain of Fabrikam's, for which its one certificate speaks as well.
+        ("fabrikam_also", name) => {
+            settings.transport.tls_receive_domain_secure_list.insert(domain(name));
+            let fabrikam = partners.iter_mut().find(|partner| partner.name == "Fabrikam").unwrap();
+            fabrikam.domains.insert(0, domain(name));
+            let mut policy = TrustPolicy::clone(&fabrikam.policy);
+            policy.certificate_names = vec![NamePattern::Exact(domain("fabrikam.example"))];
+            fabrikam.policy = Arc::new(policy);
+        }
+        _ => return false,
+    }
+    true
 }
 
 /// Applies a `: key value` line to every partner; false when the key is no matter of trust.

@@ -16,7 +16,7 @@ use super::{Action, Report};
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
     pub permit: Permit,
-    /// Domains the session proved by mutual TLS. One for a listed reverse-path; for `<>` one of
+    /// Domains the session proved by mutual TLS. One for a listed reverse-path; for `<>` those of
     /// each partner that proves itself.
     pub proved: Vec<Domain>,
 }
@@ -67,14 +67,14 @@ fn listed(
 /// `<>` needs no verdict. It counts as domain-secured when exactly one partner is proved.
 fn null_sender(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Result<Admission, Reply> {
     let world = step.world;
-    let mut permits =
+    let mut partners =
         secure_domains::proved_partners(world.settings, &core.connection(), world.revocation, world.now);
-    let proved: Vec<Domain> = permits.iter().filter_map(Permit::secured_domain).cloned().collect();
+    let proved: Vec<Domain> = partners.iter().flat_map(|partner| partner.domains.clone()).collect();
     core.proved |= !proved.is_empty();
-    match permits.pop() {
-        Some(permit) if permits.is_empty() => {
-            note_verdict(core, permit.verdict(), step);
-            Ok(Admission { permit, proved })
+    match partners.pop() {
+        Some(partner) if partners.is_empty() => {
+            note_verdict(core, partner.permit.verdict(), step);
+            Ok(Admission { permit: partner.permit, proved })
         }
         Some(_) | None => ordinary(core, path, proved, step),
     }
