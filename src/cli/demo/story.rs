@@ -3,11 +3,15 @@
 
 use std::time::Duration;
 
+use crate::observe::log_reader::Session;
+use crate::session::transcript::LineKind;
+use crate::trust::Direction;
+
 use super::client::{Disguise, Letter, Reply, send};
 use super::impostors::{IMPOSTORS, Impostor};
 use super::mailbox::Delivered;
 use super::organisation::Organisation;
-use super::protocol_log::{self, Session, Side, says};
+use super::protocol_log::{self, says};
 use super::teller::Teller;
 use super::world::{FABRIKAM, LITWARE, World};
 use super::{counters, queue};
@@ -64,10 +68,13 @@ async fn secured_mail(
     accepted(send(sender.internal, Disguise::Clear, &letter).await)?;
     let message = arrived(recipient, &letter).await?;
     let recipient_line = format!("RCPT TO:<{}>", letter.to);
-    let sent = session(sender, Side::Send, |session| says(session, '>', &recipient_line)).await?;
+    let sent = session(sender, Direction::Outbound, |session| says(session, LineKind::Sent, &recipient_line))
+        .await?;
     show(teller, &format!("{}'s send log", sender.profile.name), &sent);
     let sender_line = format!("MAIL FROM:<{}>", letter.from);
-    let received = session(recipient, Side::Receive, |session| says(session, '<', &sender_line)).await?;
+    let received =
+        session(recipient, Direction::Inbound, |session| says(session, LineKind::Received, &sender_line))
+            .await?;
     show(teller, &format!("{}'s receive log", recipient.profile.name), &received);
     let stamp = message.field(STAMP).ok_or("it arrived without a stamp")?;
     teller.words("The message as it lies in the mailbox carries the stamp:");
@@ -89,7 +96,8 @@ async fn refused(world: &World, impostor: &Impostor, teller: &Teller) -> Told {
     let reply = send(contoso.internet, impostor.disguise(world), &letter).await;
     let reply = reply.map_err(|error| format!("no reply, but: {error}"))?;
     let sender_line = format!("MAIL FROM:<{}>", letter.from);
-    let log = session(contoso, Side::Receive, |session| says(session, '<', &sender_line)).await?;
+    let log = session(contoso, Direction::Inbound, |session| says(session, LineKind::Received, &sender_line))
+        .await?;
     show(teller, "Contoso's receive log", &log);
     require(reply.code == impostor.code && reply.text.starts_with(impostor.enhanced), || {
         format!("{} {} was to be expected, not {reply}", impostor.code, impostor.enhanced)
@@ -149,12 +157,12 @@ async fn wrong_server(world: &World, teller: &Teller) -> Told {
     let letter = Letter::new("alice@contoso.example", &format!("dave@{FABRIKAM}"), "Our offer");
     accepted(send(contoso.internal, Disguise::Clear, &letter).await)?;
     let about_fabrikam = |session: &Session| {
-        session.iter().any(|line| line.event == '*' && line.data.contains(FABRIKAM))
-            && session.iter().any(|line| line.context.contains("Domain security verdict"))
+        says(session, LineKind::Information, FABRIKAM)
+            && session.lines.iter().any(|line| line.context.contains("Domain security verdict"))
     };
-    let log = session(contoso, Side::Send, about_fabrikam).await?;
+    let log = session(contoso, Direction::Outbound, about_fabrikam).await?;
     show(teller, "Contoso's send log", &log);
-    require(!says(&log, '>', "MAIL FROM"), || "MAIL was said to the wrong server".into())?;
+    require(!says(&log, LineKind::Sent, "MAIL FROM"), || "MAIL was said to the wrong server".into())?;
     let waiting = queue::waiting_for(&world.executable, &contoso.config, &letter.to, PATIENCE).await?;
     teller.words(&format!("sealpost queue why {waiting}"));
     let (text, why) = queue::why(&world.executable, &contoso.config, &waiting)?;
@@ -223,15 +231,14 @@ async fn arrived(organisation: &Organisation, letter: &Letter) -> Result<Deliver
 
 async fn session(
     organisation: &Organisation,
-    side: Side,
+    direction: Direction,
     fits: impl Fn(&Session) -> bool,
 ) -> Result<Session, String> {
-    let found = protocol_log::wait_for(&organisation.data_directory, side, fits).await;
-    found.map_err(|error| error.to_string())
+    protocol_log::wait_for(&organisation.data_directory, direction, fits).await
 }
 
 fn show(teller: &Teller, title: &str, session: &Session) {
-    teller.words(&format!("{title}, session {}:", session[0].session));
+    teller.words(&format!("{title}, session {}:", session.id));
     for line in protocol_log::deciding(session) {
         teller.log_line(line);
     }

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 
-use super::protocol_log::Line;
+use crate::observe::log_reader::LogLine;
 
 const WIDTH: usize = 80;
 
@@ -53,8 +53,8 @@ impl Teller {
         self.say(Tone::Quote, "    ", text);
     }
 
-    pub fn log_line(&self, line: &Line) {
-        let mut text = format!("{} {}", line.event, line.data);
+    pub fn log_line(&self, line: &LogLine) {
+        let mut text = format!("{} {}", line.kind.as_char(), line.data);
         if !line.context.is_empty() {
             text.push_str(&format!(" [{}]", line.context));
         }
