@@ -41,10 +41,11 @@ impl Outgoing {
                 (read_start(&mut file)?, Some(file))
             }
         };
-        let (head, body_offset) = header::split(&start);
+        let (head, _) = header::split(&start);
         let mut filtered = rules.exchange_fields.as_bytes().to_vec();
         filtered.extend_from_slice(&header_firewall::outgoing(head, rules.send_organization_headers));
-        let after_head = start.slice(body_offset..);
+        // The empty line is neither head nor body, and belongs between them.
+        let after_head = start.slice(head.len()..);
         let rest = match rest {
             None => Rest::Memory(after_head),
             Some(file) => {
@@ -81,4 +82,32 @@ fn read_chunk(file: &mut Take<File>) -> std::io::Result<Option<Bytes>> {
     let count = tokio::task::block_in_place(|| file.read(&mut chunk))?;
     chunk.truncate(count);
     Ok((count > 0).then(|| chunk.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(content: &'static str) -> String {
+        let rules = HeadRules { send_organization_headers: false, exchange_fields: "X-First: 1\r\n" };
+        let mut outgoing = Outgoing::prepare(Content::Memory(Bytes::from(content)), &rules).unwrap();
+        let mut all = Vec::new();
+        while let Some(piece) = outgoing.next().unwrap() {
+            all.extend_from_slice(&piece);
+        }
+        String::from_utf8(all).unwrap()
+    }
+
+    #[test]
+    fn only_the_header_section_changes() {
+        for (stored, goes_out) in [
+            ("Subject: x\r\n\r\nbody\r\n", "X-First: 1\r\nSubject: x\r\n\r\nbody\r\n"),
+            ("Domain-Secured: x\r\n\r\n\r\nbody\r\n", "X-First: 1\r\n\r\n\r\nbody\r\n"),
+            ("\r\nbody\r\n", "X-First: 1\r\n\r\nbody\r\n"),
+            ("Subject: no body\r\n", "X-First: 1\r\nSubject: no body\r\n"),
+            ("Subject: empty body\r\n\r\n", "X-First: 1\r\nSubject: empty body\r\n\r\n"),
+        ] {
+            assert_eq!(sent(stored), goes_out);
+        }
+    }
 }
