@@ -85,6 +85,9 @@ impl Pair {
             recipients: None,
             from: AllowedSenders::Partners,
         });
+        let mut connector = world::receive_connector();
+        connector.max_message_size = 1 << 20;
+        settings.receive_connectors.push(Arc::new(connector));
         let (woodgrove, fabrikam) = (pki.identity("woodgrove"), pki.identity("fabrikam"));
         let own = Arc::new(woodgrove.to_own("woodgrovebank.example"));
         Self {
@@ -105,11 +108,9 @@ impl Pair {
     /// One connection that carries these messages.
     async fn connect(&self, messages: &[Vec<u8>], lists: &Lists, seed: &mut Seed) -> Outcomes {
         let (ours, theirs) = tokio::io::duplex(8192 + seed.below(8192));
-        let mut connector = world::receive_connector();
-        connector.max_message_size = 1 << 20;
         let opening = receive::Opening {
             id: SessionId(1),
-            connector: Arc::new(connector),
+            connector: Arc::clone(&self.settings.receive_connectors[0]),
             local: "192.0.2.25:25".parse().unwrap(),
             remote: "198.51.100.7:40000".parse().unwrap(),
             tls_available: true,

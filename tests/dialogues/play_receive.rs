@@ -60,10 +60,12 @@ impl<'a> Player<'a> {
             }
         }
         settings.partners = partners.into_iter().map(Arc::new).collect();
+        let connector = Arc::new(connector);
+        settings.receive_connectors.push(Arc::clone(&connector));
         let opening = Opening {
             id: SessionId(0x08D6_75E5_8CA1_DA38),
             tls_available: connector.offer_starttls && script.setting("certificate") != Some("missing"),
-            connector: Arc::new(connector),
+            connector,
             local: "192.0.2.25:25".parse().unwrap(),
             remote: "198.51.100.7:40000".parse().unwrap(),
             certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::policy::limits;
+use crate::policy::{Settings, limits};
 use crate::session::transcript::{LineKind, Transcript};
 use crate::smtp::{LineReader, Reply};
 use crate::trust::{Connection, OwnCertificateState, TlsEvidence, TlsState};
@@ -63,6 +63,17 @@ impl Core {
             output: Vec::new(),
             opening,
         }
+    }
+
+    /// Takes up what a reload made of this session's connector; false when it is no more. A
+    /// session that began under laxer rules must not keep them.
+    pub fn follow_settings(&mut self, settings: &Settings) -> bool {
+        let name = &self.opening.connector.name;
+        let present = settings.receive_connectors.iter().find(|connector| connector.name == *name);
+        if let Some(present) = present {
+            self.opening.connector = Arc::clone(present);
+        }
+        present.is_some()
     }
 
     /// The connection as judgement sees it.

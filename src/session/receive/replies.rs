@@ -158,6 +158,10 @@ pub(super) fn too_much_input() -> Reply {
     Reply::new(421, (4, 7, 0), "Too much input ahead of replies, closing transmission channel")
 }
 
+pub(super) fn connector_gone() -> Reply {
+    Reply::new(421, (4, 3, 2), "Service no longer offered here, closing transmission channel")
+}
+
 pub(super) fn shutting_down() -> Reply {
     Reply::new(421, (4, 3, 2), "Service shutting down, closing transmission channel")
 }

@@ -41,6 +41,9 @@ pub(super) fn mail(
             return other;
         }
     };
+    if !core.follow_settings(step.world.settings) {
+        return core.hang_up(step, &replies::connector_gone());
+    }
     if let Err(reply) = check_parameters(core, &path, &params) {
         core.refuse(step, &reply, Tarpit::Allowed);
         return State::Ready(hello);
