@@ -40,6 +40,27 @@ pub enum SyntaxError {
 }
 
 impl SyntaxError {
+    /// Whether only an address in a command that is understood is wrong: a fault of the mail, not
+    /// of the client.
+    pub fn is_of_an_address(&self) -> bool {
+        match self {
+            SyntaxError::BadReversePath(_) | SyntaxError::BadForwardPath(_) | SyntaxError::BadDomain(_) => {
+                true
+            }
+            SyntaxError::UnknownCommand
+            | SyntaxError::NotImplemented(_)
+            | SyntaxError::NotUtf8
+            | SyntaxError::UnexpectedArgument(_)
+            | SyntaxError::MissingArgument(_)
+            | SyntaxError::BadHelo(_)
+            | SyntaxError::MalformedParameters
+            | SyntaxError::UnknownParameter(_)
+            | SyntaxError::DuplicateParameter(_)
+            | SyntaxError::BadParameterValue(_)
+            | SyntaxError::UnsupportedParameterValue(_) => false,
+        }
+    }
+
     pub fn reply(&self) -> Reply {
         let (code, enhanced) = match self {
             SyntaxError::UnknownCommand => (500, (5, 5, 1)),

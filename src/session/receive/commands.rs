@@ -4,7 +4,7 @@ use crate::mail::text::printable;
 use crate::session::transcript::LineKind;
 use crate::smtp::{Command, Extensions, HeloName, LineError, SizeLimit};
 
-use super::core::{Core, Step};
+use super::core::{Core, Step, Tarpit};
 use super::state::{Hello, State};
 use super::{replies, starttls, transaction};
 
@@ -28,6 +28,10 @@ pub(super) fn take(
         }
         Err(error) => {
             core.note(step, LineKind::Received, &unparsed(&line), "");
+            if error.is_of_an_address() {
+                core.refuse(step, &error.reply(), Tarpit::Allowed);
+                return state;
+            }
             core.protocol_error(step, state, &error.reply())
         }
     }
