@@ -4,6 +4,8 @@
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, TrustAnchor};
 
+use super::good_signatures::GoodSignatures;
+
 /// Anchors of one partner, or the global ones.
 pub struct AnchorSet {
     /// Where they came from, as the operator wrote it: `system`, `woodgrove-root.pem`.
@@ -12,6 +14,8 @@ pub struct AnchorSet {
     /// Beside each anchor the certificate it was made from, where there was one: its validity and
     /// path length bind too.
     certificates: Vec<Option<CertificateDer<'static>>>,
+    /// Of the chains that were judged by these anchors.
+    pub(super) signatures: GoodSignatures,
 }
 
 /// Why a file holds no trust anchors.
@@ -27,7 +31,7 @@ impl AnchorSet {
     /// Anchors of which only name and key are known, such as the compiled-in Mozilla set.
     pub fn new(source: impl Into<String>, anchors: Vec<TrustAnchor<'static>>) -> Self {
         let certificates = vec![None; anchors.len()];
-        Self { source: source.into(), anchors, certificates }
+        Self { source: source.into(), anchors, certificates, signatures: GoodSignatures::default() }
     }
 
     /// The readable ones of `certificates`; a system store holds odd ones that nobody chose.

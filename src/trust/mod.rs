@@ -7,6 +7,7 @@ mod chain;
 mod der;
 mod evidence;
 pub mod fault;
+mod good_signatures;
 mod judge;
 mod names;
 mod pin;

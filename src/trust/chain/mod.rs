@@ -12,11 +12,12 @@ mod revocation;
 mod rules;
 
 use jiff::Timestamp;
-use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
 use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
 
 use super::anchors::AnchorSet;
 use super::fault::Fault;
+use super::good_signatures::Remembering;
 use super::requirement::{RevocationDepth, RevocationMode, UsagePolicy};
 use super::revocation::RevocationSet;
 use super::verdict::Fact;
@@ -117,16 +118,11 @@ fn path_admitted_now(pool: &Pool<'_>, demand: &ChainDemand<'_>) -> Option<Path> 
     let others: Vec<CertificateDer<'_>> =
         pool.certificates[1..].iter().map(|other| CertificateDer::from(other.der.as_ref())).collect();
     let time = unix_time(demand.now)?;
+    let remembering: Vec<Remembering<'_>> = demand.anchors.signatures.algorithms().collect();
+    let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
+        remembering.iter().map(|algorithm| algorithm as _).collect();
     let verified = end_entity
-        .verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &demand.anchors.anchors,
-            &others,
-            time,
-            AnyUsage,
-            None,
-            None,
-        )
+        .verify_for_usage(&algorithms, &demand.anchors.anchors, &others, time, AnyUsage, None, None)
         .ok()?;
     let mut members = vec![0];
     for authority in verified.intermediate_certificates() {
