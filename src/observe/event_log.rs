@@ -11,6 +11,7 @@ use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::record::TARGET;
 use super::text;
 
 /// Filter in `tracing` syntax, such as `debug` or `info,hickory_resolver=off`.
@@ -57,9 +58,14 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
         let metadata = event.metadata();
+        let is_event = metadata.target() == TARGET;
+        let unwanted = match self {
+            Format::Text => Some("record"),
+            Format::Json => is_event.then_some("message"),
+        };
+        let mut fields = Fields { unwanted, ..Fields::default() };
+        event.record(&mut fields);
         match self {
             Format::Text => {
                 let message = text::escape(&fields.message);
@@ -73,6 +79,8 @@ where
 /// The fields of one `tracing` record.
 #[derive(Default)]
 struct Fields {
+    /// Not even formatted: an event comes as a sentence and as a record, and one of them is written.
+    unwanted: Option<&'static str>,
     message: String,
     /// The event as JSON text, if it is one of ours.
     record: Option<String>,
@@ -101,6 +109,7 @@ impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // Writing to a String cannot fail.
         let _ = match field.name() {
+            name if Some(name) == self.unwanted => Ok(()),
             "message" => write!(self.message, "{value:?}"),
             "record" => {
                 self.record = Some(format!("{value:?}"));

@@ -1,7 +1,7 @@
 //! One event as one record of the event log: `EventName key=value …` for people, an object for
 //! machines. It goes through `tracing`, target `sealpost::event`.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use serde_json::Value;
 
@@ -26,18 +26,34 @@ const VALUE_BYTES_MAX: usize = 2048;
 pub(super) fn write(level: Level, event: &Event) {
     match level {
         Level::Debug if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) => {
-            tracing::debug!(target: TARGET, record = %json(event), "{}", sentence(event));
+            tracing::debug!(target: TARGET, record = %Record(event), "{}", Sentence(event));
         }
         Level::Info if tracing::enabled!(target: TARGET, tracing::Level::INFO) => {
-            tracing::info!(target: TARGET, record = %json(event), "{}", sentence(event));
+            tracing::info!(target: TARGET, record = %Record(event), "{}", Sentence(event));
         }
         Level::Warning if tracing::enabled!(target: TARGET, tracing::Level::WARN) => {
-            tracing::warn!(target: TARGET, record = %json(event), "{}", sentence(event));
+            tracing::warn!(target: TARGET, record = %Record(event), "{}", Sentence(event));
         }
         Level::Error if tracing::enabled!(target: TARGET, tracing::Level::ERROR) => {
-            tracing::error!(target: TARGET, record = %json(event), "{}", sentence(event));
+            tracing::error!(target: TARGET, record = %Record(event), "{}", Sentence(event));
         }
         Level::Debug | Level::Info | Level::Warning | Level::Error => {}
+    }
+}
+
+/// Made only if the log's format writes it.
+struct Record<'a>(&'a Event);
+struct Sentence<'a>(&'a Event);
+
+impl fmt::Display for Record<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", json(self.0))
+    }
+}
+
+impl fmt::Display for Sentence<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&sentence(self.0))
     }
 }
 
