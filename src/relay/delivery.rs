@@ -1,10 +1,12 @@
 //! Working through one delivery queue: claim a message, try the targets in order, settle each
-//! recipient, keep the connection for the next.
+//! recipient, keep the connection for the next. The outcome of one message is written down while
+//! the next is being sent.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealpost_queue::{Claim, Recipient};
+use tokio::task::JoinHandle;
 
 use crate::mail::Address;
 use crate::observe::Event;
@@ -17,7 +19,7 @@ use super::dispatch::Worker;
 use super::open::{self, Opened};
 use super::record::{AttemptNote, MessageMeta};
 use super::send::SendConnection;
-use super::settle::Settlement;
+use super::settle::{Settled, Settlement};
 use super::shared::Shared;
 use super::targets::{self, Target};
 use super::{exchange_fields, route};
@@ -40,6 +42,8 @@ struct Delivery {
     targets: Option<(Instant, Vec<Target>)>,
     /// No target could be used: the rest of what is due gets the same finding without a knock.
     down: Option<(Instant, AttemptNote)>,
+    /// The outcome of the last message, on its way to the disk.
+    writing: Option<JoinHandle<()>>,
 }
 
 /// One recipient of a claim still to be settled.
@@ -51,11 +55,20 @@ pub struct Pending {
 
 /// Runs until nothing is due for this delivery queue and the connection has lingered.
 pub async fn run(shared: Arc<Shared>, worker: Worker) {
-    let mut delivery =
-        Delivery { shared, worker, connection: None, epochs: (0, 0), targets: None, down: None };
+    let mut delivery = Delivery {
+        shared,
+        worker,
+        connection: None,
+        epochs: (0, 0),
+        targets: None,
+        down: None,
+        writing: None,
+    };
     while let Some(claim) = delivery.next_claim().await {
-        delivery.attempt(claim).await;
+        let settled = delivery.attempt(&claim).await;
+        delivery.write_down(claim, settled).await;
     }
+    delivery.written_down().await;
     if let Some(connection) = delivery.connection.take() {
         connection.finish().await;
     }
@@ -65,11 +78,13 @@ impl Delivery {
     /// The next due message; waits a little for one while a connection is open.
     async fn next_claim(&mut self) -> Option<Claim> {
         let until = Instant::now() + LINGER;
-        let mut changes = self.shared.queue.subscribe();
         loop {
             if self.shared.draining.is_cancelled() {
                 return None;
             }
+            let mut bell = std::pin::pin!(self.worker.bell());
+            bell.as_mut().enable();
+            let _idle = self.worker.idle();
             match self.shared.queue.claim(&self.worker.destination, Shared::now_millis()).await {
                 Ok(Some(claim)) => return Some(claim),
                 Ok(None) if self.connection.is_none() || self.down.is_some() => return None,
@@ -80,38 +95,54 @@ impl Delivery {
                     return None;
                 }
             }
-            let _idle = self.worker.idle();
-            let draining = self.shared.draining.clone();
             tokio::select! {
-                changed = changes.changed() => changed.ok()?,
+                () = bell => {}
                 () = tokio::time::sleep_until(until.into()) => return None,
-                () = draining.cancelled() => return None,
+                () = self.shared.draining.cancelled() => return None,
             }
         }
     }
 
-    async fn attempt(&mut self, claim: Claim) {
+    /// Hands an outcome to the queue; the claim is held until it is durable. At most one waits, so
+    /// that a crash leaves at most two messages of a worker delivered and not known to be.
+    async fn write_down(&mut self, claim: Claim, settled: Settled) {
+        self.written_down().await;
+        let shared = Arc::clone(&self.shared);
+        self.writing = Some(self.shared.tasks.spawn(async move {
+            settled.store(&shared).await;
+            drop(claim);
+        }));
+    }
+
+    async fn written_down(&mut self) {
+        if let Some(writing) = self.writing.take() {
+            // Fails only by a panic, which has given the claim back.
+            let _ = writing.await;
+        }
+    }
+
+    async fn attempt(&mut self, claim: &Claim) -> Settled {
         let settings = self.shared.settings.load_full();
         let shared = Arc::clone(&self.shared);
-        let mut settlement = Settlement::new(&shared, &settings, &claim);
+        let mut settlement = Settlement::new(&shared, &settings, claim);
         let meta = match MessageMeta::from_bytes(&claim.message.meta) {
             Ok(meta) => meta,
             Err(error) => {
-                settlement.unreadable(&claim, &error.to_string());
-                return settlement.apply(None).await;
+                settlement.unreadable(claim, &error.to_string());
+                return settlement.close(None).await;
             }
         };
-        let pending = settlement.due_here(&claim, &self.worker.destination);
+        let pending = settlement.due_here(claim, &self.worker.destination);
         let connector = settings.send_connectors.iter().find(|c| c.name == self.worker.destination.connector);
         let left = match connector {
             _ if pending.is_empty() => pending,
             Some(connector) => {
-                self.try_all(&settings, connector, &claim, &meta, pending, &mut settlement).await
+                self.try_all(&settings, connector, claim, &meta, pending, &mut settlement).await
             }
             None => with_note(pending, &unreachable(&self.worker.destination.next_hop)),
         };
         settlement.leave(left, &self.worker.destination);
-        settlement.apply(Some(&meta)).await;
+        settlement.close(Some(&meta)).await
     }
 
     /// Tries the open connection, then each target, until no recipient is left.

@@ -1,4 +1,7 @@
 //! Asking the queue what is due, and keeping the right number of workers on each delivery queue.
+//!
+//! Only the dispatcher follows the queue's changes; it wakes as many idle workers as there are
+//! messages for them. Did each worker follow them, every commit would wake all.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -6,6 +9,7 @@ use std::time::Duration;
 
 use sealpost_queue::Destination;
 use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 use super::delivery;
 use super::shared::Shared;
@@ -22,11 +26,13 @@ pub struct Workers {
     pub ended: Notify,
 }
 
-#[derive(Default, Clone, Copy)]
+#[derive(Default)]
 struct Count {
     all: usize,
-    /// Holding an open connection and waiting for more.
+    /// Looking for a message, or waiting for one with an open connection.
     idle: usize,
+    /// Rung once for each idle worker that is needed.
+    bell: Arc<Notify>,
 }
 
 /// Runs until the server drains.
@@ -54,7 +60,7 @@ fn start_workers(shared: &Arc<Shared>, workers: &Arc<Workers>) {
     for due in shared.queue.due(Shared::now_millis()) {
         let connector = settings.send_connectors.iter().find(|c| c.name == due.destination.connector);
         let limit = connector.map_or(1, |connector| connector.max_connections_per_destination);
-        for _ in 0..workers.wanted(&due.destination, due.recipients, limit) {
+        for _ in 0..workers.wake(&due.destination, due.recipients, limit) {
             let Some(worker) = Worker::start(Arc::clone(workers), due.destination.clone()) else { return };
             shared.tasks.spawn(delivery::run(Arc::clone(shared), worker));
         }
@@ -69,25 +75,36 @@ fn pause_until_due(shared: &Shared) -> Duration {
 }
 
 impl Workers {
-    /// How many workers to add: one a waiting message, less those that idle, up to the limit.
-    fn wanted(&self, destination: &Destination, messages: usize, limit: usize) -> usize {
+    /// Wakes an idle worker for each waiting message. How many workers to add: one for each message
+    /// that is left over, up to the limit.
+    fn wake(&self, destination: &Destination, messages: usize, limit: usize) -> usize {
         let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.get(destination).copied().unwrap_or_default();
+        let Some(count) = counts.get(destination) else { return messages.min(limit) };
+        for _ in 0..messages.min(count.idle) {
+            // The one that idles shortest: those that are not needed may linger out.
+            count.bell.notify_last();
+        }
         messages.saturating_sub(count.idle).min(limit.saturating_sub(count.all))
+    }
+
+    /// Counts one more worker; `None` when there are too many in all.
+    fn add(&self, destination: &Destination) -> Option<Arc<Notify>> {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if counts.values().map(|count| count.all).sum::<usize>() >= WORKERS_MAX {
+            return None;
+        }
+        let count = counts.entry(destination.clone()).or_default();
+        count.all += 1;
+        Some(Arc::clone(&count.bell))
     }
 
     fn change(&self, destination: &Destination, change: impl FnOnce(&mut Count)) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(destination.clone()).or_default();
+        let Some(count) = counts.get_mut(destination) else { return };
         change(count);
         if count.all == 0 {
             counts.remove(destination);
         }
-    }
-
-    fn total(&self) -> usize {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        counts.values().map(|count| count.all).sum()
     }
 }
 
@@ -95,15 +112,19 @@ impl Workers {
 pub struct Worker {
     workers: Arc<Workers>,
     pub destination: Destination,
+    bell: Arc<Notify>,
 }
 
 impl Worker {
     fn start(workers: Arc<Workers>, destination: Destination) -> Option<Self> {
-        if workers.total() >= WORKERS_MAX {
-            return None;
-        }
-        workers.change(&destination, |count| count.all += 1);
-        Some(Self { workers, destination })
+        let bell = workers.add(&destination)?;
+        Some(Self { workers, destination, bell })
+    }
+
+    /// Rung when there is work for an idle worker of this delivery queue. Listen first (`enable`),
+    /// be idle, then look: what becomes due after the look rings.
+    pub fn bell(&self) -> Notified<'_> {
+        self.bell.notified()
     }
 
     /// Marks this worker as waiting for more while the guard lives.

@@ -159,23 +159,38 @@ impl<'a> Settlement<'a> {
         self.bounced.push(Bounced { index: recipient, address: address.to_owned(), note });
     }
 
-    /// Writes everything in one change: what was given up leaves the queue together with the DSN
-    /// that says so entering it.
-    pub async fn apply(mut self, meta: Option<&MessageMeta>) {
+    /// Everything in one change: what was given up leaves the queue together with the DSN that says
+    /// so entering it.
+    pub async fn close(mut self, meta: Option<&MessageMeta>) -> Settled {
         let given_up = !self.bounced.is_empty();
         if let Some(meta) = meta.filter(|_| given_up) {
             let about = report::About { id: self.id, received: self.received, meta };
             self.changes.extend(report::failure(self.shared, self.settings, &about, &self.bounced).await);
         }
+        Settled { id: self.id, changes: self.changes, events: self.events, given_up }
+    }
+}
+
+/// What is left to be written down of a claim, which must be held until it is.
+pub struct Settled {
+    id: MessageId,
+    changes: Vec<Change>,
+    /// Told once it is written.
+    events: Vec<Event>,
+    given_up: bool,
+}
+
+impl Settled {
+    pub async fn store(mut self, shared: &Shared) {
         if self.changes.is_empty() {
             return;
         }
-        let Some(inserted) = store(self.shared, self.changes).await else { return };
-        if given_up {
+        let Some(inserted) = store(shared, self.changes).await else { return };
+        if self.given_up {
             self.events.push(report::event(self.id, DsnKind::Failed, inserted.first().copied()));
         }
         for event in self.events {
-            self.shared.observer.event(event);
+            shared.observer.event(event);
         }
     }
 }

@@ -69,7 +69,8 @@ async fn give_up_expired(shared: &Shared, claim: &Claim) {
     let settings = shared.settings.load_full();
     let mut settlement = Settlement::new(shared, &settings, claim);
     settlement.expire(claim);
-    settlement.apply(MessageMeta::from_bytes(&claim.message.meta).ok().as_ref()).await;
+    let meta = MessageMeta::from_bytes(&claim.message.meta).ok();
+    settlement.close(meta.as_ref()).await.store(shared).await;
 }
 
 async fn notify_delays(shared: &Shared) {
