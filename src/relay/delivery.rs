@@ -268,7 +268,8 @@ impl Delivery {
         let Some(connection) = self.connection.as_mut() else { return pending };
         let outcomes = connection.deliver(transaction, content).await;
         let host = connection.opening().host.clone();
-        let tail = connection.transcript_tail();
+        let all_taken = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. }));
+        let tail = if all_taken { Vec::new() } else { connection.transcript_tail() };
         let secured = connection.secured.take();
         let mut left = Vec::new();
         let mut delivered = Vec::new();

@@ -38,6 +38,7 @@ pub struct Line {
 pub struct Transcript {
     logging: ProtocolLogging,
     sequence: u32,
+    keeps_tail: bool,
     tail: VecDeque<Line>,
 }
 
@@ -55,15 +56,23 @@ impl LineKind {
 
 impl Transcript {
     pub fn new(logging: ProtocolLogging) -> Self {
-        Self { logging, sequence: 0, tail: VecDeque::new() }
+        Self { logging, sequence: 0, keeps_tail: true, tail: VecDeque::new() }
+    }
+
+    /// For sessions that no delivery report quotes.
+    pub fn without_tail(logging: ProtocolLogging) -> Self {
+        Self { keeps_tail: false, ..Self::new(logging) }
     }
 
     /// Notes a line; `Some` is to be written to the protocol log.
     pub fn note(&mut self, at: Timestamp, kind: LineKind, data: &str, context: &str) -> Option<Line> {
-        let line =
-            Line { at, sequence: self.sequence, kind, data: data.to_owned(), context: context.to_owned() };
+        let sequence = self.sequence;
         self.sequence += 1;
-        if line.tells_of_conversation() {
+        if self.logging == ProtocolLogging::None && !self.keeps_tail {
+            return None;
+        }
+        let line = Line { at, sequence, kind, data: data.to_owned(), context: context.to_owned() };
+        if self.keeps_tail && line.tells_of_conversation() {
             if self.tail.len() == limits::TRANSCRIPT_TAIL_LINES {
                 self.tail.pop_front();
             }

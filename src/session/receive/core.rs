@@ -52,7 +52,7 @@ pub(super) enum Tarpit {
 impl Core {
     pub fn new(opening: Opening) -> Self {
         Self {
-            transcript: Transcript::new(opening.connector.protocol_logging),
+            transcript: Transcript::without_tail(opening.connector.protocol_logging),
             clock: Clock::default(),
             input: LineReader::new(limits::COMMAND_LINE_BYTES_MAX),
             tls: None,
