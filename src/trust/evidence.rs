@@ -2,6 +2,8 @@
 
 use rustls::pki_types::CertificateDer;
 
+use super::certificate::CertificateFacts;
+
 /// Protocol versions we speak (RFC 8996 leaves these two).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TlsVersion {
@@ -56,6 +58,13 @@ pub enum OwnCertificateState<'a> {
 pub struct Connection<'a> {
     pub tls: TlsState<'a>,
     pub own_certificate: OwnCertificateState<'a>,
+}
+
+impl TlsEvidence {
+    /// What the end-entity says of itself, if there is one that can be read.
+    pub fn end_entity(&self) -> Option<CertificateFacts> {
+        self.peer_chain.first().and_then(|leaf| CertificateFacts::read(leaf).ok())
+    }
 }
 
 impl TlsVersion {

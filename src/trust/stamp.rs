@@ -16,7 +16,14 @@ const FIELD_NAME: &str = "Domain-Secured: ";
 
 impl Permit {
     /// The value of the field, lines folded with CRLF and a tab, without the final CRLF.
-    pub fn stamp(&self, by: &Domain, session: SessionId, evidence: &TlsEvidence) -> String {
+    /// `peer` is what is known of the end-entity in `evidence`, read once a session.
+    pub fn stamp(
+        &self,
+        by: &Domain,
+        session: SessionId,
+        evidence: &TlsEvidence,
+        peer: Option<&CertificateFacts>,
+    ) -> String {
         let verdict = self.verdict();
         let mut items = vec![
             format!("domain={}", verdict.domain),
@@ -25,8 +32,7 @@ impl Permit {
             format!("tls={}", evidence.version.as_str()),
             format!("cipher={}", token(&evidence.cipher_suite)),
         ];
-        let facts = evidence.peer_chain.first().and_then(|leaf| CertificateFacts::read(leaf).ok());
-        if let Some(facts) = facts {
+        if let Some(facts) = peer {
             items.extend([
                 format!("subject={}", quoted(&facts.subject)),
                 format!("issuer={}", quoted(&facts.issuer)),

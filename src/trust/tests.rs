@@ -659,8 +659,13 @@ fn the_stamp_tells_who_was_proved_and_how() {
     let root = Authority::root("root");
     let case = Case::new(&root, vec![root.leaf(&leaf_params())]);
     let permit = case.verdict().admit().unwrap();
-    let stamp =
-        permit.stamp(&"mail1.contoso.example".parse().unwrap(), crate::smtp::SessionId(1), &case.evidence());
+    let evidence = case.evidence();
+    let stamp = permit.stamp(
+        &"mail1.contoso.example".parse().unwrap(),
+        crate::smtp::SessionId(1),
+        &evidence,
+        evidence.end_entity().as_ref(),
+    );
     let unfolded = stamp.replace("\r\n\t", " ");
     let thumbprint = thumbprint(&case.chain[0]);
     assert_eq!(

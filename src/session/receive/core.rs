@@ -1,7 +1,7 @@
 //! What every state of a receive session shares: the connection's facts, the transcript, unread
 //! input and unsent output.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::policy::{Settings, limits};
 use crate::session::transcript::{LineKind, Transcript};
 use crate::smtp::{LineReader, Reply};
-use crate::trust::{Connection, OwnCertificateState, TlsEvidence, TlsState};
+use crate::trust::{CertificateFacts, Connection, OwnCertificateState, TlsEvidence, TlsState};
 
 use super::clock::Clock;
 use super::replies;
@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub input: LineReader,
     /// The handshake's facts, once there was one.
     pub tls: Option<Arc<TlsEvidence>>,
+    /// The client's certificate in words, rendered with the first message that needs them.
+    peer: OnceLock<Option<CertificateFacts>>,
     /// A partner proved itself in this session: no tarpit.
     pub proved: bool,
     pub draining: bool,
@@ -56,6 +58,7 @@ impl Core {
             clock: Clock::default(),
             input: LineReader::new(limits::COMMAND_LINE_BYTES_MAX),
             tls: None,
+            peer: OnceLock::new(),
             proved: false,
             draining: false,
             protocol_errors: 0,
@@ -85,6 +88,12 @@ impl Core {
             },
             own_certificate: OwnCertificateState::NotApplicable,
         }
+    }
+
+    /// What the client's certificate says of itself. There is one handshake in a session at most.
+    pub fn peer(&self) -> Option<&CertificateFacts> {
+        let evidence = self.tls.as_ref()?;
+        self.peer.get_or_init(|| evidence.end_entity()).as_ref()
     }
 
     /// Notes a line of the protocol log.

@@ -76,7 +76,7 @@ fn stamps(site: &Site<'_>, unproved: &[&Domain], settings: &Settings) -> Vec<Str
     let good = permit
         .secured_domain()
         .and(site.core.tls.as_deref())
-        .map(|evidence| permit.stamp(&settings.hostname, site.core.opening.id, evidence));
+        .map(|evidence| permit.stamp(&settings.hostname, site.core.opening.id, evidence, site.core.peer()));
     let bad = unproved.iter().map(|domain| format!("none; from={domain}"));
     good.into_iter().chain(bad).collect()
 }

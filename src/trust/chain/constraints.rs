@@ -2,6 +2,8 @@
 //! self-issued authorities, to which no constraint applies. Of kinds that neither can compare
 //! (URI and others) a name under such a constraint is refused, never passed.
 
+use std::fmt;
+
 use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
@@ -58,7 +60,7 @@ fn read<'a>(certificate: &'a Certificate<'_>) -> Option<&'a NameConstraints<'a>>
     })
 }
 
-fn unreadable(label: &str) -> Fact {
+fn unreadable(label: &(impl fmt::Display + ?Sized)) -> Fact {
     invalid(format!("The name constraints of {label} cannot be read."), "readable name constraints", "others")
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 
 use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
@@ -66,9 +67,10 @@ impl<'a> Certificate<'a> {
         Ok(Self { der, parsed })
     }
 
-    /// For sentences: subject and serial number.
-    pub(in crate::trust) fn label(&self) -> String {
-        format!("\"{}\" (serial {})", self.subject(), hex(self.parsed.raw_serial()))
+    /// For sentences: subject and serial number. Rendered where it is written, for a good chain
+    /// needs no sentence and names are slow to render.
+    pub(in crate::trust) fn label(&self) -> impl fmt::Display {
+        fmt::from_fn(|f| write!(f, "\"{}\" (serial {})", self.subject(), hex(self.parsed.raw_serial())))
     }
 
     pub(in crate::trust) fn subject(&self) -> String {

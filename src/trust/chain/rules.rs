@@ -1,6 +1,8 @@
 //! What a path must obey apart from revocation: signatures, the rules of RFC 5280 for its
 //! certificates, and its end.
 
+use std::fmt;
+
 use rustls::pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::EndEntityCert;
 
@@ -80,7 +82,7 @@ pub(super) fn readable(certificate: &Certificate<'_>, facts: &mut Vec<Fact>) {
     }
 }
 
-fn parse_fact(label: &str, error: &webpki::Error) -> Fact {
+fn parse_fact(label: &impl fmt::Display, error: &webpki::Error) -> Fact {
     let words = webpki_words(error);
     match error {
         webpki::Error::UnsupportedCriticalExtension | webpki::Error::UnsupportedCertVersion => {
@@ -127,7 +129,12 @@ fn authority_rules(certificate: &Certificate<'_>, below: usize, facts: &mut Vec<
 }
 
 /// What anyone who issues must be allowed: also asked of an anchor that is known as a certificate.
-fn issuer_rules(certificate: &Certificate<'_>, label: &str, below: usize, facts: &mut Vec<Fact>) {
+fn issuer_rules(
+    certificate: &Certificate<'_>,
+    label: &impl fmt::Display,
+    below: usize,
+    facts: &mut Vec<Fact>,
+) {
     let constraints = certificate.basic_constraints();
     if !certificate.is_authority() {
         let detail = format!("Certificate {label} issued another one but is no authority (CA:FALSE).");
@@ -189,7 +196,7 @@ fn signatures(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, facts: &mu
         let (issuer, whose) = match (path.members.get(height + 1), &path.top) {
             (Some(&issuer), _) => {
                 let issuer = &pool.certificates[issuer];
-                (issuer.key_content(), issuer.label())
+                (issuer.key_content(), issuer.label().to_string())
             }
             (None, Top::Anchor(anchor)) => {
                 let anchor = &demand.anchors.anchors[*anchor];
@@ -215,7 +222,7 @@ fn signatures(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, facts: &mu
     }
 }
 
-pub(super) fn weak(label: &str, what: &str) -> Fact {
+pub(super) fn weak(label: &impl fmt::Display, what: &str) -> Fact {
     Fact {
         fault: Fault::WeakAlgorithm,
         detail: format!("Certificate {label}: {what}, which is too weak or not supported."),
