@@ -1,0 +1,21 @@
+//! The inbound half as the world meets it: real `sealpost serve` processes, driven over sockets by
+//! clients that know nothing of our code but the contract. Few processes, many conversations each.
+
+mod common;
+
+#[path = "inbound/changes.rs"]
+mod changes;
+#[path = "inbound/client.rs"]
+mod client;
+#[path = "inbound/content.rs"]
+mod content;
+#[path = "inbound/envelope.rs"]
+mod envelope;
+#[path = "inbound/limits.rs"]
+mod limits;
+#[path = "inbound/pki.rs"]
+mod pki;
+#[path = "inbound/rig.rs"]
+mod rig;
+#[path = "inbound/verdict.rs"]
+mod verdict;
