@@ -64,7 +64,7 @@ pub struct ProvedPartner {
     pub domains: Vec<Domain>,
 }
 
-/// For `MAIL FROM:<>`: the enforced partners whose every check the session passes. A listed domain
+/// For `MAIL FROM:<>`: the partners whose every check the session passes. A listed domain
 /// without a partner entry is a partner of its own.
 ///
 /// Names are looked at first: judging the chain once for each partner, for anyone who says `<>`,
@@ -84,9 +84,8 @@ pub fn proved_partners(
     partners
         .filter_map(|domains: Vec<&Domain>| {
             let demands = domains.into_iter().filter_map(|d| requirement(settings, Direction::Inbound, d));
-            let named: Vec<Requirement> = demands
-                .filter(|demand| demand.mode == Mode::Enforce && proves_name(&demand.names(), &peer.names))
-                .collect();
+            let named: Vec<Requirement> =
+                demands.filter(|demand| proves_name(&demand.names(), &peer.names)).collect();
             // One partner, one policy: what holds for one of its names holds for the others.
             let permit = judge(named.first()?, connection, revocation, now.wall).admit().ok()?;
             Some(ProvedPartner { permit, domains: named.into_iter().map(|demand| demand.domain).collect() })

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 
 use jiff::Timestamp;
-use sealpost_queue::{Change, Claim, Content, Filter, Message, MessageId, NewMessage, Recipient};
+use sealpost_queue::{Change, Claim, Content, Filter, MessageId, NewMessage, Recipient};
 
 use crate::mail::dsn::{self, Diagnostic, Kind, Original};
 use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};

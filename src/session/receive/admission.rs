@@ -19,8 +19,6 @@ pub(super) struct Admission {
     /// Domains the session proved by mutual TLS. One for a listed reverse-path; for `<>` those of
     /// each partner that proves itself.
     pub proved: Vec<Domain>,
-    /// A domain in report mode with a good verdict: it proves nothing, and its From: is no forgery.
-    pub reported_good: Option<Domain>,
 }
 
 /// Judges the session for a transaction with this reverse-path.
@@ -53,19 +51,14 @@ fn listed(
     let verdict = judge_now(core, demand, step);
     note_verdict(core, &verdict, step);
     step.actions.push(Action::Report(Report::Judged(Arc::new(verdict.clone()))));
-    match demand.mode {
-        Mode::Enforce => match verdict.admit() {
-            Ok(permit) => {
-                core.proved = true;
-                Ok(Admission { permit, proved: vec![demand.domain.clone()], reported_good: None })
-            }
-            Err(verdict) => Err(refusal(core, &verdict, demand.on_failure)),
-        },
-        // Reported, and then as if the domain were not listed, whatever was found.
-        Mode::Report => {
-            let reported_good = verdict.is_good().then(|| demand.domain.clone());
-            Ok(Admission { reported_good, ..ordinary(core, path, Vec::new(), step)? })
+    match (verdict.admit(), demand.mode) {
+        (Ok(permit), _) => {
+            core.proved = true;
+            Ok(Admission { permit, proved: vec![demand.domain.clone()] })
         }
+        (Err(verdict), Mode::Enforce) => Err(refusal(core, &verdict, demand.on_failure)),
+        // Reported, and then as if the domain were not listed.
+        (Err(_), Mode::Report) => ordinary(core, path, Vec::new(), step),
     }
 }
 
@@ -79,7 +72,7 @@ fn null_sender(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Resu
     match partners.pop() {
         Some(partner) if partners.is_empty() => {
             note_verdict(core, partner.permit.verdict(), step);
-            Ok(Admission { permit: partner.permit, proved, reported_good: None })
+            Ok(Admission { permit: partner.permit, proved })
         }
         Some(_) | None => ordinary(core, path, proved, step),
     }
@@ -98,7 +91,7 @@ fn ordinary(
     let domain = path.domain().unwrap_or(&settings.hostname);
     let demand = secure_domains::ordinary(settings, Direction::Inbound, domain, level);
     match judge_now(core, &demand, step).admit() {
-        Ok(permit) => Ok(Admission { permit, proved, reported_good: None }),
+        Ok(permit) => Ok(Admission { permit, proved }),
         Err(verdict) => {
             note_verdict(core, &verdict, step);
             Err(refusal(core, &verdict, demand.on_failure))

@@ -88,11 +88,9 @@ fn unproved_from<'a>(site: &Site<'_>, section: HeaderSection<'_>, settings: &'a 
         return Vec::new();
     }
     let from = section.from_domains();
-    let admission = site.admission;
     listed
         .iter()
-        .filter(|domain| !admission.proved.contains(domain))
-        .filter(|domain| admission.reported_good.as_ref() != Some(*domain))
+        .filter(|domain| !site.admission.proved.contains(domain))
         .filter(|domain| from.domains.contains(domain) || is_hidden_in(&from, section, domain))
         .collect()
 }

@@ -30,7 +30,7 @@ pub(super) fn needs_tls(opening: &Opening) -> bool {
     opening.requirement.level > Level::None || opening.requirement.mode == Mode::Report
 }
 
-/// Judges the connection against the requirement, in report mode then against the fallback. `own`
+/// Judges the connection against the requirement, in report mode after a bad verdict against the fallback. `own`
 /// says what became of our certificate, where there was an occasion.
 pub(super) fn judge_connection(
     core: &mut Core,
@@ -44,10 +44,9 @@ pub(super) fn judge_connection(
     let connection = Connection { tls, own_certificate };
     let verdict = judge(&opening.requirement, &connection, step.revocation, step.now.wall);
     let listed = (opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict.clone()));
-    let fallback = fallback(opening);
-    let final_verdict = match &fallback {
-        Some(fallback) => judge(fallback, &connection, step.revocation, step.now.wall),
-        None => verdict.clone(),
+    let final_verdict = match fallback(opening) {
+        Some(fallback) if !verdict.is_good() => judge(&fallback, &connection, step.revocation, step.now.wall),
+        Some(_) | None => verdict.clone(),
     };
     if opening.requirement.level > Level::None {
         for (data, context) in tls_facts::verdict_lines(&verdict) {
@@ -60,7 +59,7 @@ pub(super) fn judge_connection(
     }
 }
 
-/// What holds in report mode, whatever the verdict: the connector's own terms, and STARTTLS.
+/// What holds in report mode when the verdict is bad: the connector's own terms, and STARTTLS.
 fn fallback(opening: &Opening) -> Option<Requirement> {
     match opening.requirement.mode {
         Mode::Enforce => None,
