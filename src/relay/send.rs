@@ -129,7 +129,7 @@ impl SendConnection {
 
     /// QUIT and close.
     pub async fn finish(mut self) {
-        if self.ready && !self.closed {
+        if !self.closed {
             self.input(Input::Finish);
         }
         self.drive(|this| this.closed).await;
