@@ -42,7 +42,17 @@ pub(super) fn judge_connection(
     let invalid = opening.own_certificate_fault.as_deref().map(OwnCertificateState::Invalid);
     let own_certificate = invalid.or(own).unwrap_or(OwnCertificateState::NotApplicable);
     let connection = Connection { tls, own_certificate };
-    let verdict = judge(&opening.requirement, &connection, step.revocation, step.now.wall);
+    let verdict = match (tls, own) {
+        // A server that wants a certificate breaks off when we have none to show: our fault, not
+        // the handshake's.
+        (TlsState::Failed { .. }, Some(OwnCertificateState::Refused(_)))
+            if invalid.is_some() && opening.requirement.level == Level::DomainSecure =>
+        {
+            let begun = Connection { tls: TlsState::Clear { offered: true }, own_certificate };
+            judge(&opening.requirement, &begun, step.revocation, step.now.wall)
+        }
+        _ => judge(&opening.requirement, &connection, step.revocation, step.now.wall),
+    };
     let listed = (opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict.clone()));
     let final_verdict = match fallback(opening) {
         Some(fallback) if !verdict.is_good() => judge(&fallback, &connection, step.revocation, step.now.wall),

@@ -30,10 +30,10 @@ pub(super) fn answered(core: &mut Core, extensions: Extensions, reply: Reply, st
         }
         // Bytes behind the 220 would be taken for the peer's words inside TLS.
         220 => unusable(core, "the peer sent clear text behind its reply to STARTTLS", step),
-        421 => greeting::refused(core, reply, "STARTTLS", step),
         _ if admission::needs_tls(&core.opening) => {
             unusable(core, &format!("STARTTLS was refused: {reply}"), step)
         }
+        421 => greeting::refused(core, reply, "STARTTLS", step),
         _ => greeting::in_clear(core, extensions, step),
     }
 }
@@ -108,8 +108,8 @@ pub(super) fn failed(core: &mut Core, error: &str, certificate_refused: bool, st
     }
 }
 
-/// TLS cannot be begun on this connection, which must have it.
-fn unusable(core: &mut Core, error: &str, step: &mut Step<'_>) -> State {
+/// TLS cannot be begun on this connection.
+pub(super) fn unusable(core: &mut Core, error: &str, step: &mut Step<'_>) -> State {
     core.note(step, LineKind::Information, error, "TLS not started");
     match admission::judge_connection(core, TlsState::Failed { error }, None, step) {
         Err(refused) => admission::turn_away_silently(core, refused, error, step),

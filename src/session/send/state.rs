@@ -169,9 +169,10 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
 /// The connection broke off, or no longer speaks SMTP.
 pub(super) fn broken(core: &mut Core, state: State, error: &str, step: &mut Step<'_>) -> State {
     match state {
-        State::Unopened | State::Connected | State::Greeting(_) | State::StartingTls(_) => {
+        State::Unopened | State::Connected | State::Greeting(_) => {
             core.fail(Failure::broken(error.to_owned()), error, step)
         }
+        State::StartingTls(_) => starttls::unusable(core, error, step),
         State::Handshaking => starttls::failed(core, error, false, step),
         State::GreetingAgain(secured) => starttls::cut_off(core, *secured, error, step),
         State::Delivering(_, delivery) | State::SendingContent(_, delivery) => {
