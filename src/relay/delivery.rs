@@ -74,6 +74,12 @@ pub async fn run(shared: Arc<Shared>, worker: Worker) {
     }
 }
 
+impl Pending {
+    fn met(self, note: AttemptNote) -> Self {
+        Self { note: Some(note.after(self.note)), ..self }
+    }
+}
+
 impl Delivery {
     /// The next due message; waits a little for one while a connection is open.
     async fn next_claim(&mut self) -> Option<Claim> {
@@ -273,7 +279,7 @@ impl Delivery {
         let secured = connection.secured.take();
         let mut left = Vec::new();
         let mut delivered = Vec::new();
-        for (mut pending, outcome) in pending.into_iter().zip(outcomes) {
+        for (pending, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered { .. } => delivered.push(pending),
                 Outcome::Refused { reply, command, from_peer } => {
@@ -281,13 +287,11 @@ impl Delivery {
                     if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {
-                        pending.note = Some(note);
-                        left.push(pending);
+                        left.push(pending.met(note));
                     }
                 }
                 Outcome::Broken { error } => {
-                    pending.note = Some(AttemptNote::broken(&host, &error).with_transcript(tail.clone()));
-                    left.push(pending);
+                    left.push(pending.met(AttemptNote::broken(&host, &error).with_transcript(tail.clone())));
                 }
             }
         }
@@ -331,7 +335,7 @@ fn refusal(reply: &Reply, command: &str, from_peer: bool, host: &str) -> Attempt
 }
 
 fn with_note(pending: Vec<Pending>, note: &AttemptNote) -> Vec<Pending> {
-    pending.into_iter().map(|pending| Pending { note: Some(note.clone()), ..pending }).collect()
+    pending.into_iter().map(|pending| pending.met(note.clone())).collect()
 }
 
 fn unreachable(next_hop: &str) -> AttemptNote {

@@ -114,6 +114,24 @@ impl AttemptNote {
         Self { host: Some(host.to_owned()), ..Self::ours(&reply, format!("{host}: {error}")) }
     }
 
+    /// What is told when one more host was tried: a failed check rather than a connection that
+    /// broke, else the later. Only what all hosts say for good is for good.
+    #[must_use]
+    pub fn after(self, earlier: Option<Self>) -> Self {
+        let Some(earlier) = earlier else { return self };
+        let permanent = self.permanent && earlier.permanent;
+        let told = if self.fault.is_none() && earlier.fault.is_some() { earlier } else { self };
+        Self { permanent, ..told }
+    }
+
+    /// As the last report says it: a failed check with its final code, 550 5.7.x.
+    #[must_use]
+    pub fn into_final(self) -> Self {
+        let queued = self.reply.strip_prefix("454 4.").filter(|_| self.fault.is_some());
+        let reply = queued.map(|rest| format!("550 5.{rest}")).unwrap_or_else(|| self.reply.clone());
+        Self { reply, ..self }
+    }
+
     #[must_use]
     pub fn with_transcript(self, transcript: Vec<String>) -> Self {
         let transcript = transcript.iter().map(|line| kept(line, TRANSCRIPT_LINE_BYTES_MAX)).collect();

@@ -156,7 +156,7 @@ impl<'a> Settlement<'a> {
             reason: note.reason.clone(),
         });
         self.changes.push(Change::Remove { id: self.id, recipient });
-        self.bounced.push(Bounced { index: recipient, address: address.to_owned(), note });
+        self.bounced.push(Bounced { index: recipient, address: address.to_owned(), note: note.into_final() });
     }
 
     /// Everything in one change: what was given up leaves the queue together with the DSN that says
@@ -214,14 +214,23 @@ async fn store(shared: &Shared, changes: Vec<Change>) -> Option<Vec<MessageId>> 
 
 /// The finding of a recipient whose time is up: the last one, said to be final.
 fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
-    let hours = expires.saturating_sub(received) / 3_600_000;
+    let age = in_words(expires.saturating_sub(received));
     let last_reason =
         if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };
     AttemptNote {
-        reason: format!(
-            "the message expired after {hours} hours in the queue. The last finding was: {last_reason}"
-        ),
+        reason: format!("the message expired after {age} in the queue. The last finding was: {last_reason}"),
         status: if last.status.is_empty() { "4.4.7".to_owned() } else { last.status.clone() },
         ..last
+    }
+}
+
+/// A span in the largest unit of which there are at least two.
+fn in_words(millis: i64) -> String {
+    let seconds = millis / 1000;
+    match seconds {
+        172_800.. => format!("{} days", seconds / 86_400),
+        7_200.. => format!("{} hours", seconds / 3_600),
+        120.. => format!("{} minutes", seconds / 60),
+        _ => format!("{seconds} seconds"),
     }
 }

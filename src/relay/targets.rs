@@ -37,7 +37,7 @@ pub async fn find(
     for host in hosts {
         match addresses_of(shared, &host).await {
             Ok(addresses) => targets.extend(usable(shared, connector, &host, addresses, &mut last_problem)),
-            Err(problem) => last_problem = Some(problem),
+            Err(problem) => note_problem(&mut last_problem, problem),
         }
         if targets.len() >= limits::ADDRESSES_TRIED_MAX {
             targets.truncate(limits::ADDRESSES_TRIED_MAX);
@@ -123,8 +123,17 @@ fn usable(
         let local: &[IpAddr] = if local::is_local(ip) { &[ip] } else { &[] };
         match routing::refuse_target(address, &bound, local, dns) {
             None => targets.push(Target { host: host.name.clone(), address }),
-            Some(reply) => *problem = Some(reply),
+            Some(reply) => note_problem(problem, reply),
         }
     }
     targets
+}
+
+/// Keeps what stands in the place of targets: one host that may be there later is reason to wait,
+/// whatever is wrong with the others.
+fn note_problem(problem: &mut Option<Reply>, found: Reply) {
+    let waits = problem.as_ref().is_some_and(|known| !known.is_permanent());
+    if !(waits && found.is_permanent()) {
+        *problem = Some(found);
+    }
 }
