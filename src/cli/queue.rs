@@ -9,8 +9,10 @@ use clap::{Args, Subcommand, ValueEnum};
 use sealpost_queue::{Filter, MessageId, Status};
 use serde_json::Value;
 
+use crate::mail::{Address, Domain};
 use crate::relay::control::{Request, text_to_octets};
 
+use super::reload::AskError;
 use super::{reload, user};
 
 #[derive(Debug, Args)]
@@ -126,18 +128,17 @@ fn execute(args: &QueueArgs, config: &Path) -> Result<ExitCode, Failure> {
             print_answer(&answer, *json, list_text)
         }
         QueueCommand::Show { id, json } => {
-            let answer = ask(Request::QueueShow { id: id.clone() })?;
+            let answer = ask(Request::QueueShow { id: queue_id(id)?.to_string() })?;
             print_answer(&answer, *json, show_text)
         }
         QueueCommand::Why { id, json } => {
-            let answer = ask(Request::QueueWhy { id: id.clone() })?;
+            let answer = ask(Request::QueueWhy { id: queue_id(id)?.to_string() })?;
             print_answer(&answer, *json, why_text)
         }
         QueueCommand::Export { id } => {
-            let answer = ask(Request::QueueExport { id: id.clone() })?;
-            let content = answer["content"].as_str().and_then(text_to_octets).unwrap_or_default();
+            let content = export(config, queue_id(id)?)?;
             let written = std::io::stdout().lock().write_all(&content);
-            written.map_err(|error| Failure::Answer(error.to_string()))?;
+            written.map_err(|error| Failure::Answer(format!("cannot write the content: {error}")))?;
             Ok(ExitCode::SUCCESS)
         }
         QueueCommand::Retry(action) => {
@@ -159,8 +160,32 @@ fn execute(args: &QueueArgs, config: &Path) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The whole content, asked for piece by piece; nothing is written before all of it came.
+fn export(config: &Path, id: MessageId) -> Result<Vec<u8>, Failure> {
+    let mut content = Vec::new();
+    loop {
+        let answer = ask(config, &Request::QueueExport { id: id.to_string(), offset: content.len() as u64 })?;
+        let piece = answer["content"].as_str().and_then(text_to_octets);
+        let piece = piece.ok_or_else(|| {
+            Failure::Answer("the server answered without content; is it of another version?".to_owned())
+        })?;
+        if piece.is_empty() {
+            return Ok(content);
+        }
+        content.extend_from_slice(&piece);
+    }
+}
+
+fn queue_id(text: &str) -> Result<MessageId, Failure> {
+    text.parse()
+        .map_err(|_| Failure::Usage(format!("{text} is not a queue id; it has 16 hexadecimal digits")))
+}
+
 fn ask(config: &Path, request: &Request) -> Result<Value, Failure> {
-    let answer = reload::ask(config, request).map_err(Failure::Answer)?;
+    let answer = reload::ask(config, request).map_err(|error| match error {
+        AskError::Location(error) => Failure::Usage(error.to_string()),
+        AskError::Control(error) => Failure::Answer(error.to_string()),
+    })?;
     match answer.get("error").and_then(Value::as_str) {
         Some(error) => Err(Failure::Answer(error.to_owned())),
         None => Ok(answer),
@@ -169,16 +194,7 @@ fn ask(config: &Path, request: &Request) -> Result<Value, Failure> {
 
 impl Which {
     fn filter(&self) -> Result<Filter, Failure> {
-        let id =
-            match &self.id {
-                None => None,
-                Some(id) => {
-                    let parsed = id.parse::<MessageId>();
-                    Some(parsed.map_err(|_| {
-                        Failure::Usage(format!("{id} is not a queue id (16 hexadecimal digits)"))
-                    })?)
-                }
-            };
+        let id = self.id.as_deref().map(queue_id).transpose()?;
         let received_before = match &self.older_than {
             None => None,
             Some(text) => {
@@ -193,9 +209,9 @@ impl Which {
         };
         Ok(Filter {
             id,
-            domain: self.domain.as_ref().map(|domain| domain.to_ascii_lowercase()),
-            sender: self.sender.clone(),
-            recipient: self.recipient.clone(),
+            domain: self.domain.as_deref().map(as_stored),
+            sender: self.sender.as_deref().map(address_as_stored),
+            recipient: self.recipient.as_deref().map(address_as_stored),
             status: self.status.map(StatusArg::status),
             received_before,
             limit: None,
@@ -213,6 +229,17 @@ impl Which {
     }
 }
 
+/// A domain as the queue writes it; what is none is looked for as it stands.
+fn as_stored(domain: &str) -> String {
+    Domain::parse_rooted(domain).map_or_else(|_| domain.to_ascii_lowercase(), |domain| domain.to_string())
+}
+
+/// An address as the queue writes it, with or without angle brackets; `<>` is the null reverse-path.
+fn address_as_stored(text: &str) -> String {
+    let inner = text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text);
+    Address::parse(inner).map_or_else(|_| inner.to_owned(), |address| address.to_string())
+}
+
 impl Action {
     /// The filter and who asks. An action on everything must be asked for by name.
     fn filter(&self) -> Result<(Filter, String), Failure> {
@@ -228,10 +255,15 @@ impl Action {
         let count = answer["messages"].as_u64().unwrap_or(0);
         if self.json {
             println!("{answer}");
-        } else {
+        } else if count > 0 {
             println!("{count} message{}", if count == 1 { "" } else { "s" });
         }
-        Ok(if count == 0 { ExitCode::from(1) } else { ExitCode::SUCCESS })
+        if count == 0 {
+            return Err(Failure::Answer(
+                "no message in the queue that this could be done to; see `sealpost queue list`".to_owned(),
+            ));
+        }
+        Ok(ExitCode::SUCCESS)
     }
 }
 

@@ -5,13 +5,22 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
-use crate::admin::control;
+use crate::admin::control::{self, ControlError};
 use crate::relay::control::Request;
 
-use super::location::Location;
+use super::location::{Location, LocationError};
 
-/// Asks the server of these settings to read them again. Exit status 0 took effect, 2 refused, 1
-/// no server answered.
+/// Why a server was not asked, or gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    #[error(transparent)]
+    Location(#[from] LocationError),
+    #[error(transparent)]
+    Control(#[from] ControlError),
+}
+
+/// Asks the server of these settings to read them again. Exit status 0 took effect, 2 refused (also
+/// where the file cannot be read far enough to find the server), 1 no server answered.
 pub fn run(config_file: &Path) -> ExitCode {
     match ask(config_file, &Request::Reload { user: super::user::name() }) {
         Ok(answer) => match answer.get("error").and_then(Value::as_str) {
@@ -26,16 +35,17 @@ pub fn run(config_file: &Path) -> ExitCode {
         },
         Err(error) => {
             eprintln!("sealpost config reload: {error}");
-            ExitCode::from(1)
+            ExitCode::from(if matches!(error, AskError::Location(_)) { 2 } else { 1 })
         }
     }
 }
 
 /// Sends one request to the server that runs with these settings. Only `data_directory` is read
 /// from the file, so that a broken configuration does not cut an operator off from the queue.
-pub fn ask(config_file: &Path, request: &Request) -> Result<Value, String> {
-    let location = Location::read(config_file).map_err(|error| error.to_string())?;
-    let data = location.data_directory().map_err(|error| error.to_string())?;
-    let request = serde_json::to_value(request).map_err(|error| error.to_string())?;
-    control::call(&control::socket_path(&data), &request).map_err(|error| error.to_string())
+pub fn ask(config_file: &Path, request: &Request) -> Result<Value, AskError> {
+    let data = Location::read(config_file)?.data_directory()?;
+    let path = control::socket_path(&data);
+    let request = serde_json::to_value(request)
+        .map_err(|source| ControlError::BadResponse { path: path.clone(), source })?;
+    Ok(control::call(&path, &request)?)
 }

@@ -13,23 +13,48 @@ use super::record::{AttemptNote, MessageMeta};
 use super::shared::Shared;
 use super::{reload, report};
 
-/// Largest content that `queue export` hands out; octets above 127 take two in the answer.
-const EXPORT_BYTES_MAX: u64 = 30 << 20;
+/// Content of one answer to `queue export`; a control character takes six octets in it.
+const EXPORT_BYTES_MAX: u64 = 8 << 20;
 
 /// One request; `cli` writes it, the server answers with JSON.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "kebab-case")]
 pub enum Request {
     Counters,
-    Reload { user: String },
-    QueueList { filter: Filter },
-    QueueShow { id: String },
-    QueueWhy { id: String },
-    QueueRetry { filter: Filter, user: String },
-    QueueSuspend { filter: Filter, user: String },
-    QueueResume { filter: Filter, user: String },
-    QueueRemove { filter: Filter, user: String, dsn: bool },
-    QueueExport { id: String },
+    Reload {
+        user: String,
+    },
+    QueueList {
+        filter: Filter,
+    },
+    QueueShow {
+        id: String,
+    },
+    QueueWhy {
+        id: String,
+    },
+    QueueRetry {
+        filter: Filter,
+        user: String,
+    },
+    QueueSuspend {
+        filter: Filter,
+        user: String,
+    },
+    QueueResume {
+        filter: Filter,
+        user: String,
+    },
+    QueueRemove {
+        filter: Filter,
+        user: String,
+        dsn: bool,
+    },
+    /// A piece of the content, from `offset` on; an empty one is the end.
+    QueueExport {
+        id: String,
+        offset: u64,
+    },
 }
 
 /// Answers requests on behalf of one running server.
@@ -69,7 +94,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Value {
         },
         Request::QueueShow { id } => with_message(shared, &id, entry).await,
         Request::QueueWhy { id } => with_message(shared, &id, why).await,
-        Request::QueueExport { id } => export(shared, &id).await,
+        Request::QueueExport { id, offset } => export(shared, &id, offset).await,
         Request::QueueRetry { filter, user } => {
             let done = shared.queue.retry(filter.clone(), Shared::now_millis()).await;
             acted(shared, &user, "queue retry", &filter, done)
@@ -178,10 +203,14 @@ fn overall_status(recipients: &[Recipient]) -> Status {
     order.into_iter().find(present).unwrap_or(Status::Ready)
 }
 
-/// Why a message is still here: the finding of the recipient that was tried last, or what it waits for.
+/// Why a message is still here: the finding of a recipient whose next hop failed a check, else of
+/// the one that was tried most, or what it waits for.
 fn why(message: &Message) -> Value {
     let tried = message.recipients.iter().filter(|recipient| recipient.attempts > 0);
-    let recipient = tried.max_by_key(|recipient| recipient.attempts).or(message.recipients.first());
+    let weight = |recipient: &&Recipient| {
+        (AttemptNote::from_bytes(&recipient.note).fault.is_some(), recipient.attempts)
+    };
+    let recipient = tried.max_by_key(weight).or(message.recipients.first());
     let Some(recipient) = recipient else { return failure("the message has no recipient left") };
     let note = AttemptNote::from_bytes(&recipient.note);
     let reason = if note.reason.is_empty() { waiting_for(recipient) } else { note.reason.clone() };
@@ -216,7 +245,7 @@ fn waiting_for(recipient: &Recipient) -> String {
     }
 }
 
-async fn export(shared: &Shared, id: &str) -> Value {
+async fn export(shared: &Shared, id: &str, offset: u64) -> Value {
     let message = match find(shared, id).await {
         Ok(message) => message,
         Err(error) => return error,
@@ -225,7 +254,7 @@ async fn export(shared: &Shared, id: &str) -> Value {
         Ok(content) => content,
         Err(error) => return failure(error),
     };
-    match tokio::task::block_in_place(|| report::read_all(content, EXPORT_BYTES_MAX)) {
+    match tokio::task::block_in_place(|| report::read_piece(content, offset, EXPORT_BYTES_MAX)) {
         Ok(bytes) => json!({ "id": message.id.to_string(), "content": octets_to_text(&bytes) }),
         Err(error) => failure(format!("the content cannot be exported: {error}")),
     }

@@ -2,7 +2,7 @@
 //! to or about the null reverse-path.
 
 use std::fmt::Write as _;
-use std::io::Read;
+use std::io::{Read, Seek};
 
 use jiff::Timestamp;
 use sealpost_queue::{Change, Claim, Content, Filter, MessageId, NewMessage, Recipient};
@@ -196,13 +196,21 @@ fn read_start(content: Content, limit: u64) -> std::io::Result<Vec<u8>> {
     }
 }
 
-/// All content, if it has at most `limit` octets.
-pub fn read_all(content: Content, limit: u64) -> std::io::Result<Vec<u8>> {
-    let bytes = read_start(content, limit + 1)?;
-    if bytes.len() as u64 > limit {
-        return Err(std::io::Error::other(format!("it is larger than {limit} octets")));
+/// At most `limit` octets of content from `offset` on; none behind its end.
+pub fn read_piece(content: Content, offset: u64, limit: u64) -> std::io::Result<Vec<u8>> {
+    match content {
+        Content::Memory(bytes) => {
+            let rest = usize::try_from(offset).ok().and_then(|offset| bytes.get(offset..));
+            let count = usize::try_from(limit).unwrap_or(usize::MAX);
+            Ok(rest.map(|rest| rest[..rest.len().min(count)].to_vec()).unwrap_or_default())
+        }
+        Content::File { mut file, len } => {
+            let mut piece = Vec::new();
+            file.seek_relative(i64::try_from(offset.min(len)).unwrap_or(i64::MAX))?;
+            file.take(limit.min(len.saturating_sub(offset))).read_to_end(&mut piece)?;
+            Ok(piece)
+        }
     }
-    Ok(bytes)
 }
 
 /// Takes what `filter` means out of the queue, with a report to each sender unless `tell` is off:
