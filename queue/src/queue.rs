@@ -18,6 +18,9 @@ use crate::{
     Options, Recovery, Statistics, Status, UnixMillis, content, recovery,
 };
 
+/// Of a small disk one part in so many is kept free, if that is less than `Options::free_bytes_min`.
+const KEPT_FREE_PART: u64 = 8;
+
 /// An open queue. Cheap to clone; the directory stays locked until `close` is done or the last clone
 /// is gone and what was sent to it is written.
 #[derive(Clone)]
@@ -70,7 +73,8 @@ impl Queue {
         Ok((Self { shared: Arc::new(shared) }, opened.recovery))
     }
 
-    /// Begins a message. `Error::DiskFull` when less than `Options::free_bytes_min` is free.
+    /// Begins a message. `Error::DiskFull` when less than `Options::free_bytes_min` is free, or on a
+    /// small disk an eighth of it.
     pub fn begin(&self) -> Result<Draft, Error> {
         self.shared.live.check()?;
         self.check_free_space()?;
@@ -82,7 +86,9 @@ impl Queue {
         let disk = rustix::fs::statvfs(directory)
             .map_err(|error| Error::io("ask for the free space of", directory, error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        if free < self.shared.free_bytes_min { Err(Error::DiskFull(directory.clone())) } else { Ok(()) }
+        let all = disk.f_blocks.saturating_mul(disk.f_frsize);
+        let kept_free = self.shared.free_bytes_min.min(all / KEPT_FREE_PART);
+        if free < kept_free { Err(Error::DiskFull(directory.clone())) } else { Ok(()) }
     }
 
     fn next_id(&self) -> Result<MessageId, Error> {
