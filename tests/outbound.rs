@@ -1,0 +1,18 @@
+//! The sending half and the operator's half of a real edge: `sealpost serve` among next hops that
+//! are played by hand, good and bad.
+
+mod common;
+#[path = "outbound/disk.rs"]
+mod disk;
+#[path = "outbound/lab.rs"]
+mod lab;
+#[path = "outbound/operator.rs"]
+mod operator;
+#[path = "outbound/ordinary.rs"]
+mod ordinary;
+#[path = "outbound/peer.rs"]
+mod peer;
+#[path = "outbound/refused.rs"]
+mod refused;
+#[path = "outbound/returned.rs"]
+mod returned;
