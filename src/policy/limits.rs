@@ -18,5 +18,5 @@ pub const MX_RECORDS_MAX: usize = 64;
 pub const ADDRESSES_TRIED_MAX: usize = 16;
 /// Lines of the conversation that travel with a failed delivery.
 pub const TRANSCRIPT_TAIL_LINES: usize = 12;
-/// Certificate message of a peer (RFC 8446 allows 16 MB).
-pub const CERTIFICATE_MESSAGE_BYTES_MAX: usize = 64 << 10;
+/// Recipients of one message: what the queue takes, and so the most that a connector may allow.
+pub const RECIPIENTS_MAX: u32 = 10_000;

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use sealpost_queue::{Destination, NewRecipient};
 
 use crate::mail::{Address, Domain, Host};
-use crate::policy::{Settings, SmartHost, send_connector};
+use crate::policy::{Settings, SmartHost, limits, send_connector};
+
+const _: () = assert!(limits::RECIPIENTS_MAX as usize <= sealpost_queue::RECIPIENTS_MAX);
 
 /// The delivery queue of `address` under the present settings. Without a connector that serves the
 /// domain the name is empty, and the message waits until one does (Exchange's Unreachable queue).

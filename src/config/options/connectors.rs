@@ -1,5 +1,7 @@
 //! The keys of the connectors.
 
+use crate::policy::limits::RECIPIENTS_MAX;
+
 use super::super::format;
 use super::{COUNT, Default, Key, Kind, many, one, word, words};
 
@@ -81,7 +83,7 @@ pub const KEYS: &[Key] = &[
     Key::new(
         RECEIVE,
         "max_recipients_per_message",
-        COUNT,
+        Kind::Integer { min: 1, max: RECIPIENTS_MAX as u64 },
         Default::Integer(200),
         "Further ones get `452 4.5.3`.",
     )

@@ -337,6 +337,11 @@ fn every_slip_in_a_single_key_is_an_error_at_its_line() {
             "1 to 65535",
         ),
         (
+            "[[receive_connector]]\nname = \"R\"\nbindings = [\"0.0.0.0:25\"]\nmax_recipients_per_message = 10001 #!",
+            "out of range",
+            "1 to 10000",
+        ),
+        (
             "[[receive_connector]]\nname = \"R\"\nbindings = [\"0.0.0.0\"] #!",
             "not an IP address with a port",
             "0.0.0.0:25",
