@@ -34,20 +34,6 @@ pub enum Event {
     Stopping {
         reason: String,
     },
-    SessionOpened {
-        direction: Direction,
-        connector: String,
-        #[serde(serialize_with = "display")]
-        session: SessionId,
-        remote: SocketAddr,
-    },
-    SessionClosed {
-        direction: Direction,
-        connector: String,
-        #[serde(serialize_with = "display")]
-        session: SessionId,
-        remote: SocketAddr,
-    },
     /// A handshake ended; with an `error` (the library's text) it failed, and `version` may be unknown.
     TlsHandshake {
         direction: Direction,
@@ -191,11 +177,6 @@ pub enum Event {
     /// `max_directory_size` removed a file before `max_age` would have.
     ProtocolLogAgedEarly {
         file: String,
-    },
-    /// A name could not be looked up for now.
-    DnsFailed {
-        name: String,
-        error: String,
     },
 }
 

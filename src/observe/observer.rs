@@ -71,7 +71,6 @@ impl Observer {
                 self.stopping.store(true, Ordering::Relaxed);
                 Level::Info
             }
-            Event::SessionOpened { .. } | Event::SessionClosed { .. } => Level::Debug,
             Event::TlsHandshake { direction, version, error, .. } => {
                 counters.handshake(*direction, *version, error.is_none());
                 if error.is_none() { Level::Debug } else { Level::Warning }
@@ -105,7 +104,7 @@ impl Observer {
             Event::DsnQueued { .. } | Event::SettingsReloaded { .. } => Level::Info,
             Event::RevocationListLoaded { .. } => Level::Info,
             Event::DsnDropped { .. } | Event::CertificateExpiring { .. } => Level::Warning,
-            Event::ProtocolLogAgedEarly { .. } | Event::DnsFailed { .. } => Level::Warning,
+            Event::ProtocolLogAgedEarly { .. } => Level::Warning,
             Event::StorageFailed { .. } | Event::SettingsRefused { .. } => Level::Error,
             Event::CertificateExpired { .. } | Event::RevocationListFailed { .. } => Level::Error,
             Event::ProtocolLogLost { lines } => {
