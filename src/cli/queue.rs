@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use sealpost_queue::{Filter, MessageId, Status};
 use serde_json::Value;
 
+use crate::mail::text::escape;
 use crate::mail::{Address, Domain};
 use crate::relay::control::{Request, text_to_octets};
 
@@ -282,7 +283,8 @@ fn print_answer(answer: &Value, json: bool, text: fn(&Value) -> String) -> Resul
     if json {
         println!("{answer:#}");
     } else {
-        print!("{}", text(answer));
+        // Addresses and replies are a stranger's words.
+        text(answer).lines().for_each(|line| println!("{}", escape(line)));
     }
     Ok(ExitCode::SUCCESS)
 }

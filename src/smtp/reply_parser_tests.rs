@@ -49,7 +49,7 @@ fn an_enhanced_code_of_the_same_class_is_taken_off() {
 
 #[test]
 fn control_characters_and_odd_octets_are_escaped() {
-    assert_eq!(one(b"550 a\x1b[31m\x07 \xff\r\n").lines, ["a\\x1b[31m\\x07 \\xff"]);
+    assert_eq!(one(b"550 a\x1b[31m\x07 \xff\r\n").lines, ["a\\u{1b}[31m\\u{7} \\xff"]);
 }
 
 #[test]

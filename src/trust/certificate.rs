@@ -10,6 +10,8 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 
+use crate::mail::text::escape;
+
 /// What operators want to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -95,19 +97,9 @@ pub(super) fn dns_names<'a>(parsed: &'a X509Certificate<'_>) -> impl Iterator<It
     })
 }
 
-/// Control characters, and what could turn a line around, as `\u{..}`.
+/// Names of strangers made safe for one line.
 pub fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for character in text.chars() {
-        let turns =
-            matches!(character, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if character.is_control() || turns {
-            out.extend(character.escape_unicode());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+    escape(text).into_owned()
 }
 
 pub(super) fn hex(octets: &[u8]) -> String {
