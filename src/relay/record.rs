@@ -134,7 +134,7 @@ impl AttemptNote {
 
     #[must_use]
     pub fn with_transcript(self, transcript: Vec<String>) -> Self {
-        let transcript = transcript.iter().map(|line| kept(line, TRANSCRIPT_LINE_BYTES_MAX)).collect();
+        let transcript = transcript.into_iter().map(|line| kept(&line, TRANSCRIPT_LINE_BYTES_MAX)).collect();
         Self { transcript, ..self }
     }
 }
