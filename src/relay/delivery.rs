@@ -283,7 +283,7 @@ impl Delivery {
             match outcome {
                 Outcome::Delivered { .. } => delivered.push(pending),
                 Outcome::Refused { reply, command, from_peer } => {
-                    let note = refusal(&reply, command, from_peer, &host).with_transcript(tail.clone());
+                    let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
                     if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {
@@ -291,7 +291,7 @@ impl Delivery {
                     }
                 }
                 Outcome::Broken { error } => {
-                    left.push(pending.met(AttemptNote::broken(&host, &error).with_transcript(tail.clone())));
+                    left.push(pending.met(AttemptNote::broken(&host, &error).with_transcript(&tail)));
                 }
             }
         }

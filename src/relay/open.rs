@@ -60,7 +60,7 @@ fn finish(opened: Result<SendConnection, (Failure, Vec<String>)>, target: &Targe
                 }
                 Failure::Broken { error, .. } => AttemptNote::broken(&host, &error),
             };
-            Opened::Failed(note.with_transcript(tail))
+            Opened::Failed(note.with_transcript(&tail))
         }
     }
 }

@@ -133,8 +133,8 @@ impl AttemptNote {
     }
 
     #[must_use]
-    pub fn with_transcript(self, transcript: Vec<String>) -> Self {
-        let transcript = transcript.into_iter().map(|line| kept(&line, TRANSCRIPT_LINE_BYTES_MAX)).collect();
+    pub fn with_transcript(self, transcript: &[String]) -> Self {
+        let transcript = transcript.iter().map(|line| kept(line, TRANSCRIPT_LINE_BYTES_MAX)).collect();
         Self { transcript, ..self }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
         let lines = vec!["\"\\".repeat(2000); 128];
         let reply = Reply { code: 450, enhanced: Some(EnhancedCode::new(4, 2, 1)), lines };
         let tail = vec![format!("< {}", "\"".repeat(4000)); 12];
-        let note = AttemptNote::from_reply(&reply, "RCPT", "mx.woodgrovebank.example").with_transcript(tail);
+        let note = AttemptNote::from_reply(&reply, "RCPT", "mx.woodgrovebank.example").with_transcript(&tail);
         let bytes = note.to_bytes();
         assert!(bytes.len() <= NOTE_BYTES_MAX, "{}", bytes.len());
         let read = AttemptNote::from_bytes(&bytes);
@@ -171,7 +171,7 @@ mod tests {
     fn an_ordinary_note_keeps_its_transcript() {
         let tail = vec!["> MAIL FROM:<a@contoso.example>".to_owned(), "< 451 4.3.0 later".to_owned()];
         let reply = Reply::new(451, (4, 3, 0), "later");
-        let note = AttemptNote::from_reply(&reply, "MAIL", "mx.example").with_transcript(tail.clone());
+        let note = AttemptNote::from_reply(&reply, "MAIL", "mx.example").with_transcript(&tail);
         assert_eq!(AttemptNote::from_bytes(&note.to_bytes()).transcript, tail);
     }
 }

@@ -248,8 +248,9 @@ fn hub(rig: &mut Rig) {
         (Some(&one), "", true, false),
         (Some(&twins), "", true, true),
         (Some(&twins), "kim@twin.example", true, false),
-        (Some(&watched), "kim@watched.example", false, false),
-        (Some(&watched), "", false, false),
+        (None, "kim@watched.example", false, false),
+        (Some(&watched), "kim@watched.example", true, false),
+        (Some(&watched), "", true, false),
     ] {
         let mut client = Smtp::secure(at, &tls(&TLS13, card));
         assert!(client.mail(from).starts_with("250"), "{from}");

@@ -412,7 +412,8 @@ fn softly_revoked_has_no_revocation_in_its_stamp(rig: &Rig, cards: &[(&str, Card
     }
 }
 
-/// Logged and counted, and then as if unlisted: no stamp, no count of secured messages.
+/// A bad verdict is logged and counted, and then it is as if the domain were not listed: no stamp,
+/// no count of secured messages. A good one counts.
 fn report_mode(rig: &mut Rig) {
     assert_eq!(rig.failures("report.example", "TlsNotStarted", "report"), 0, "a series starts at 0");
     let mut client = Smtp::clear(rig.at("Internet"));
@@ -430,9 +431,10 @@ fn report_mode(rig: &mut Rig) {
     let mut client = Smtp::secure(rig.at("Internet"), &tls(&TLS13, Some(&card)));
     let content = letter("reported 3").replace("nowhere.example", "report.example");
     assert!(client.send("kim@report.example", "bob@contoso.example", &content).starts_with("250"));
-    assert!(!rig.arrival("reported 3").content.contains("Domain-Secured"), "good, and still no stamp");
+    let stamp = rig.arrival("reported 3").field("Domain-Secured").unwrap_or_default();
+    assert!(stamp.starts_with("domain=report.example;"), "good counts as when enforced: {stamp}");
     assert_eq!(rig.failures("report.example", "TlsNotStarted", "report"), 2);
-    assert_eq!(rig.secured("report.example"), 0);
+    assert_eq!(rig.secured("report.example"), 1);
 }
 
 /// Partner A, partner B with A's certificate, `<>`, and an unlisted sender, in one session.
