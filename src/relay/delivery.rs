@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use sealpost_queue::{Claim, Recipient};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use crate::mail::Address;
 use crate::observe::Event;
@@ -28,6 +29,8 @@ use super::{exchange_fields, route};
 const LINGER: Duration = Duration::from_secs(2);
 /// How long the targets of a next hop are used before DNS is asked again.
 const TARGETS_MAX_AGE: Duration = Duration::from_secs(60);
+/// All look-ups for a next hop together, however many hosts its DNS names.
+const TARGETS_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a next hop that could not be used is left alone. A full queue always has something due,
 /// so that the worker alone would never end and never knock again.
 const DOWN_MAX_AGE: Duration = Duration::from_secs(60);
@@ -244,7 +247,11 @@ impl Delivery {
         {
             return Ok(targets.clone());
         }
-        let found = targets::find(&self.shared, settings, connector, recipient).await?;
+        let looking = targets::find(&self.shared, settings, connector, recipient);
+        let found = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
+            let text = format!("finding the mail hosts of {} took over a minute", recipient.host());
+            Err(Reply::new(451, (4, 4, 3), text))
+        })?;
         self.targets = Some((Instant::now(), found.clone()));
         Ok(found)
     }
