@@ -201,13 +201,15 @@ pub struct Options {
     /// Free bytes on the disk below which no new message is taken, so that the outcome of those
     /// already here can still be recorded.
     pub free_bytes_min: u64,
+    /// On a small disk one part in so many is enough, if that is less.
+    pub free_part: u64,
     /// Largest size of the index (records and small content); beyond it `Error::DiskFull`.
     pub index_bytes_max: Option<u64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes_max: 64 << 20, free_bytes_min: 64 << 20, index_bytes_max: None }
+        Self { cache_bytes_max: 64 << 20, free_bytes_min: 64 << 20, free_part: 8, index_bytes_max: None }
     }
 }
 

@@ -18,9 +18,6 @@ use crate::{
     Options, Recovery, Statistics, Status, UnixMillis, content, recovery,
 };
 
-/// Of a small disk one part in so many is kept free, if that is less than `Options::free_bytes_min`.
-const KEPT_FREE_PART: u64 = 8;
-
 /// An open queue. Cheap to clone; the directory stays locked until `close` is done or the last clone
 /// is gone and what was sent to it is written.
 #[derive(Clone)]
@@ -31,6 +28,7 @@ pub struct Queue {
 pub(crate) struct Shared {
     directory: PathBuf,
     free_bytes_min: u64,
+    free_part: u64,
     orders: mpsc::Sender<Order>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pub(crate) live: Arc<Live>,
@@ -47,7 +45,7 @@ impl Queue {
     /// Opens the queue in `directory`, which is made if need be, and repairs what a crash left.
     /// Blocks. `Error::Locked` if another process has it.
     pub fn open(directory: &Path, options: Options) -> Result<(Self, Recovery), Error> {
-        let Options { cache_bytes_max, free_bytes_min, index_bytes_max: _ } = options;
+        let Options { cache_bytes_max, free_bytes_min, free_part, index_bytes_max: _ } = options;
         let opened = recovery::open(directory, &options)?;
         let live = Arc::new(Live::new(opened.index, Cache::new(cache_bytes_max), opened.ids));
         let (orders, receiver) = mpsc::channel(WAITING_MAX);
@@ -65,6 +63,7 @@ impl Queue {
         let shared = Shared {
             directory: directory.to_path_buf(),
             free_bytes_min,
+            free_part: free_part.max(1),
             orders,
             writer: Mutex::new(Some(writer)),
             live,
@@ -73,8 +72,7 @@ impl Queue {
         Ok((Self { shared: Arc::new(shared) }, opened.recovery))
     }
 
-    /// Begins a message. `Error::DiskFull` when less than `Options::free_bytes_min` is free, or on a
-    /// small disk an eighth of it.
+    /// Begins a message. `Error::DiskFull` when less is free than `Options` say.
     pub fn begin(&self) -> Result<Draft, Error> {
         self.shared.live.check()?;
         self.check_free_space()?;
@@ -87,7 +85,7 @@ impl Queue {
             .map_err(|error| Error::io("ask for the free space of", directory, error.into()))?;
         let free = disk.f_bavail.saturating_mul(disk.f_frsize);
         let all = disk.f_blocks.saturating_mul(disk.f_frsize);
-        let kept_free = self.shared.free_bytes_min.min(all / KEPT_FREE_PART);
+        let kept_free = self.shared.free_bytes_min.min(all / self.shared.free_part);
         if free < kept_free { Err(Error::DiskFull(directory.clone())) } else { Ok(()) }
     }
 

@@ -15,6 +15,7 @@ mod listen;
 mod listeners;
 mod open;
 mod receive;
+mod receive_events;
 mod record;
 mod reload;
 mod report;

@@ -16,8 +16,9 @@ use crate::observe::Event;
 use crate::session::receive::{
     Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
-use crate::trust::{Direction, TlsVersion};
+use crate::trust::Direction;
 
+use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
 use super::{record::MessageMeta, route};
@@ -53,14 +54,6 @@ struct Driver {
     draft_since: Instant,
     message: Option<Accepted>,
     closed: bool,
-}
-
-/// What is told of a message once its 250 is on its way.
-struct Accepted {
-    sender: String,
-    recipients: usize,
-    size: u64,
-    durable_after: Duration,
 }
 
 /// Serves a connection to its end. `refusal` closes it with 421 and that text.
@@ -319,42 +312,8 @@ impl Driver {
     }
 
     fn report(&mut self, report: Report) {
-        let connector = self.opening.connector.name.clone();
-        let session = self.opening.id;
-        let remote = self.opening.remote;
-        let event = match report {
-            Report::HandshakeDone { version, resumed: _ } => self.handshake(Some(version), None),
-            Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
-            Report::Judged(verdict) => Event::InboundJudged { verdict, connector, session, remote },
-            Report::Accepted { queue_id, size: _, secured } => {
-                let Some(message) = self.message.take() else { return };
-                Event::MessageReceived {
-                    queue_id,
-                    connector,
-                    session,
-                    sender: message.sender,
-                    size: message.size,
-                    recipients: message.recipients,
-                    secured,
-                    accept_to_durable: message.durable_after,
-                }
-            }
-            Report::Refused { reply } => Event::MessageRefused { connector, session, remote, reply },
-            Report::ProtocolError { what } => {
-                Event::MessageRefused { connector, session, remote, reply: what }
-            }
-        };
-        self.shared.observer.event(event);
-    }
-
-    fn handshake(&self, version: Option<TlsVersion>, error: Option<String>) -> Event {
-        Event::TlsHandshake {
-            direction: Direction::Inbound,
-            connector: self.opening.connector.name.clone(),
-            session: self.opening.id,
-            remote: self.opening.remote,
-            version,
-            error,
+        if let Some(event) = receive_events::event(&self.opening, report, &mut self.message) {
+            self.shared.observer.event(event);
         }
     }
 }

@@ -1,0 +1,53 @@
+//! What a receive session reports, as events.
+
+use std::time::Duration;
+
+use crate::observe::Event;
+use crate::session::receive::{Opening, Report};
+use crate::trust::{Direction, TlsVersion};
+
+/// What is told of a message once its 250 is on its way.
+pub struct Accepted {
+    pub sender: String,
+    pub recipients: usize,
+    pub size: u64,
+    pub durable_after: Duration,
+}
+
+/// The event of one report; `accepted` is taken by the report of that message.
+pub fn event(opening: &Opening, report: Report, accepted: &mut Option<Accepted>) -> Option<Event> {
+    let connector = opening.connector.name.clone();
+    let (session, remote) = (opening.id, opening.remote);
+    Some(match report {
+        Report::HandshakeDone { version, resumed: _ } => handshake(opening, Some(version), None),
+        Report::HandshakeFailed { error } => handshake(opening, None, Some(error)),
+        Report::Judged(verdict) => Event::InboundJudged { verdict, connector, session, remote },
+        Report::Accepted { queue_id, size: _, secured } => {
+            let Accepted { sender, recipients, size, durable_after } = accepted.take()?;
+            let accept_to_durable = durable_after;
+            Event::MessageReceived {
+                queue_id,
+                connector,
+                session,
+                sender,
+                size,
+                recipients,
+                secured,
+                accept_to_durable,
+            }
+        }
+        Report::Refused { reply } => Event::MessageRefused { connector, session, remote, reply },
+        Report::ProtocolError { what } => Event::MessageRefused { connector, session, remote, reply: what },
+    })
+}
+
+fn handshake(opening: &Opening, version: Option<TlsVersion>, error: Option<String>) -> Event {
+    Event::TlsHandshake {
+        direction: Direction::Inbound,
+        connector: opening.connector.name.clone(),
+        session: opening.id,
+        remote: opening.remote,
+        version,
+        error,
+    }
+}
