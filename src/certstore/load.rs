@@ -78,7 +78,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateEr
     Ok(certificates)
 }
 
-fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
+pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, CertificateError> {
     use rustls::pki_types::pem::Error;
     match PrivateKeyDer::from_pem_slice(&read(path)?) {
         Ok(key) => Ok(key),
@@ -151,6 +151,7 @@ fn describe(
         not_after,
         self_signed,
         thumbprint,
+        preferred_since: None,
     })
 }
 
@@ -185,7 +186,7 @@ fn timestamp(time: ASN1Time) -> Result<Timestamp, String> {
     Timestamp::from_second(time.timestamp()).map_err(|error| error.to_string())
 }
 
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text

@@ -9,7 +9,7 @@ use super::options::Section;
 use super::problem::Place;
 
 /// The whole file.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Document {
     pub file: PathBuf,
     /// In the order of the options table, then of the file.
@@ -17,7 +17,7 @@ pub struct Document {
 }
 
 /// `[section]`, one `[[section]]`, or the keys above the first table.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Table {
     pub section: &'static Section,
     /// `None` when the file does not hold it.

@@ -60,6 +60,20 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
     let Some(document) = read_document(path, &mut problems) else {
         return Err(problems.into_sorted());
     };
+    check_files(document, problems)
+}
+
+/// Reads the files that a configuration names, and the certificate store, once more; the
+/// configuration itself stays as it was read.
+///
+/// # Errors
+/// As for `load`.
+pub fn rebuild(document: Document) -> Result<Loaded, Vec<Problem>> {
+    let problems = Problems::new(&document.file);
+    check_files(document, problems)
+}
+
+fn check_files(document: Document, mut problems: Problems) -> Result<Loaded, Vec<Problem>> {
     let settings = build::build(&document, &mut problems);
     let subject = check::Subject { document: &document, settings: &settings, now: Timestamp::now() };
     check::check(&subject, &mut problems);
@@ -67,6 +81,16 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
         return Err(problems.into_sorted());
     }
     Ok(Loaded { settings, document, warnings: problems.into_sorted() })
+}
+
+/// The settings as far as they can be built, whatever else is wrong: for commands that show them or
+/// help to mend them. Never for a server.
+///
+/// # Errors
+/// What keeps the file from being read at all.
+pub fn survey(path: &Path) -> Result<Settings, Vec<Problem>> {
+    let document = read(path)?;
+    Ok(build::build(&document, &mut Problems::new(path)))
 }
 
 /// Reads a configuration without the files that it names: what `config show` needs.

@@ -2,6 +2,7 @@
 //! firewall and limits. Pure: settings are values that `config` has read and checked.
 
 mod accepted_domain;
+mod certificate_use;
 pub mod header_firewall;
 pub mod limits;
 pub mod own_certificate;
@@ -14,6 +15,7 @@ pub mod send_connector;
 mod settings;
 
 pub use accepted_domain::{AcceptedDomain, AllowedSenders};
+pub use certificate_use::{CertificateUse, CertificateUser, certificate_uses};
 pub use own_certificate::{NoCertificate, OwnCertificate};
 pub use partner::Partner;
 pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};

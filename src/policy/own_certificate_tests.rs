@@ -22,6 +22,7 @@ fn certificate(id: &str, names: &[&str], from: i16, to: i16, self_signed: bool) 
         not_after: at(&format!("{to}-01-01T00:00:00Z")),
         self_signed,
         thumbprint: id.to_owned(),
+        preferred_since: None,
     })
 }
 
@@ -116,4 +117,76 @@ fn without_a_valid_certificate_a_client_has_none_and_a_server_the_last_that_was(
     let nothing = "none of our certificates is for mail.contoso.example or edge1.contoso.example";
     assert!(chosen(&certificates[3..], None, false).contains(nothing));
     assert!(chosen(&certificates[3..], None, true).contains(nothing));
+}
+
+fn preferred(certificate: Arc<OwnCertificate>, since: &str) -> Arc<OwnCertificate> {
+    let mut certificate = Arc::into_inner(certificate).unwrap();
+    certificate.preferred_since = Some(at(since));
+    Arc::new(certificate)
+}
+
+#[test]
+fn what_an_operator_enabled_goes_first_until_a_newer_one_is_issued() {
+    let mail: &[&str] = &["mail.contoso.example"];
+    let enabled = || preferred(certificate("aa", mail, 2024, 2027, true), "2025-06-01T00:00:00Z");
+    let older = || certificate("bb", mail, 2025, 2027, false);
+    let newer = || certificate("cc", mail, 2026, 2027, false);
+    let later = || preferred(certificate("dd", mail, 2023, 2027, false), "2026-02-01T00:00:00Z");
+    let expired = preferred(certificate("ee", mail, 2024, 2025, false), "2026-03-01T00:00:00Z");
+    for (certificates, expected) in [
+        (vec![enabled(), older()], "aa"),
+        (vec![enabled(), older(), newer()], "cc"),
+        (vec![enabled(), newer(), later()], "dd"),
+        (vec![expired, older()], "bb"),
+    ] {
+        assert_eq!(chosen(&certificates, None, false), expected);
+        assert_eq!(chosen(&certificates, None, true), expected);
+    }
+}
+
+#[test]
+fn every_choice_says_what_decided_it() {
+    let mail: &[&str] = &["mail.contoso.example"];
+    let edge: &[&str] = &["edge1.contoso.example"];
+    let because = |certificates: &[Arc<OwnCertificate>], wanted: Option<&str>| {
+        let (fqdn, hostname) = (domain("mail.contoso.example"), domain("edge1.contoso.example"));
+        let choice = match wanted {
+            Some(wanted) => explain(certificates, Some(wanted), &fqdn, &hostname, at(NOW)),
+            None => explain_for_server(certificates, &fqdn, &hostname, at(NOW)),
+        };
+        choice.unwrap().to_string()
+    };
+    let one = || certificate("aa", mail, 2026, 2027, false);
+    let table = [
+        (vec![one()], None, "named for the fqdn mail.contoso.example; the only valid one"),
+        (
+            vec![certificate("aa", edge, 2026, 2027, false)],
+            None,
+            "none for the fqdn, named for the hostname edge1.contoso.example; the only valid one",
+        ),
+        (
+            vec![one(), certificate("bb", mail, 2025, 2027, false)],
+            None,
+            "named for the fqdn mail.contoso.example; of several the one with the latest start",
+        ),
+        (
+            vec![one(), certificate("bb", mail, 2026, 2027, true)],
+            None,
+            "named for the fqdn mail.contoso.example; issued by a CA, the others are self-signed",
+        ),
+        (
+            vec![one(), preferred(certificate("bb", mail, 2025, 2027, true), "2026-03-01T00:00:00Z")],
+            None,
+            "named for the fqdn mail.contoso.example; enabled by hand on 2026-03-01T00:00:00Z",
+        ),
+        (
+            vec![certificate("aa", mail, 2024, 2025, false)],
+            None,
+            "named for the fqdn mail.contoso.example; none is valid, this one expired last",
+        ),
+        (vec![one()], Some("aa"), "the partner's `certificate` is aa; the only valid one"),
+    ];
+    for (certificates, wanted, sentence) in table {
+        assert_eq!(because(&certificates, wanted), sentence);
+    }
 }

@@ -87,6 +87,17 @@ impl AnchorSet {
         self.anchors.is_empty()
     }
 
+    /// Whether one of the anchors issued this certificate.
+    pub fn issued(&self, certificate: &CertificateDer<'_>) -> bool {
+        let Ok(parsed) = super::certificate::read_certificate(certificate) else { return false };
+        let Some(issuer) = super::der::content(parsed.issuer().as_raw()) else { return false };
+        let mut named = self.anchors.iter().filter(|anchor| anchor.subject.as_ref() == issuer);
+        named.any(|anchor| {
+            super::signature::verify(certificate, &anchor.subject_public_key_info)
+                != Err(super::signature::SignatureProblem::Wrong)
+        })
+    }
+
     /// The certificate from which anchor number `index` was made.
     pub(super) fn certificate(&self, index: usize) -> Option<&CertificateDer<'static>> {
         self.certificates.get(index).and_then(Option::as_ref)

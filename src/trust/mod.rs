@@ -30,6 +30,7 @@ pub use requirement::{
     TrustPolicy, UsagePolicy,
 };
 pub use revocation::{RevocationList, RevocationListError, RevocationSet, RevokedEntry};
+pub use signature::is_issued_by;
 pub use verdict::{Check, Fact, Permit, Verdict};
 
 #[cfg(test)]

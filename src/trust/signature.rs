@@ -1,11 +1,12 @@
 //! One signature in a chain or on a revocation list, checked with the provider's algorithms.
 
+use rustls::pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::PublicKey;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::certificate::{algorithm_name, rsa_bits};
+use super::certificate::{algorithm_name, read_certificate, rsa_bits};
 use super::der;
 
 /// Why a signature does not hold.
@@ -19,6 +20,17 @@ pub(super) enum SignatureProblem {
 
 /// RSA keys that the provider takes, in bits (RFC 8446 names no limits; CA/Browser Forum 6.1.5).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
+
+/// Whether `issuer` issued `certificate`: the names fit, and the signature was made with its key as
+/// far as the algorithm is one that can be checked. For putting chains in order, not for trust.
+pub fn is_issued_by(certificate: &CertificateDer<'_>, issuer: &CertificateDer<'_>) -> bool {
+    let (Ok(child), Ok(parent)) = (read_certificate(certificate), read_certificate(issuer)) else {
+        return false;
+    };
+    let key = der::content(parent.public_key().raw);
+    child.issuer().as_raw() == parent.subject().as_raw()
+        && key.is_some_and(|key| verify(certificate, key) != Err(SignatureProblem::Wrong))
+}
 
 /// Checks the signature on a certificate or list with the issuer's SubjectPublicKeyInfo, given
 /// without its own tag and length as trust anchors keep it.

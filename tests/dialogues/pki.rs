@@ -46,6 +46,7 @@ impl Identity {
             not_after: clock(),
             self_signed: false,
             thumbprint: source.to_owned(),
+            preferred_since: None,
         }
     }
 }

@@ -155,7 +155,7 @@ pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path:
     paths
 }
 
-/// Those that can be read and fit their keys.
+/// Those that can be read and fit their keys: the files in their order, then the managed store.
 pub fn certificates(document: &Document, problems: &mut Problems) -> Vec<Arc<OwnCertificate>> {
     let mut certificates = Vec::new();
     for table in document.tables("certificate") {
@@ -166,6 +166,14 @@ pub fn certificates(document: &Document, problems: &mut Problems) -> Vec<Arc<Own
             }
             Err(error) => problems.error_sentence(table.place("chain"), &error.to_string()),
         }
+    }
+    let data_directory = document.table("").read("data_directory", format::path).unwrap_or(".".as_ref());
+    let store = certstore::Store::below(&document.resolve(data_directory));
+    let (managed, damaged) = store.enabled();
+    certificates.extend(managed.into_iter().map(Arc::new));
+    for problem in damaged {
+        // One bad entry must not keep the server from using the others.
+        problems.warning_sentence(document.table("").place("data_directory"), &problem.to_string());
     }
     certificates
 }

@@ -27,7 +27,11 @@ fn starttls_has_a_certificate(subject: &Subject<'_>, problems: &mut Problems) {
             problems.error(
                 table.place("auth_mechanism"),
                 format!("offers STARTTLS, but {why}{}", we_have(subject)),
-                format!("add a valid [[certificate]] for {}, or write auth_mechanism = []", connector.fqdn),
+                format!(
+                    "import one for {} with `sealpost certificate import`, add a valid [[certificate]], or write \
+                     auth_mechanism = []",
+                    connector.fqdn
+                ),
             );
         }
     }
@@ -38,7 +42,7 @@ fn halves(reason: &NoCertificate) -> (String, String) {
     let sentence = reason.to_string();
     match sentence.split_once("; ") {
         Some((what, remedy)) => (what.to_owned(), remedy.to_owned()),
-        None => (sentence, "add a [[certificate]]".to_owned()),
+        None => (sentence, "import a certificate".to_owned()),
     }
 }
 
@@ -59,7 +63,7 @@ fn partners_choice_exists(subject: &Subject<'_>, problems: &mut Problems) {
             Err(reason @ NoCertificate::NoneNamed { .. }) => problems.error(
                 table.place("certificate"),
                 format!("{}{}", halves(&reason).0, we_have(subject)),
-                "name the thumbprint or a SAN name of a [[certificate]] entry, or remove the line",
+                "name the thumbprint or a SAN name of one of our certificates, or remove the line",
             ),
             Err(reason @ (NoCertificate::Expired { .. } | NoCertificate::NotYetValid { .. })) => {
                 let (what, remedy) = halves(&reason);

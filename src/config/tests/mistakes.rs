@@ -148,7 +148,7 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
             .replace("hostname = \"mail1.contoso.example\"", "hostname = \"mail1.fabrikam.example\""),
             key: "receive_connector.R.auth_mechanism",
             what: "offers STARTTLS",
-            remedy: "[[certificate]] for mx.fabrikam.example",
+            remedy: "import one for mx.fabrikam.example",
         },
         Mistake {
             title: "domain security through a smart host",

@@ -39,6 +39,7 @@ fn own(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> OwnCertificate {
         not_before: jiff::Timestamp::MIN,
         not_after: jiff::Timestamp::MAX,
         self_signed: true,
+        preferred_since: None,
     }
 }
 
