@@ -9,7 +9,7 @@ use crate::net::resolver;
 use crate::observe::Event;
 
 use super::shared::Shared;
-use super::{revocation, tls};
+use super::{certificates, revocation, tls};
 
 /// Certificate and recipient files are looked at this often.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -26,11 +26,30 @@ pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>>
         Ok(loaded) => apply(shared, loaded, who).await,
         Err(problems) => Err(problems),
     };
+    refused(shared, result)
+}
+
+fn refused(shared: &Shared, result: Result<(), Vec<Problem>>) -> Result<(), Vec<Problem>> {
     if let Err(problems) = &result {
         let problems = problems.iter().map(Problem::to_string).collect();
         shared.observer.event(Event::SettingsRefused { problems });
     }
     result
+}
+
+/// Reads the files of the settings in force and the certificate store again, and not the
+/// configuration itself: a renewal must not wait for, or bring in, what somebody is just writing.
+pub async fn renew(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
+    let _one_at_a_time = shared.reloading.lock().await;
+    let document = config::Document::clone(&shared.document.load());
+    let loaded = tokio::task::spawn_blocking(move || config::rebuild(document)).await;
+    let loaded =
+        loaded.unwrap_or_else(|error| Err(vec![problem(&shared.config_file, "", error.to_string())]));
+    let result = match loaded {
+        Ok(loaded) => apply(shared, loaded, who).await,
+        Err(problems) => Err(problems),
+    };
+    refused(shared, result)
 }
 
 async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Result<(), Vec<Problem>> {
@@ -57,8 +76,9 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     revocation::reload(shared);
     tls::show_certificates(shared);
     shared.document.store(Arc::new(loaded.document));
-    record(shared, who, &changes);
-    let changes = changes.iter().map(describe).collect();
+    let certificates = certificates::differences(&old, &settings);
+    record(shared, who, &changes, &certificates);
+    let changes = changes.iter().map(describe).chain(certificates.iter().map(ToString::to_string)).collect();
     shared.observer.event(Event::SettingsReloaded { epoch: settings.epoch, changes });
     shared.wake_dispatch.notify_one();
     Ok(())
@@ -85,9 +105,12 @@ fn problem(file: &Path, key: &str, what: String) -> Problem {
     }
 }
 
-/// One line of the audit log for each key that changed.
-fn record(shared: &Shared, who: &str, changes: &[Change]) {
-    if changes.is_empty() {
+/// One line of the audit log for each key and each certificate in use that changed.
+fn record(shared: &Shared, who: &str, changes: &[Change], certificates: &[certificates::Difference]) {
+    for certificate in certificates {
+        shared.append_audit(who, &certificate.user, &certificate.old, &certificate.new);
+    }
+    if changes.is_empty() && certificates.is_empty() {
         shared.append_audit(who, "settings reload", "", "no key changed");
     }
     for change in changes {

@@ -20,7 +20,7 @@ use crate::policy::Settings;
 use super::connections::Connections;
 use super::listeners::Listeners;
 use super::shared::Shared;
-use super::{control, dispatch, reload, revocation, timers, tls};
+use super::{certificates, control, dispatch, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -164,6 +164,7 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(timers::run(Arc::clone(shared)));
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));
+    shared.tasks.spawn(certificates::watch(Arc::clone(shared)));
 }
 
 /// Only the owner may look into the queue, the logs and the control socket.

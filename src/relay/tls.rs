@@ -26,10 +26,8 @@ pub fn listeners(
         );
         // The settings check refuses a connector without one, at start and at reload.
         let Ok(certificate) = chosen else { continue };
-        let kept = present
-            .get(&connector.name)
-            .filter(|kept| kept.certificate.thumbprint == certificate.thumbprint)
-            .cloned();
+        let kept =
+            present.get(&connector.name).filter(|kept| kept.certificate.chain == certificate.chain).cloned();
         let listener = match kept {
             Some(kept) => kept,
             None => ListenerTls {
@@ -40,6 +38,30 @@ pub fn listeners(
         listeners.insert(connector.name.clone(), listener);
     }
     Ok(listeners)
+}
+
+/// Offers what is best now, where another certificate has become valid or the one in use has run
+/// out since the settings were read.
+pub fn choose_again(shared: &Shared) {
+    let Ok(_one_at_a_time) = shared.reloading.try_lock() else { return };
+    let present = shared.server_tls.load();
+    match listeners(&shared.settings.load(), &present) {
+        Ok(new) => {
+            let same = |name: &String, listener: &ListenerTls| {
+                present.get(name).is_some_and(|old| Arc::ptr_eq(&old.tls, &listener.tls))
+            };
+            let changed: Vec<_> = new.iter().filter(|(name, listener)| !same(name, listener)).collect();
+            for (connector, listener) in &changed {
+                let certificate = &listener.certificate.source;
+                tracing::info!(connector, certificate, "another certificate is offered from now on");
+            }
+            if !changed.is_empty() {
+                shared.server_tls.store(Arc::new(new));
+                show_certificates(shared);
+            }
+        }
+        Err(error) => tracing::error!(%error, "a certificate that has become valid cannot be offered"),
+    }
 }
 
 /// An error event for each connector whose certificate has run out: STARTTLS is still offered with
