@@ -173,7 +173,7 @@ fn sequence_content(der: &[u8]) -> Option<&[u8]> {
 fn inner(content: &[u8]) -> Option<&[u8]> {
     use x509_cert::der::{AnyRef, Decode, SliceReader};
     let mut reader = SliceReader::new(content).ok()?;
-    AnyRef::decode(&mut reader).ok().map(|any| any.value())
+    AnyRef::decode(&mut reader).ok().map(AnyRef::value)
 }
 
 #[cfg(test)]

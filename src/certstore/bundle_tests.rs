@@ -18,7 +18,7 @@ fn a_mixture_is_read_in_its_order_and_twice_the_same_is_once() {
     let ((a, key), (b, _)) = (certificate("a.example"), certificate("b.example"));
     let text = format!(
         "Bag Attributes\n  friendlyName: x\n{}\n{}{}-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n",
-        chain_pem(&[b.clone()]),
+        chain_pem(std::slice::from_ref(&b)),
         key.serialize_pem(),
         chain_pem(&[a.clone(), b.clone()]),
     );

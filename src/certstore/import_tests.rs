@@ -60,6 +60,10 @@ fn bundle(certificates: &[&CertificateDer<'static>], key: &KeyPair) -> Bundle {
     }
 }
 
+/// What, certificates at hand, known roots, chain, and where it ends.
+type Case<'a> =
+    (&'a str, &'a [&'a CertificateDer<'static>], &'a AnchorSet, &'a [CertificateDer<'static>], Completeness);
+
 #[test]
 fn a_chain_is_built_out_of_any_order_and_what_is_foreign_stays_out() {
     let root = Ca::root("Root");
@@ -80,8 +84,7 @@ fn a_chain_is_built_out_of_any_order_and_what_is_foreign_stays_out() {
         &lower.certificate,
     ];
     let whole = [leaf.clone(), lower.certificate.clone(), upper.certificate.clone()];
-    let table: [(&str, &[&CertificateDer<'static>], &AnchorSet, &[CertificateDer<'static>], Completeness);
-        5] = [
+    let table: [Case<'_>; 5] = [
         ("everything", &all, &nothing, &whole, Completeness::Complete),
         (
             "the root is known",

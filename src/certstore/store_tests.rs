@@ -92,7 +92,8 @@ fn every_change_is_seen_and_only_enabled_certificates_are_used() {
 fn a_damaged_entry_is_told_and_does_not_hide_the_others() {
     let shelf = Shelf::new();
     let good = shelf.add("good.example");
-    let damages: [(&str, &dyn Fn(&Path)); 4] = [
+    type Damage<'a> = (&'a str, &'a dyn Fn(&Path));
+    let damages: [Damage<'_>; 4] = [
         ("about.json", &|path| std::fs::write(path, "{").unwrap()),
         ("key.pem", &|path| std::fs::remove_file(path).unwrap()),
         ("chain.pem", &|path| std::fs::write(path, "").unwrap()),
@@ -109,7 +110,7 @@ fn a_damaged_entry_is_told_and_does_not_hide_the_others() {
         damage(&shelf.file(&bad, file));
         let (entries, problems) = shelf.store.entries();
         let names: Vec<_> = entries.iter().map(|entry| entry.certificate.thumbprint.clone()).collect();
-        assert_eq!(names, [good.clone()], "{file}");
+        assert_eq!(names, std::slice::from_ref(&good), "{file}");
         assert_eq!(problems.len(), 1, "{problems:?}");
         assert!(problems[0].to_string().contains(&bad), "{}", problems[0]);
         shelf.store.writer().unwrap().remove(&bad).unwrap();

@@ -37,7 +37,7 @@ pub enum Command {
     /// Check, show, explain or reload the configuration
     #[command(subcommand)]
     Config(config::ConfigCommand),
-    /// Judge certificates as the server does
+    /// Request, import, choose and judge certificates
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
     /// See and steer the messages in the queue of the running server
@@ -63,7 +63,7 @@ pub fn run() -> ExitCode {
         Command::Serve => serve::run(&config),
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&args, &config),
-        Command::Certificate(command) => command.run(),
+        Command::Certificate(command) => command.run(&config),
         Command::Queue(args) => queue::run(&args, &config),
         Command::Log(args) => log::run(&args, &config),
         Command::Counters(args) => counters::run(&args, &config),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
@@ -19,12 +19,6 @@ use crate::trust::{
 
 /// Largest file read: revocation lists of public authorities reach some tens of megabytes.
 const FILE_BYTES_MAX: u64 = 256 << 20;
-
-#[derive(Debug, Subcommand)]
-pub enum CertificateCommand {
-    /// Judge a certificate chain as the server would
-    Verify(VerifyArgs),
-}
 
 #[derive(Debug, Args)]
 pub struct VerifyArgs {
@@ -102,14 +96,6 @@ struct Answer {
     level: Level,
     end_entity: Option<CertificateFacts>,
     warnings: Vec<String>,
-}
-
-impl CertificateCommand {
-    pub fn run(self) -> ExitCode {
-        match self {
-            CertificateCommand::Verify(args) => run(&args),
-        }
-    }
 }
 
 /// Exit status 0 admitted, 1 refused, 2 when there was nothing to judge.
@@ -330,5 +316,5 @@ impl DepthArg {
 }
 
 #[cfg(test)]
-#[path = "certificate_tests.rs"]
+#[path = "verify_tests.rs"]
 mod tests;

@@ -1,6 +1,7 @@
 use clap::Parser;
 
 use super::*;
+use crate::cli::certificate::CertificateCommand;
 
 #[derive(Parser)]
 struct Line {
@@ -10,7 +11,7 @@ struct Line {
 
 fn verify(arguments: &[&str]) -> Result<Answer, VerifyError> {
     let line = Line::try_parse_from(["certificate", "verify"].iter().chain(arguments)).unwrap();
-    let CertificateCommand::Verify(args) = line.command;
+    let CertificateCommand::Verify(args) = line.command else { panic!("another command") };
     answer(&args)
 }
 

@@ -1,0 +1,149 @@
+//! What the commands share: the store below the data directory, the settings around it, the audit
+//! log, and how they refuse.
+
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use crate::certstore::{self, Found, Store};
+use crate::cli::{location::Location, user};
+use crate::config;
+use crate::observe::{AuditEntry, AuditLog};
+use crate::policy::{OwnCertificate, Settings};
+
+/// Largest file of certificates and keys read, octets.
+const FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// A command ends here: exit status and one sentence.
+#[derive(Debug)]
+pub struct Refusal {
+    pub status: u8,
+    pub sentence: String,
+}
+
+/// Where the commands work.
+pub struct Place {
+    pub config: PathBuf,
+    pub data_directory: PathBuf,
+    pub store: Store,
+    pub now: Timestamp,
+}
+
+impl Refusal {
+    /// The answer is no, or it failed.
+    pub fn no(sentence: impl std::fmt::Display) -> Self {
+        Self { status: 1, sentence: sentence.to_string() }
+    }
+
+    /// Usage or configuration.
+    pub fn usage(sentence: impl std::fmt::Display) -> Self {
+        Self { status: 2, sentence: sentence.to_string() }
+    }
+}
+
+impl From<certstore::StoreError> for Refusal {
+    fn from(error: certstore::StoreError) -> Self {
+        Self::no(error)
+    }
+}
+
+impl From<certstore::RequestError> for Refusal {
+    fn from(error: certstore::RequestError) -> Self {
+        Self::no(error)
+    }
+}
+
+impl Place {
+    /// Reads where the data directory is, and nothing else: certificates must be at hand when the
+    /// rest of the settings has an error.
+    pub fn open(config: &Path) -> Result<Self, Refusal> {
+        let data = Location::read(config).and_then(|location| location.data_directory());
+        let data_directory = data.map_err(Refusal::usage)?;
+        let store = Store::below(&data_directory);
+        Ok(Self { config: config.to_owned(), data_directory, store, now: Timestamp::now() })
+    }
+
+    /// The settings as far as they can be read; `None`, with a word on standard error, where the
+    /// file itself has an error.
+    pub fn settings(&self) -> Option<Settings> {
+        config::survey(&self.config)
+            .map_err(|problems| {
+                crate::cli::config::report(&problems);
+                eprintln!(
+                    "sealpost certificate: the settings cannot be read, so connectors are not considered"
+                );
+            })
+            .ok()
+    }
+
+    /// The settings, for commands that must not go on without.
+    pub fn required_settings(&self) -> Result<Settings, Refusal> {
+        config::survey(&self.config).map_err(|problems| {
+            crate::cli::config::report(&problems);
+            Refusal::usage("the settings have the errors above; mend them, see `sealpost config check`")
+        })
+    }
+
+    /// What `text` calls in the store.
+    pub fn find(&self, text: &str) -> Result<Found, Refusal> {
+        self.store.find(text).map_err(|error| match self.file_certificate(text) {
+            Some(own) => Refusal::no(format!(
+                "certificate {} lies in {}, which [[certificate]] names, and not in the store; change the file, or \
+                 import it",
+                own.thumbprint, own.source
+            )),
+            None => error.into(),
+        })
+    }
+
+    /// A certificate that `[[certificate]]` names, by its thumbprint or the beginning of it.
+    pub fn file_certificate(&self, text: &str) -> Option<Arc<OwnCertificate>> {
+        let digits = text.replace([':', ' '], "").to_ascii_lowercase();
+        let settings = config::survey(&self.config).ok()?;
+        let from_files = settings.certificates.into_iter().filter(|own| !own.is_managed());
+        let mut fitting = from_files.filter(|own| digits.len() >= 8 && own.thumbprint.starts_with(&digits));
+        fitting.next()
+    }
+
+    /// One line of `audit.log`; that it cannot be written is told, and stops nobody.
+    pub fn audit(&self, what: &str, old: &str, new: &str) {
+        let user = user::name();
+        let entry = AuditEntry { at: Timestamp::now(), user: &user, what, old, new, secure_list: false };
+        if let Err(error) = AuditLog::new(&self.data_directory).append(&entry) {
+            eprintln!("sealpost certificate: {error}");
+        }
+        let file = self.data_directory.join("audit.log");
+        let _ = certstore::give_to_owner_of(&self.data_directory, &file);
+    }
+}
+
+/// A file somebody names; `-` is standard input.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
+    let unreadable = |error: io::Error| {
+        Refusal::usage(format!("{}: cannot be read ({error}); name a readable file", path.display()))
+    };
+    let mut bytes = Vec::new();
+    let source: Box<dyn io::Read> = if path == Path::new("-") {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(std::fs::File::open(path).map_err(unreadable)?)
+    };
+    source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        let sentence = format!("{}: larger than 16 MiB; give the certificate alone", path.display());
+        return Err(Refusal::usage(sentence));
+    }
+    Ok(bytes)
+}
+
+/// A reader that has gone away (`| head`) is no error of ours.
+pub fn print_out(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(bytes).and_then(|()| out.flush());
+}
+
+pub fn print_json(value: &serde_json::Value) {
+    print_out(format!("{value:#}\n").as_bytes());
+}
