@@ -688,6 +688,33 @@ async fn a_running_server_takes_an_imported_certificate_and_no_session_notices()
     assert_eq!(offered(&desk, internet), second);
 }
 
+#[test]
+fn a_successor_that_lies_ready_is_taken_when_its_time_comes() {
+    let Some(desk) = Desk::new("a_successor_that_lies_ready") else { return };
+    desk.foreign("first", EC);
+    let first = thumbprint(&desk.json(&["import", "first.pem", "--key", "first.key"]));
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::new(vec!["mail.contoso.example".to_owned()]).unwrap();
+    params.not_before = time::OffsetDateTime::now_utc() + time::Duration::seconds(6);
+    params.not_after = params.not_before + time::Duration::days(30);
+    let mut authority = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    authority.distinguished_name.push(rcgen::DnType::CommonName, "Contoso CA");
+    let issuer = rcgen::Issuer::new(authority, rcgen::KeyPair::generate().unwrap());
+    let certificate = params.signed_by(&key, &issuer).unwrap();
+    desk.write("second.pem", &format!("{}{}", certificate.pem(), key.serialize_pem()));
+    let second = thumbprint(&desk.json(&["import", "second.pem"]));
+    let server = Server::start(executable(), &desk.path("sealpost.toml"), &desk.path("server.log")).unwrap();
+    let internet = server.ready.connector("Internet").unwrap();
+    let began = Instant::now();
+    let mut seen = Vec::new();
+    while seen.last() != Some(&second) {
+        assert!(began.elapsed() < PATIENCE, "only {seen:?}");
+        seen.push(offered(&desk, internet));
+        let early = time::OffsetDateTime::now_utc() < params.not_before - time::Duration::seconds(1);
+        assert!(!early || seen.last() == Some(&first), "before its time");
+    }
+}
+
 /// SHA-256 of what the server shows behind STARTTLS.
 fn offered(desk: &Desk, server: std::net::SocketAddr) -> String {
     let output = Command::new(&desk.openssl)

@@ -17,7 +17,7 @@ use super::{reload, tls};
 /// The store is looked at this often, so that reading and building fit into the second.
 const STORE_INTERVAL: Duration = Duration::from_millis(200);
 /// The choice is made again this often, because time passes.
-const CHOICE_TICKS: u32 = 25;
+const CHOICE_TICKS: u32 = 5;
 
 /// A certificate in use that is another one than before.
 #[derive(Clone, Debug, PartialEq, Eq)]
