@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
-use x509_parser::extensions::{
-    DistributionPointName, GeneralName, IssuingDistributionPoint, ParsedExtension,
-};
+use x509_cert::der::Decode;
+use x509_cert::ext::pkix::name::DistributionPointName as StrictPointName;
+use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::{CertificateRevocationList, RevokedCertificate};
 
@@ -62,7 +62,9 @@ pub enum RevocationListError {
     SomeReasons { source_name: String },
     #[error("{source_name}: the list is for attribute certificates; give the one for public keys")]
     AttributeCertificates { source_name: String },
-    #[error("{source_name}: the list has a critical extension {oid} that we do not know; give another")]
+    #[error(
+        "{source_name}: the list has the extension {oid}, critical, which is unknown or must not be critical; give another"
+    )]
     CriticalExtension { source_name: String, oid: String },
 }
 
@@ -166,7 +168,9 @@ impl RevocationList {
         }
         match (&self.scope.points, points) {
             (Some(ours), Some(theirs)) => ours.iter().any(|ours| theirs.contains(&ours.as_str())),
-            (Some(_), None) | (None, _) => true,
+            // RFC 5280 6.3.3 (b): such a list holds only the certificates of its points.
+            (Some(_), None) => false,
+            (None, _) => true,
         }
     }
 
@@ -196,12 +200,12 @@ fn read_scope(source: &str, list: &CertificateRevocationList<'_>) -> Result<Scop
     let source_name = source.to_owned();
     let mut scope = Scope::default();
     for extension in list.extensions() {
-        match (extension.oid.to_id_string().as_str(), extension.parsed_extension()) {
-            ("2.5.29.27", _) => return Err(RevocationListError::Delta { source_name }),
-            (_, ParsedExtension::IssuingDistributionPoint(point)) => scope = point_scope(source, point)?,
-            // authorityKeyIdentifier, issuerAltName and cRLNumber change nothing for us.
-            ("2.5.29.35" | "2.5.29.18" | "2.5.29.20", _) => {}
-            (oid, _) if extension.critical => {
+        match extension.oid.to_id_string().as_str() {
+            "2.5.29.27" => return Err(RevocationListError::Delta { source_name }),
+            "2.5.29.28" => scope = point_scope(source, extension.value)?,
+            // authorityKeyIdentifier and issuerAltName change nothing for us.
+            "2.5.29.35" | "2.5.29.18" => {}
+            oid if extension.critical => {
                 return Err(RevocationListError::CriticalExtension { source_name, oid: oid.to_owned() });
             }
             _ => {}
@@ -210,8 +214,17 @@ fn read_scope(source: &str, list: &CertificateRevocationList<'_>) -> Result<Scop
     Ok(scope)
 }
 
-fn point_scope(source: &str, point: &IssuingDistributionPoint<'_>) -> Result<Scope, RevocationListError> {
+/// Read with x509-cert, which takes all of it or nothing: x509-parser passes over what it cannot
+/// read, and so over the very words that narrow a list down.
+fn point_scope(source: &str, extension: &[u8]) -> Result<Scope, RevocationListError> {
     let source_name = source.to_owned();
+    let point = match x509_cert::ext::pkix::IssuingDistributionPoint::from_der(extension) {
+        Ok(point) => point,
+        Err(error) => {
+            let error = format!("issuing distribution point: {error}");
+            return Err(RevocationListError::Malformed { source_name, error });
+        }
+    };
     if point.indirect_crl {
         return Err(RevocationListError::Indirect { source_name });
     }
@@ -221,17 +234,24 @@ fn point_scope(source: &str, point: &IssuingDistributionPoint<'_>) -> Result<Sco
     if point.only_contains_attribute_certs {
         return Err(RevocationListError::AttributeCertificates { source_name });
     }
-    let points = match &point.distribution_point {
+    let points = match point.distribution_point {
         None => None,
-        Some(DistributionPointName::FullName(names)) => Some(uris(names).map(str::to_owned).collect()),
+        Some(StrictPointName::FullName(names)) => Some(names.iter().filter_map(strict_uri).collect()),
         // A name relative to the issuer: nothing we could compare, so it serves no one.
-        Some(DistributionPointName::NameRelativeToCRLIssuer(_)) => Some(Vec::new()),
+        Some(StrictPointName::NameRelativeToCRLIssuer(_)) => Some(Vec::new()),
     };
     Ok(Scope {
         only_end_entities: point.only_contains_user_certs,
         only_authorities: point.only_contains_ca_certs,
         points,
     })
+}
+
+fn strict_uri(name: &x509_cert::ext::pkix::name::GeneralName) -> Option<String> {
+    match name {
+        x509_cert::ext::pkix::name::GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
+        _ => None,
+    }
 }
 
 pub(super) fn uris<'a>(names: &'a [GeneralName<'_>]) -> impl Iterator<Item = &'a str> {

@@ -6,12 +6,14 @@ use jiff::{Timestamp, ToSpan};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose as Usage, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, NameConstraints, RevocationReason, RevokedCertParams, SerialNumber,
+    KeyUsagePurpose, NameConstraints, RevocationReason, RevokedCertParams, SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 use super::*;
+
+mod conformance;
 
 const NOW: &str = "2026-06-01T12:00:00Z";
 const DOMAIN: &str = "woodgrovebank.example";

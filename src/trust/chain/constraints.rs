@@ -4,7 +4,8 @@
 
 use std::fmt;
 
-use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension};
+use x509_cert::der::Decode;
+use x509_parser::extensions::{GeneralName, NameConstraints, ParsedExtension, X509Extension};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -22,46 +23,83 @@ const EMAIL_ADDRESS: &str = "1.2.840.113549.1.9.1";
 pub(super) fn examine(members: &[&Certificate<'_>], anchor: Option<&[u8]>, facts: &mut Vec<Fact>) {
     let whole = anchor.map(der::sequence);
     let of_anchor = whole.as_deref().map(|whole| NameConstraints::from_der(whole).map(|(_, read)| read));
-    match &of_anchor {
-        Some(Ok(constraints)) => below(members, members.len(), constraints, facts),
-        Some(Err(_)) => facts.push(unreadable("our trust anchor")),
-        None => {}
+    match (&of_anchor, whole.as_deref()) {
+        (Some(Ok(constraints)), Some(whole)) if is_read_in_full(constraints, whole) => {
+            below(members, members.len(), constraints, facts);
+        }
+        (Some(_), _) => facts.push(unreadable("our trust anchor")),
+        (None, _) => {}
     }
     for (height, holder) in members.iter().enumerate().skip(1) {
-        match read(holder) {
-            Some(constraints) => below(members, height, constraints, facts),
-            None if holder.has_extension(NAME_CONSTRAINTS) => facts.push(unreadable(&holder.label())),
-            None => {}
+        let Some(extension) = extension(holder) else { continue };
+        match extension.parsed_extension() {
+            ParsedExtension::NameConstraints(read) if is_read_in_full(read, extension.value) => {
+                below(members, height, read, facts);
+            }
+            _ => facts.push(unreadable(&holder.label())),
         }
     }
 }
 
-/// Whether webpki, which compares no directory names and counts self-issued authorities like
-/// others, cannot have the last word on this path.
+/// x509-parser passes over subtrees it cannot read; x509-cert takes all or nothing. RFC 5280
+/// 4.2.1.10: minimum and maximum are not used, and what constrains nothing (no subtrees, or an
+/// empty list) was meant to constrain something.
+fn is_read_in_full(read: &NameConstraints<'_>, whole: &[u8]) -> bool {
+    let Ok(strict) = x509_cert::ext::pkix::NameConstraints::from_der(whole) else { return false };
+    let pairs = [
+        (&read.permitted_subtrees, &strict.permitted_subtrees),
+        (&read.excluded_subtrees, &strict.excluded_subtrees),
+    ];
+    let same = pairs.iter().all(|(read, strict)| match (read, strict) {
+        (Some(read), Some(strict)) => {
+            let plain = strict.iter().all(|tree| tree.minimum == 0 && tree.maximum.is_none());
+            plain && !read.is_empty() && read.len() == strict.len()
+        }
+        (None, None) => true,
+        (Some(_), None) | (None, Some(_)) => false,
+    });
+    same && pairs.iter().any(|(read, _)| read.is_some())
+}
+
+/// Whether webpki, which compares neither directory names nor mailboxes and counts self-issued
+/// authorities like others, cannot have the last word on this path.
 pub(super) fn is_ours_to_judge(members: &[&Certificate<'_>], anchor: Option<&[u8]>) -> bool {
     let whole = anchor.map(der::sequence);
     let of_anchor = whole.as_deref().and_then(|whole| NameConstraints::from_der(whole).ok());
-    of_anchor.is_some_and(|(_, constraints)| has_directory_names(&constraints))
+    of_anchor.is_some_and(|(_, constraints)| is_beyond_webpki(&constraints))
         || members
             .iter()
             .skip(1)
-            .any(|member| member.is_self_issued() || read(member).is_some_and(has_directory_names))
+            .any(|member| member.is_self_issued() || read(member).is_some_and(is_beyond_webpki))
 }
 
-fn has_directory_names(constraints: &NameConstraints<'_>) -> bool {
+fn is_beyond_webpki(constraints: &NameConstraints<'_>) -> bool {
     let subtrees = [&constraints.permitted_subtrees, &constraints.excluded_subtrees];
-    subtrees.into_iter().flatten().flatten().any(|tree| matches!(tree.base, GeneralName::DirectoryName(_)))
+    subtrees
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|tree| matches!(tree.base, GeneralName::DirectoryName(_) | GeneralName::RFC822Name(_)))
+}
+
+fn extension<'a, 'c>(certificate: &'a Certificate<'c>) -> Option<&'a X509Extension<'c>> {
+    let mut extensions = certificate.parsed.extensions().iter();
+    extensions.find(|extension| extension.oid.to_id_string() == NAME_CONSTRAINTS)
 }
 
 fn read<'a>(certificate: &'a Certificate<'_>) -> Option<&'a NameConstraints<'a>> {
-    certificate.parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
+    extension(certificate).and_then(|extension| match extension.parsed_extension() {
         ParsedExtension::NameConstraints(found) => Some(found),
         _ => None,
     })
 }
 
 fn unreadable(label: &(impl fmt::Display + ?Sized)) -> Fact {
-    invalid(format!("The name constraints of {label} cannot be read."), "readable name constraints", "others")
+    invalid(
+        format!("The name constraints of {label} cannot be read in full, or constrain nothing."),
+        "readable name constraints",
+        "others",
+    )
 }
 
 /// Everything below the holder, but self-issued authorities.
@@ -125,20 +163,20 @@ fn is_within(name: &GeneralName<'_>, constraints: &NameConstraints<'_>) -> bool 
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Comparison {
-    OtherKind,
     Inside,
-    Outside,
-    /// A wildcard of which some names are inside: not permitted by it, but excluded.
-    Overlaps,
     /// Of a kind that we cannot compare, or malformed.
     Unknown,
+    /// Some of what it stands for is inside: not permitted by it, but excluded.
+    Overlaps,
+    Outside,
+    OtherKind,
 }
 
 fn compare(name: &GeneralName<'_>, base: &GeneralName<'_>) -> Comparison {
     use GeneralName as Name;
     match (name, base) {
         (Name::DNSName(name), Name::DNSName(base)) => compare_dns(name, base),
-        (Name::DirectoryName(name), Name::DirectoryName(base)) => inside(is_directory_inside(name, base)),
+        (Name::DirectoryName(name), Name::DirectoryName(base)) => compare_directory(name, base),
         (Name::IPAddress(address), Name::IPAddress(base)) => compare_address(address, base),
         (Name::RFC822Name(name), Name::RFC822Name(base)) => compare_mailbox(name, base),
         (Name::Invalid(..), _) | (_, Name::Invalid(..)) => Comparison::Unknown,
@@ -153,20 +191,27 @@ fn inside(is_inside: bool) -> Comparison {
 
 fn compare_dns(name: &str, base: &str) -> Comparison {
     let (name, base) = (name.to_ascii_lowercase(), base.to_ascii_lowercase());
-    let is_plain = |text: &str| {
-        text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.'))
+    let is_label = |label: &str| {
+        let plain = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+        !label.is_empty() && label.bytes().all(plain)
     };
+    let is_plain = |text: &str| text.split('.').all(is_label);
     let host = name.strip_prefix("*.");
-    if !is_plain(&base) || !is_plain(host.unwrap_or(&name)) || name.is_empty() {
+    let name = name.strip_suffix('.').unwrap_or(&name);
+    let bare = base.strip_prefix('.').unwrap_or(&base);
+    if !(base.is_empty() || is_plain(bare)) || !is_plain(name.strip_prefix("*.").unwrap_or(name)) {
         return Comparison::Unknown;
     }
     if base.is_empty() {
         return Comparison::Inside;
     }
-    let bare = base.strip_prefix('.').unwrap_or(&base);
     let below = name.strip_suffix(bare).is_some_and(|rest| rest.ends_with('.'));
-    if below || (name == bare && !base.starts_with('.')) {
-        return Comparison::Inside;
+    match (below, name == bare, base.starts_with('.')) {
+        (true, ..) | (_, true, false) => return Comparison::Inside,
+        // RFC 5280 has no leading dot in a dNSName; some authorities write it and mean the hosts
+        // below. Whether the domain itself is meant too cannot be told: so never in its favour.
+        (false, true, true) => return Comparison::Overlaps,
+        (false, false, _) => {}
     }
     let reaches =
         host.is_some_and(|parent| bare.strip_suffix(parent).is_some_and(|rest| rest.ends_with('.')));
@@ -192,26 +237,44 @@ fn compare_mailbox(name: &str, base: &str) -> Comparison {
     }
 }
 
-/// RFC 5280 7.1: the base is the beginning of the name, attribute by attribute.
-fn is_directory_inside(name: &X509Name<'_>, base: &X509Name<'_>) -> bool {
+/// RFC 5280 7.1: the base is the beginning of the name, attribute by attribute. Values in encodings
+/// that cannot be compared make it unknown: the constrained authority chose the encoding.
+fn compare_directory(name: &X509Name<'_>, base: &X509Name<'_>) -> Comparison {
     let (name, base): (Vec<_>, Vec<_>) = (name.iter_rdn().collect(), base.iter_rdn().collect());
-    name.len() >= base.len()
-        && name.iter().zip(&base).all(|(name, base)| {
-            name.iter().count() == base.iter().count()
-                && base.iter().all(|base| name.iter().any(|name| is_same_attribute(name, base)))
-        })
+    if name.len() < base.len() {
+        return Comparison::Outside;
+    }
+    let mut whole = Comparison::Inside;
+    for (name, base) in name.iter().zip(&base) {
+        if name.iter().count() != base.iter().count() {
+            return Comparison::Outside;
+        }
+        for base in base.iter() {
+            let found = name.iter().map(|name| compare_attribute(name, base));
+            match found.min_by_key(|found| *found as u8) {
+                Some(Comparison::Inside) => {}
+                Some(Comparison::Unknown) => whole = Comparison::Unknown,
+                _ => return Comparison::Outside,
+            }
+        }
+    }
+    whole
 }
 
-fn is_same_attribute(one: &AttributeTypeAndValue<'_>, other: &AttributeTypeAndValue<'_>) -> bool {
+fn compare_attribute(one: &AttributeTypeAndValue<'_>, other: &AttributeTypeAndValue<'_>) -> Comparison {
     let folded = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-    let same_value = match (one.as_str(), other.as_str()) {
-        (Ok(one), Ok(other)) => folded(one) == folded(other),
-        _ => {
-            one.attr_value().header.tag() == other.attr_value().header.tag()
-                && one.as_slice() == other.as_slice()
+    if one.attr_type() != other.attr_type() {
+        return Comparison::Outside;
+    }
+    match (one.as_str(), other.as_str()) {
+        (Ok(one), Ok(other)) => inside(folded(one) == folded(other)),
+        _ if one.attr_value().header.tag() == other.attr_value().header.tag()
+            && one.as_slice() == other.as_slice() =>
+        {
+            Comparison::Inside
         }
-    };
-    one.attr_type() == other.attr_type() && same_value
+        _ => Comparison::Unknown,
+    }
 }
 
 fn compare_address(address: &[u8], base: &[u8]) -> Comparison {
@@ -245,7 +308,12 @@ mod tests {
             ("ax.example", "x.example", Outside),
             ("example", "x.example", Outside),
             ("x.example", "", Inside),
-            ("x.example", ".x.example", Outside),
+            ("x.example", ".x.example", Overlaps),
+            (".x.example", "x.example", Unknown),
+            ("a..x.example", "x.example", Unknown),
+            ("a.x.example.", "x.example", Inside),
+            ("*.x.example", ".x.example", Inside),
+            ("a.x.example", "..x.example", Unknown),
             ("a.x.example", ".x.example", Inside),
             ("*.x.example", "x.example", Inside),
             ("*.x.example", "a.x.example", Overlaps),

@@ -11,9 +11,11 @@ mod pool;
 mod revocation;
 mod rules;
 
+use std::cell::Cell;
+
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
-use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter};
+use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, VerifiedPath};
 
 use super::anchors::AnchorSet;
 use super::fault::Fault;
@@ -52,11 +54,8 @@ pub(super) fn judge_chain(
     demand: &ChainDemand<'_>,
 ) -> ChainFindings {
     let pool = Pool::read(leaf, rest);
-    if let Some(path) = path_admitted_now(&pool, demand) {
-        let findings = examine(&pool, &path, demand, true);
-        if findings.facts.is_empty() {
-            return findings;
-        }
+    if let Some(findings) = admitted_now(&pool, demand) {
+        return findings;
     }
     let mut best: Option<ChainFindings> = None;
     for path in path::all(&pool, demand.anchors) {
@@ -112,18 +111,40 @@ fn blame_unreadable(pool: &Pool<'_>, facts: &mut Vec<Fact>) {
     }
 }
 
-/// The whole of webpki at once: any path over anything the peer sent.
-fn path_admitted_now(pool: &Pool<'_>, demand: &ChainDemand<'_>) -> Option<Path> {
+/// The whole of webpki at once, over anything the peer sent: the first path that both it and our
+/// own rules take. It goes on searching, within its bounds, when ours refuse one.
+fn admitted_now(pool: &Pool<'_>, demand: &ChainDemand<'_>) -> Option<ChainFindings> {
     let end_entity = EndEntityCert::try_from(pool.certificates[0].der).ok()?;
     let others: Vec<CertificateDer<'_>> =
         pool.certificates[1..].iter().map(|other| CertificateDer::from(other.der.as_ref())).collect();
-    let time = unix_time(demand.now)?;
     let remembering: Vec<Remembering<'_>> = demand.anchors.signatures.algorithms().collect();
     let algorithms: Vec<&dyn SignatureVerificationAlgorithm> =
         remembering.iter().map(|algorithm| algorithm as _).collect();
-    let verified = end_entity
-        .verify_for_usage(&algorithms, &demand.anchors.anchors, &others, time, AnyUsage, None, None)
+    let good: Cell<Option<ChainFindings>> = Cell::new(None);
+    let ours = |verified: &VerifiedPath<'_>| {
+        let path = path_of(pool, verified, demand).ok_or(webpki::Error::UnknownIssuer)?;
+        let findings = examine(pool, &path, demand, true);
+        if !findings.facts.is_empty() {
+            return Err(webpki::Error::UnknownIssuer);
+        }
+        good.set(Some(findings));
+        Ok(())
+    };
+    end_entity
+        .verify_for_usage(
+            &algorithms,
+            &demand.anchors.anchors,
+            &others,
+            unix_time(demand.now)?,
+            AnyUsage,
+            None,
+            Some(&ours),
+        )
         .ok()?;
+    good.take()
+}
+
+fn path_of(pool: &Pool<'_>, verified: &VerifiedPath<'_>, demand: &ChainDemand<'_>) -> Option<Path> {
     let mut members = vec![0];
     for authority in verified.intermediate_certificates() {
         members.push(pool.position(authority.der().as_ref())?);

@@ -133,6 +133,11 @@ impl<'a> Certificate<'a> {
         self.parsed.extensions().iter().any(|extension| extension.oid.to_id_string() == oid)
     }
 
+    pub(super) fn has_critical_alternative_name(&self) -> bool {
+        let mut extensions = self.parsed.extensions().iter();
+        extensions.any(|extension| extension.critical && extension.oid.to_id_string() == "2.5.29.17")
+    }
+
     fn extension<'s, T>(&'s self, pick: impl Fn(&'s ParsedExtension<'a>) -> Option<T>) -> Option<T> {
         self.parsed.extensions().iter().find_map(|extension| pick(extension.parsed_extension()))
     }

@@ -56,10 +56,10 @@ pub(super) fn examine(
                 let may_sign_lists = issuer.key_usage().is_none_or(KeyUsage::crl_sign);
                 Issuer { key_content: issuer.key_content(), may_sign_lists }
             }
-            // An anchor is a name and a key (RFC 5280 6.1.1); old roots lack the bit.
             None => {
+                let may_sign_lists = anchor_may_sign_lists(anchor, demand);
                 let anchor = &demand.anchors.anchors[anchor];
-                Issuer { key_content: anchor.subject_public_key_info.as_ref(), may_sign_lists: true }
+                Issuer { key_content: anchor.subject_public_key_info.as_ref(), may_sign_lists }
             }
         };
         let status = status(certificate, &issuer, demand);
@@ -67,6 +67,12 @@ pub(super) fn examine(
         facts.extend(fact_of(certificate, &status, demand));
     }
     all_known
+}
+
+/// An anchor of which only name and key are known (RFC 5280 6.1.1) has no key usage to look at.
+fn anchor_may_sign_lists(anchor: usize, demand: &ChainDemand<'_>) -> bool {
+    let Some(der) = demand.anchors.certificate(anchor) else { return true };
+    Certificate::read(der).is_ok_and(|anchor| anchor.key_usage().is_none_or(KeyUsage::crl_sign))
 }
 
 fn needs_no_list(certificate: &Certificate<'_>) -> bool {
@@ -95,9 +101,6 @@ fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &Chain
     if lists.is_empty() {
         return Status::Unknown("its revocation lists at hand are for other certificates".into());
     }
-    if !issuer.may_sign_lists {
-        return Status::Unknown("its key is not allowed to sign revocation lists".into());
-    }
     lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
     let mut reason = None;
     for list in lists {
@@ -107,6 +110,11 @@ fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &Chain
         }
         if let Some(entry) = list.find(certificate.parsed.raw_serial()) {
             return Status::Revoked(list, entry);
+        }
+        // RFC 5280 6.3.3 (f). What such a list names is revoked all the same: it is the issuer's word.
+        if !issuer.may_sign_lists {
+            reason.get_or_insert_with(|| "its key is not allowed to sign revocation lists".into());
+            continue;
         }
         if list.is_current_at(whole_second(demand.now)) {
             return Status::Good;

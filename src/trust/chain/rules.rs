@@ -107,6 +107,10 @@ fn end_entity_rules(certificate: &Certificate<'_>, facts: &mut Vec<Fact>) {
         facts.push(invalid(detail, "an end-entity", "CA:TRUE"));
         return;
     }
+    if certificate.subject_content().is_empty() && !certificate.has_critical_alternative_name() {
+        let detail = format!("Certificate {label} has neither a subject nor a critical subjectAltName.");
+        facts.push(invalid(detail, "a subject, or a critical subjectAltName", "neither"));
+    }
     if certificate.key_usage().is_some_and(x509_parser::extensions::KeyUsage::key_cert_sign) {
         let detail = format!("Certificate {label} may sign certificates without being an authority.");
         facts.push(invalid(detail, "no keyCertSign", "keyCertSign without CA:TRUE"));
@@ -157,6 +161,11 @@ fn common_rules(certificate: &Certificate<'_>, facts: &mut Vec<Fact>) {
     if certificate.issuer_content().is_empty() {
         facts.push(invalid(format!("Certificate {label} names no issuer."), "an issuer", "an empty one"));
     }
+    if certificate.key_usage().is_some_and(|usage| usage.flags == 0) {
+        let detail = format!("Certificate {label} has a key usage extension without a usage.");
+        facts.push(invalid(detail, "a key usage, or no such extension", "none"));
+    }
+    // A serial number of zero breaks RFC 5280 4.1.2.2, which asks verifiers to live with it.
     let serial = certificate.parsed.raw_serial();
     let octets = serial.len() - serial.iter().take_while(|&&octet| octet == 0).count();
     if octets > SERIAL_OCTETS_MAX {
