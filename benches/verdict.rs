@@ -12,8 +12,7 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use sealpost::trust::{
     AnchorSet, Connection, Direction, Level, Mode, OnFailure, OwnCertificateState, Requirement,
-    RevocationDepth, RevocationList, RevocationMode, RevocationSet, TlsEvidence, TlsState, TlsVersion,
-    TrustPolicy, UsagePolicy, judge,
+    RevocationList, RevocationMode, RevocationSet, TlsEvidence, TlsState, TlsVersion, TrustPolicy, judge,
 };
 use time::OffsetDateTime;
 
@@ -81,14 +80,8 @@ fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
         params("mail").signed_by(&KeyPair::generate().expect("a key"), &middle.issuer).expect("a leaf");
     let anchor = if trusted { root.der.clone() } else { authority("other", None).der };
     let policy = TrustPolicy {
-        anchors: Arc::new(AnchorSet::from_certificates("root.pem", [anchor])),
-        certificate_names: Vec::new(),
-        pins: Vec::new(),
-        usage: UsagePolicy::Either,
         revocation,
-        revocation_depth: RevocationDepth::Chain,
-        minimum_tls: TlsVersion::Tls12,
-        require_client_certificate_request: true,
+        ..TrustPolicy::of(Arc::new(AnchorSet::from_certificates("root.pem", [anchor])))
     };
     let requirement = Requirement {
         direction: Direction::Inbound,
@@ -113,13 +106,23 @@ fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
 }
 
 fn bench(bencher: Bencher<'_, '_>, scene: &Scene, admitted: bool) {
-    let connection = Connection {
-        tls: TlsState::Established(&scene.evidence),
-        own_certificate: OwnCertificateState::NotApplicable,
-    };
+    let connection = connection(scene);
     let now = Timestamp::now();
     assert_eq!(judge(&scene.requirement, &connection, &scene.lists, now).is_good(), admitted);
-    bencher.bench_local(|| judge(&scene.requirement, &connection, &scene.lists, now));
+    // A copy of a policy remembers nothing.
+    bencher
+        .with_inputs(|| Requirement {
+            policy: Arc::new(TrustPolicy::clone(&scene.requirement.policy)),
+            ..scene.requirement.clone()
+        })
+        .bench_local_refs(|requirement| judge(requirement, &connection, &scene.lists, now));
+}
+
+fn connection(scene: &Scene) -> Connection<'_> {
+    Connection {
+        tls: TlsState::Established(&scene.evidence),
+        own_certificate: OwnCertificateState::NotApplicable,
+    }
 }
 
 #[divan::bench]
@@ -131,6 +134,16 @@ fn admitted_without_revocation(bencher: Bencher<'_, '_>) {
 fn admitted_with_lists_of(bencher: Bencher<'_, '_>, entries: u32) {
     // Serial number 0 to `entries` are revoked; the leaf's is a random one of 20 octets.
     bench(bencher, &scene(RevocationMode::HardFail, entries, true), true);
+}
+
+/// The same chain again, under the same policy and lists.
+#[divan::bench]
+fn admitted_as_seen_before(bencher: Bencher<'_, '_>) {
+    let scene = scene(RevocationMode::HardFail, 1_000, true);
+    let connection = connection(&scene);
+    let now = Timestamp::now();
+    assert!(judge(&scene.requirement, &connection, &scene.lists, now).is_good());
+    bencher.bench_local(|| judge(&scene.requirement, &connection, &scene.lists, now));
 }
 
 #[divan::bench]

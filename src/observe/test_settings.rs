@@ -9,7 +9,7 @@ use crate::mail::{Address, Domain};
 use crate::policy::{
     AdminSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };
-use crate::trust::{AnchorSet, RevocationDepth, RevocationMode, TlsVersion, TrustPolicy, UsagePolicy};
+use crate::trust::{AnchorSet, TrustPolicy};
 
 /// Settings with these domains on the receive and the send list.
 pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
@@ -55,16 +55,7 @@ pub(crate) fn protocol_log(directory: PathBuf) -> ProtocolLogSettings {
 }
 
 fn policy() -> TrustPolicy {
-    TrustPolicy {
-        anchors: Arc::new(AnchorSet::new("none", Vec::new())),
-        certificate_names: Vec::new(),
-        pins: Vec::new(),
-        usage: UsagePolicy::Either,
-        revocation: RevocationMode::HardFail,
-        revocation_depth: RevocationDepth::Chain,
-        minimum_tls: TlsVersion::Tls12,
-        require_client_certificate_request: true,
-    }
+    TrustPolicy::of(Arc::new(AnchorSet::new("none", Vec::new())))
 }
 
 fn domains(names: &[&str]) -> BTreeSet<Domain> {

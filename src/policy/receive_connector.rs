@@ -31,6 +31,7 @@ pub struct ReceiveConnector {
     pub fqdn: Domain,
     /// `auth_mechanism` holds `tls`.
     pub offer_starttls: bool,
+    pub post_quantum_key_exchange: bool,
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
     pub permissions: Permissions,

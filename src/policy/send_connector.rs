@@ -53,6 +53,7 @@ pub struct SendConnector {
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
     pub tls_auth_level: TlsAuthLevel,
+    pub post_quantum_key_exchange: bool,
     /// `None`: true towards accepted domains that are not on the send list.
     pub send_organization_headers: Option<bool>,
     pub stamp_exchange_headers: bool,

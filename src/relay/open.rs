@@ -8,6 +8,7 @@ use sealpost_queue::Destination;
 
 use crate::mail::{Address, Domain};
 use crate::net::connect;
+use crate::net::tls::KeyExchange;
 use crate::policy::{OwnCertificate, SendConnector, Settings, own_certificate, secure_domains};
 use crate::session::send::{Failure, Opening};
 use crate::smtp::SessionId;
@@ -129,7 +130,12 @@ async fn once(
     let (certificate, own_certificate_fault) = own(settings, connector, demand.tls_domain.as_ref());
     let tls = shared
         .client_tls
-        .get(&connector.name, certificate.as_deref(), demand.tls_domain.as_ref())
+        .get(
+            &connector.name,
+            certificate.as_deref(),
+            demand.tls_domain.as_ref(),
+            KeyExchange::of(connector.post_quantum_key_exchange),
+        )
         .map_err(|error| broken(error.to_string()))?;
     let stream = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT)
         .await

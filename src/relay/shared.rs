@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Change, Document};
 use crate::mail::Now;
 use crate::net::resolver::Resolver;
-use crate::net::tls::{ClientTlsPool, ServerTls};
+use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
 use crate::observe::{AuditEntry, AuditLog, Observer, ProtocolLog};
 use crate::policy::{OwnCertificate, Settings};
 use crate::trust::RevocationSet;
@@ -56,6 +56,7 @@ pub struct Shared {
 pub struct ListenerTls {
     pub tls: Arc<ServerTls>,
     pub certificate: Arc<OwnCertificate>,
+    pub key_exchange: KeyExchange,
 }
 
 impl Shared {

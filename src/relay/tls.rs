@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::net::tls::{ServerTls, TlsSetupError};
+use crate::net::tls::{KeyExchange, ServerTls, TlsSetupError};
 use crate::observe::{CertificateRole, Event};
 use crate::policy::{Settings, own_certificate};
 
@@ -26,13 +26,19 @@ pub fn listeners(
         );
         // The settings check refuses a connector without one, at start and at reload.
         let Ok(certificate) = chosen else { continue };
-        let kept =
-            present.get(&connector.name).filter(|kept| kept.certificate.chain == certificate.chain).cloned();
+        let key_exchange = KeyExchange::of(connector.post_quantum_key_exchange);
+        let kept = present
+            .get(&connector.name)
+            .filter(|kept| {
+                kept.certificate.chain == certificate.chain && kept.key_exchange == key_exchange
+            })
+            .cloned();
         let listener = match kept {
             Some(kept) => kept,
             None => ListenerTls {
-                tls: Arc::new(ServerTls::new(certificate)?),
+                tls: Arc::new(ServerTls::with_key_exchange(certificate, key_exchange)?),
                 certificate: Arc::clone(certificate),
+                key_exchange,
             },
         };
         listeners.insert(connector.name.clone(), listener);

@@ -7,6 +7,7 @@ use super::certificate::printable;
 use super::chain::{Certificate, ChainDemand, judge_chain, marks};
 use super::evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState};
 use super::fault::Fault;
+use super::memory::{self, Span};
 use super::names;
 use super::requirement::{
     Direction, Level, NamePattern, Requirement, RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
@@ -178,11 +179,19 @@ pub fn judge_certificates(
         });
         return findings;
     };
+    let memory = &demand.policy.memory;
+    let question = memory::question(demand, chain);
+    if let Some(known) = memory.recall(&question, revocation, now) {
+        return known;
+    }
     match Certificate::read(first) {
         Ok(leaf) => {
-            trust_findings(demand, &leaf, rest, revocation, now, &mut findings);
+            let span = trust_findings(demand, &leaf, rest, revocation, now, &mut findings);
             pin_findings(demand, &leaf, &mut findings);
             name_findings(demand, &leaf, &mut findings);
+            if findings.facts.is_empty() {
+                memory.keep(question, revocation, span, &findings);
+            }
         }
         Err(error) => findings.facts.push(Fact {
             fault: Fault::MalformedCertificate,
@@ -196,6 +205,7 @@ pub fn judge_certificates(
 }
 
 /// Chain and revocation; or, where a pin stands for both, what still applies to the end-entity.
+/// Without facts, they hold for the span that comes back.
 fn trust_findings(
     demand: &CertificateDemand<'_>,
     leaf: &Certificate<'_>,
@@ -203,22 +213,24 @@ fn trust_findings(
     lists: &RevocationSet,
     now: Timestamp,
     findings: &mut CertificateFindings,
-) {
+) -> Span {
     let policy = demand.policy;
     let chain_demand = ChainDemand {
         anchors: &policy.anchors,
         usage: demand.usage,
         revocation: policy.revocation,
         revocation_depth: policy.revocation_depth,
+        intermediates: &policy.intermediates,
+        algorithms: &policy.algorithms,
         lists,
         now,
     };
     if policy.anchors.is_empty() && !policy.pins.is_empty() {
         marks::critical_extensions(leaf, &mut findings.facts);
         marks::usage(&[leaf], &chain_demand, &mut findings.facts);
-        marks::algorithms(&[leaf], &mut findings.facts);
+        marks::algorithms(&[leaf], &policy.algorithms, &mut findings.facts);
         marks::validity(&[leaf], now, &mut findings.facts);
-        return;
+        return Span::of(&leaf.parsed);
     }
     let chain = judge_chain(leaf, rest, &chain_demand);
     let is_of_revocation = |fact: &Fact| matches!(fact.fault, Fault::Revoked | Fault::RevocationUnknown);
@@ -229,6 +241,7 @@ fn trust_findings(
         findings.verified.push(Check::Revocation);
     }
     findings.facts.extend(chain.facts);
+    chain.span
 }
 
 fn pin_findings(demand: &CertificateDemand<'_>, leaf: &Certificate<'_>, findings: &mut CertificateFindings) {

@@ -9,6 +9,7 @@ mod evidence;
 pub mod fault;
 mod good_signatures;
 mod judge;
+mod memory;
 mod names;
 mod pin;
 pub mod render;
@@ -23,14 +24,15 @@ pub use certificate::{CertificateFacts, CertificateUnreadable, distinguished_nam
 pub use evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
 pub use fault::{Fault, FaultRow, InboundAnswer, reference as fault_reference};
 pub use judge::{CertificateDemand, CertificateFindings, judge, judge_certificates};
+pub use memory::JudgementMemory;
 pub use names::proves_name;
 pub use pin::PinError;
 pub use requirement::{
-    Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth, RevocationMode, SpkiPin,
-    TrustPolicy, UsagePolicy,
+    AlgorithmPolicy, Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth,
+    RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
 };
 pub use revocation::{RevocationList, RevocationListError, RevocationSet, RevokedEntry};
-pub use signature::is_issued_by;
+pub use signature::{SignatureAlgorithm, is_issued_by};
 pub use verdict::{Check, Fact, Permit, Verdict};
 
 #[cfg(test)]

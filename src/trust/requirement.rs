@@ -2,10 +2,14 @@
 
 use std::sync::Arc;
 
+use rustls::pki_types::CertificateDer;
+
 use crate::mail::Domain;
 
 use super::anchors::AnchorSet;
 use super::evidence::TlsVersion;
+use super::memory::JudgementMemory;
+use super::signature::SignatureAlgorithm;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -90,6 +94,44 @@ pub struct TrustPolicy {
     pub revocation_depth: RevocationDepth,
     pub minimum_tls: TlsVersion,
     pub require_client_certificate_request: bool,
+    /// Certificates that a peer may have left out; used to find a path, never as anchors.
+    pub intermediates: Arc<[CertificateDer<'static>]>,
+    pub algorithms: AlgorithmPolicy,
+    pub memory: JudgementMemory,
+}
+
+/// Which keys and signatures are strong enough, beyond what the library takes at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlgorithmPolicy {
+    /// Of every certificate of the path and of the anchor.
+    pub minimum_rsa_bits: usize,
+    /// Signatures on the certificates below the anchor; empty: all that the library takes.
+    pub signature_algorithms: Vec<SignatureAlgorithm>,
+}
+
+impl Default for AlgorithmPolicy {
+    fn default() -> Self {
+        Self { minimum_rsa_bits: 2048, signature_algorithms: Vec::new() }
+    }
+}
+
+impl TrustPolicy {
+    /// Everything at the defaults of the configuration but the anchors.
+    pub fn of(anchors: Arc<AnchorSet>) -> Self {
+        Self {
+            anchors,
+            certificate_names: Vec::new(),
+            pins: Vec::new(),
+            usage: UsagePolicy::Either,
+            revocation: RevocationMode::HardFail,
+            revocation_depth: RevocationDepth::Chain,
+            minimum_tls: TlsVersion::Tls12,
+            require_client_certificate_request: true,
+            intermediates: Arc::new([]),
+            algorithms: AlgorithmPolicy::default(),
+            memory: JudgementMemory::default(),
+        }
+    }
 }
 
 /// One demand, for one transaction.

@@ -160,6 +160,12 @@ impl RevocationList {
         self.this_update <= at && self.next_update.is_some_and(|next| at <= next)
     }
 
+    /// The whole seconds at which the list is current.
+    pub(super) fn span(&self) -> super::memory::Span {
+        let until = self.next_update.map_or(i64::MIN, |next| next.as_second());
+        super::memory::Span { from: self.this_update.as_second(), until }
+    }
+
     /// Whether a certificate of this issuer, kind and these distribution points is in the scope.
     /// `points` is `None` for a certificate that names no distribution points.
     pub(super) fn covers(&self, is_authority: bool, points: Option<&[&str]>) -> bool {

@@ -18,6 +18,66 @@ pub(super) enum SignatureProblem {
     Wrong,
 }
 
+/// `signature_algorithms`: how a certificate is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SignatureAlgorithm {
+    RsaSha256,
+    RsaSha384,
+    RsaSha512,
+    /// RSASSA-PSS with SHA-256 or better.
+    RsaPss,
+    EcdsaSha256,
+    EcdsaSha384,
+    EcdsaSha512,
+    Ed25519,
+}
+
+impl SignatureAlgorithm {
+    /// As the configuration writes them.
+    pub const NAMES: [&'static str; 8] = [
+        "rsa-sha256",
+        "rsa-sha384",
+        "rsa-sha512",
+        "rsa-pss",
+        "ecdsa-sha256",
+        "ecdsa-sha384",
+        "ecdsa-sha512",
+        "ed25519",
+    ];
+    const ALL: [Self; 8] = [
+        Self::RsaSha256,
+        Self::RsaSha384,
+        Self::RsaSha512,
+        Self::RsaPss,
+        Self::EcdsaSha256,
+        Self::EcdsaSha384,
+        Self::EcdsaSha512,
+        Self::Ed25519,
+    ];
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES.iter().position(|known| *known == name).map(|at| Self::ALL[at])
+    }
+
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self as usize]
+    }
+
+    pub(super) fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
+        Some(match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
+            "1.2.840.113549.1.1.11" => Self::RsaSha256,
+            "1.2.840.113549.1.1.12" => Self::RsaSha384,
+            "1.2.840.113549.1.1.13" => Self::RsaSha512,
+            "1.2.840.113549.1.1.10" => Self::RsaPss,
+            "1.2.840.10045.4.3.2" => Self::EcdsaSha256,
+            "1.2.840.10045.4.3.3" => Self::EcdsaSha384,
+            "1.2.840.10045.4.3.4" => Self::EcdsaSha512,
+            "1.3.101.112" => Self::Ed25519,
+            _ => return None,
+        })
+    }
+}
+
 /// RSA keys that the provider takes, in bits (RFC 8446 names no limits; CA/Browser Forum 6.1.5).
 const RSA_BITS: std::ops::RangeInclusive<usize> = 2048..=8192;
 
@@ -55,6 +115,17 @@ pub(super) fn verify(signed_der: &[u8], issuer_key_content: &[u8]) -> Result<(),
             .verify_signature(key.key, signed.signed, signed.signature)
             .map_err(|_| SignatureProblem::Wrong),
         None => Err(SignatureProblem::Wrong),
+    }
+}
+
+/// An RSA key shorter than a policy asks for; of other kinds none is.
+pub(super) fn short_key(info: &SubjectPublicKeyInfo<'_>, minimum_bits: usize) -> Option<String> {
+    match info.parsed() {
+        Ok(PublicKey::RSA(key)) => {
+            let bits = rsa_bits(key.modulus);
+            (bits < minimum_bits).then(|| format!("RSA of {bits} bits"))
+        }
+        _ => None,
     }
 }
 

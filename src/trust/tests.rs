@@ -14,6 +14,7 @@ use time::OffsetDateTime;
 use super::*;
 
 mod conformance;
+mod policy;
 
 const NOW: &str = "2026-06-01T12:00:00Z";
 const DOMAIN: &str = "woodgrovebank.example";
@@ -121,14 +122,8 @@ struct Case {
 impl Case {
     fn new(root: &Authority, chain: Vec<CertificateDer<'static>>) -> Self {
         let policy = TrustPolicy {
-            anchors: Arc::new(AnchorSet::from_certificates("root.pem", [root.der.clone()])),
-            certificate_names: Vec::new(),
-            pins: Vec::new(),
-            usage: UsagePolicy::Either,
             revocation: RevocationMode::Off,
-            revocation_depth: RevocationDepth::Chain,
-            minimum_tls: TlsVersion::Tls12,
-            require_client_certificate_request: true,
+            ..TrustPolicy::of(Arc::new(AnchorSet::from_certificates("root.pem", [root.der.clone()])))
         };
         let (direction, level) = (Direction::Inbound, Level::DomainSecure);
         let own = OwnCertificateState::NotApplicable;

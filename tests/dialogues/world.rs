@@ -12,8 +12,7 @@ use sealpost::policy::{
     Transport,
 };
 use sealpost::trust::{
-    Level, Mode, NamePattern, OnFailure, RevocationDepth, RevocationMode, SpkiPin, TlsVersion, TrustPolicy,
-    UsagePolicy,
+    Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
 };
 
 use crate::pki::Pki;
@@ -24,16 +23,7 @@ pub fn domain(name: &str) -> Domain {
 
 /// How Woodgrove's certificates are judged.
 pub fn policy(pki: &Pki) -> TrustPolicy {
-    TrustPolicy {
-        anchors: Arc::new(pki.anchors()),
-        certificate_names: Vec::new(),
-        pins: Vec::new(),
-        usage: UsagePolicy::Either,
-        revocation: RevocationMode::HardFail,
-        revocation_depth: RevocationDepth::Chain,
-        minimum_tls: TlsVersion::Tls12,
-        require_client_certificate_request: true,
-    }
+    TrustPolicy::of(Arc::new(pki.anchors()))
 }
 
 pub fn partner(name: &str, domains: &[&str], policy: TrustPolicy) -> Partner {
@@ -161,6 +151,7 @@ pub fn receive_connector() -> ReceiveConnector {
         remote_ip_ranges: vec!["0.0.0.0/0".parse().unwrap()],
         fqdn: domain("mail.contoso.example"),
         offer_starttls: true,
+        post_quantum_key_exchange: true,
         domain_secure_enabled: true,
         require_tls: false,
         permissions: Permissions { submit: true, relay: false },
@@ -190,6 +181,7 @@ pub fn send_connector() -> SendConnector {
         domain_secure_enabled: true,
         require_tls: false,
         tls_auth_level: Level::None,
+        post_quantum_key_exchange: true,
         send_organization_headers: None,
         stamp_exchange_headers: false,
         protocol_logging: ProtocolLogging::Verbose,

@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use crate::mail::Domain;
 use crate::trust::{
     AnchorSet, CertificateDemand, CertificateFacts, CertificateFindings, Check, Fault, Level, NamePattern,
-    RevocationDepth, RevocationList, RevocationListError, RevocationMode, RevocationSet, SpkiPin, TlsVersion,
+    RevocationDepth, RevocationList, RevocationListError, RevocationMode, RevocationSet, SpkiPin,
     TrustPolicy, UsagePolicy, certificates_from_pem_or_der, judge_certificates, printable,
 };
 
@@ -126,14 +126,11 @@ fn answer(args: &VerifyArgs) -> Result<Answer, VerifyError> {
         return Err(VerifyError::NoAnchors);
     }
     let policy = TrustPolicy {
-        anchors: Arc::new(anchors),
-        certificate_names: Vec::new(),
         pins: args.pins.clone(),
         usage: args.usage.policy(),
         revocation: args.revocation.mode(),
         revocation_depth: args.revocation_depth.depth(),
-        minimum_tls: TlsVersion::Tls12,
-        require_client_certificate_request: false,
+        ..TrustPolicy::of(Arc::new(anchors))
     };
     let lists = RevocationSet { epoch: 0, lists: read_lists(&args.crls, &mut warnings)? };
     let demand = CertificateDemand { policy: &policy, usage: policy.usage, names: args.names.clone() };

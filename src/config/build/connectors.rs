@@ -15,6 +15,7 @@ pub fn receive(table: &Table) -> ReceiveConnector {
         remote_ip_ranges: table.read_all("remote_ip_ranges", format::range),
         fqdn: table.read("fqdn", format::domain).unwrap_or_else(unnamed),
         offer_starttls: table.holds("auth_mechanism", "tls"),
+        post_quantum_key_exchange: table.bool("post_quantum_key_exchange"),
         domain_secure_enabled: table.bool("domain_secure_enabled"),
         require_tls: table.bool("require_tls"),
         permissions: Permissions {
@@ -47,6 +48,7 @@ pub fn send(table: &Table) -> SendConnector {
         domain_secure_enabled: table.bool("domain_secure_enabled"),
         require_tls: table.bool("require_tls"),
         tls_auth_level: tls_auth_level(table),
+        post_quantum_key_exchange: table.bool("post_quantum_key_exchange"),
         send_organization_headers: table.optional_bool("send_organization_headers"),
         stamp_exchange_headers: table.bool("stamp_exchange_headers"),
         protocol_logging: protocol_logging(table),

@@ -1,18 +1,25 @@
 //! Anchors, revocation lists and our own certificates.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
 
 use crate::certstore;
 use crate::policy::OwnCertificate;
 use crate::trust::{
-    AnchorSet, RevocationDepth, RevocationList, RevocationMode, TlsVersion, TrustPolicy, UsagePolicy,
+    AlgorithmPolicy, AnchorSet, CertificateFacts, RevocationDepth, RevocationList, RevocationMode,
+    SignatureAlgorithm, TlsVersion, TrustPolicy, UsagePolicy, certificates_from_pem_or_der,
 };
 
 use super::super::document::{Document, Table};
 use super::super::format;
 use super::super::problem::{Place, Problems};
 use super::files;
+
+/// Certificates of `intermediates` for one policy: each is looked at for every chain judged anew.
+const INTERMEDIATES_MAX: usize = 200;
 
 /// Reads each set of anchors once: partners that name the same sources share it.
 pub struct Anchors<'d> {
@@ -89,21 +96,16 @@ pub fn default_policy(
 ) -> Arc<TrustPolicy> {
     let table = document.table("trust");
     Arc::new(TrustPolicy {
-        anchors: anchors.load(table, "anchors", problems),
-        certificate_names: Vec::new(),
-        pins: Vec::new(),
-        usage: UsagePolicy::Either,
         revocation: revocation(table),
-        revocation_depth: RevocationDepth::Chain,
-        minimum_tls: TlsVersion::Tls12,
-        require_client_certificate_request: true,
+        intermediates: intermediates(document, None, problems),
+        ..TrustPolicy::of(anchors.load(table, "anchors", problems))
     })
 }
 
 /// How a partner is judged.
 pub fn partner_policy(table: &Table, anchors: &mut Anchors<'_>, problems: &mut Problems) -> TrustPolicy {
+    let document = anchors.document;
     TrustPolicy {
-        anchors: anchors.load(table, "trust_anchors", problems),
         certificate_names: table.read_all("certificate_names", format::certificate_name),
         pins: table.read_all("spki_pins", format::pin),
         usage: match table.text("extended_key_usage") {
@@ -121,7 +123,60 @@ pub fn partner_policy(table: &Table, anchors: &mut Anchors<'_>, problems: &mut P
             _ => TlsVersion::Tls12,
         },
         require_client_certificate_request: table.bool("require_client_certificate_request"),
+        intermediates: intermediates(document, Some(table), problems),
+        algorithms: AlgorithmPolicy {
+            minimum_rsa_bits: table.integer::<u32>("minimum_rsa_bits") as usize,
+            signature_algorithms: table
+                .items("signature_algorithms")
+                .iter()
+                .filter_map(|item| SignatureAlgorithm::from_name(&item.text))
+                .collect(),
+        },
+        ..TrustPolicy::of(anchors.load(table, "trust_anchors", problems))
     }
+}
+
+/// Those of `[trust]`, and the partner's own: they only help to find a path, so one bundle more
+/// can admit nobody whom the anchors do not vouch for.
+fn intermediates(
+    document: &Document,
+    partner: Option<&Table>,
+    problems: &mut Problems,
+) -> Arc<[CertificateDer<'static>]> {
+    let mut found = Vec::new();
+    for (table, report) in [(Some(document.table("trust")), partner.is_none()), (partner, true)] {
+        for item in table.into_iter().flat_map(|table| table.items("intermediates")) {
+            let path = document.resolve(item.text.as_ref());
+            let read = files::read(&path, files::TRUST_FILE_BYTES_MAX)
+                .map_err(|error| format!("cannot read {}: {error}", path.display()))
+                .and_then(|bytes| readable_certificates(&path, &bytes));
+            match read {
+                Ok(certificates) => found.extend(certificates),
+                // What is wrong with those of `[trust]` is said once, not for every partner.
+                Err(what) if report => {
+                    problems.error(item.place.clone(), what, "name a PEM or DER file of certificates");
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    if found.len() > INTERMEDIATES_MAX {
+        let place = partner.unwrap_or(document.table("trust")).place("intermediates");
+        let what = format!("{} intermediate certificates are more than {INTERMEDIATES_MAX}", found.len());
+        problems.error(place, what, "name those that partners leave out, not a whole store");
+        found.truncate(INTERMEDIATES_MAX);
+    }
+    found.into()
+}
+
+fn readable_certificates(path: &Path, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
+    let certificates = certificates_from_pem_or_der(bytes)
+        .ok_or_else(|| format!("{} is neither PEM nor DER", path.display()))?;
+    for (index, certificate) in certificates.iter().enumerate() {
+        CertificateFacts::read(certificate)
+            .map_err(|error| format!("{}: certificate {}: {error}", path.display(), index + 1))?;
+    }
+    Ok(certificates)
 }
 
 fn revocation(table: &Table) -> RevocationMode {

@@ -61,6 +61,13 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         RECEIVE,
+        "post_quantum_key_exchange",
+        Kind::Bool,
+        Default::Bool(true),
+        "Offer the hybrid key exchange X25519MLKEM768 first. Its larger handshake is what an old middlebox on the way may fail at.",
+    ),
+    Key::new(
+        RECEIVE,
         "accept_organization_headers",
         Kind::Bool,
         Default::Bool(false),
@@ -185,6 +192,13 @@ pub const KEYS: &[Key] = &[
         word(TLS_AUTH_LEVELS),
         Default::Text("none"),
         "What servers of unlisted domains must prove.",
+    ),
+    Key::new(
+        SEND,
+        "post_quantum_key_exchange",
+        Kind::Bool,
+        Default::Bool(true),
+        "Offer the hybrid key exchange X25519MLKEM768 first. Its larger handshake is what an old middlebox on the way may fail at.",
     ),
     Key::new(
         SEND,

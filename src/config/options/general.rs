@@ -1,5 +1,7 @@
 //! The keys of everything but the connectors.
 
+use crate::trust::SignatureAlgorithm;
+
 use super::super::format;
 use super::{Default, Key, Kind, many, one, word, words};
 
@@ -54,6 +56,13 @@ pub const KEYS: &[Key] = &[
         many(format::PATH),
         Default::List(&["system"]),
         "Trust anchors: `system`, `mozilla`, or PEM or DER files.",
+    ),
+    Key::new(
+        "trust",
+        "intermediates",
+        many(format::PATH),
+        Default::List(&[]),
+        "Certificates of authorities that peers leave out, PEM or DER. They help to find a path to an anchor and vouch for nobody.",
     ),
     Key::new(
         "trust",
@@ -149,6 +158,28 @@ pub const KEYS: &[Key] = &[
         word(&["chain", "end-entity"]),
         Default::Text("chain"),
         "Whether every certificate below the anchor must be on no list, or the end-entity alone.",
+    ),
+    Key::new(
+        "partner",
+        "intermediates",
+        many(format::PATH),
+        Default::List(&[]),
+        "As `[trust].intermediates`, beside those, for this partner.",
+    ),
+    Key::new(
+        "partner",
+        "minimum_rsa_bits",
+        Kind::Integer { min: 2048, max: 8192 },
+        Default::Integer(2048),
+        "Shortest RSA key of the partner's certificates and their authorities, the anchor included.",
+    )
+    .unit("bits"),
+    Key::new(
+        "partner",
+        "signature_algorithms",
+        words(&SignatureAlgorithm::NAMES),
+        Default::List(&[]),
+        "How certificates below the anchor may be signed; empty: all that the library takes, none of them SHA-1.",
     ),
     Key::new("partner", "minimum_tls", word(&["1.2", "1.3"]), Default::Text("1.2"), "Lowest TLS version."),
     Key::new(

@@ -23,7 +23,7 @@ use crate::trust::TlsEvidence;
 use super::error::may_be_refusal;
 use super::possession::ProofOfPossession;
 use super::sessions::{CURRENT, Presentation, SessionMemory};
-use super::{HandshakeError, TlsSetupError, VERSIONS, evidence, provider};
+use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, provider};
 
 /// One configuration and session memory: for one send connector, certificate of ours and secure
 /// domain (`ClientTlsPool`), never for one connection, which could resume nothing.
@@ -37,12 +37,28 @@ impl ClientTls {
         Self::with_versions(own, &VERSIONS)
     }
 
+    /// As `new`, with these key exchanges.
+    pub fn with_key_exchange(
+        own: Option<&OwnCertificate>,
+        key_exchange: KeyExchange,
+    ) -> Result<Self, TlsSetupError> {
+        Self::build(own, &VERSIONS, key_exchange)
+    }
+
     /// Speaks only these versions; `new` speaks both.
     pub fn with_versions(
         own: Option<&OwnCertificate>,
         versions: &[&'static SupportedProtocolVersion],
     ) -> Result<Self, TlsSetupError> {
-        let provider = provider();
+        Self::build(own, versions, KeyExchange::PostQuantum)
+    }
+
+    fn build(
+        own: Option<&OwnCertificate>,
+        versions: &[&'static SupportedProtocolVersion],
+        key_exchange: KeyExchange,
+    ) -> Result<Self, TlsSetupError> {
+        let provider = provider(key_exchange);
         let name = own.map_or("none", |own| own.source.as_str());
         let setup_error =
             |error: rustls::Error| TlsSetupError { source_name: name.to_owned(), error: error.to_string() };

@@ -25,8 +25,29 @@ pub use server::ServerTls;
 /// What we speak: RFC 8996 leaves these two.
 static VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS13, &rustls::version::TLS12];
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+/// `post_quantum_key_exchange` of a connector.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum KeyExchange {
+    /// X25519MLKEM768 first, then what everyone has.
+    PostQuantum,
+    /// Without it: its share makes the first flight too large for some middleboxes.
+    Classical,
+}
+
+impl KeyExchange {
+    pub fn of(post_quantum: bool) -> Self {
+        if post_quantum { KeyExchange::PostQuantum } else { KeyExchange::Classical }
+    }
+}
+
+fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
+    use rustls::NamedGroup::{X25519, secp256r1, secp384r1, secp521r1};
+    let mut provider = aws_lc_rs::default_provider();
+    if key_exchange == KeyExchange::Classical {
+        let classical = [X25519, secp256r1, secp384r1, secp521r1];
+        provider.kx_groups.retain(|group| classical.contains(&group.name()));
+    }
+    Arc::new(provider)
 }
 
 /// The facts of a session whose handshake is done.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::mail::Domain;
 use crate::policy::OwnCertificate;
 
-use super::{ClientTls, TlsSetupError};
+use super::{ClientTls, KeyExchange, TlsSetupError};
 
 /// Configurations kept; renewals leave old ones behind, and beyond this all are made anew.
 const CONFIGURATIONS_MAX: usize = 1024;
@@ -23,6 +23,7 @@ struct Key {
     connector: String,
     thumbprint: Option<String>,
     tls_domain: Option<Domain>,
+    key_exchange: KeyExchange,
 }
 
 impl ClientTlsPool {
@@ -37,11 +38,13 @@ impl ClientTlsPool {
         connector: &str,
         own: Option<&OwnCertificate>,
         tls_domain: Option<&Domain>,
+        key_exchange: KeyExchange,
     ) -> Result<Arc<ClientTls>, TlsSetupError> {
         let key = Key {
             connector: connector.to_owned(),
             thumbprint: own.map(|own| own.thumbprint.clone()),
             tls_domain: tls_domain.cloned(),
+            key_exchange,
         };
         let mut configurations = self.configurations.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = configurations.get(&key) {
@@ -50,7 +53,7 @@ impl ClientTlsPool {
         if configurations.len() >= CONFIGURATIONS_MAX {
             configurations.clear();
         }
-        let made = Arc::new(ClientTls::new(own)?);
+        let made = Arc::new(ClientTls::with_key_exchange(own, key_exchange)?);
         configurations.insert(key, Arc::clone(&made));
         Ok(made)
     }

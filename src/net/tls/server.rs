@@ -13,7 +13,7 @@ use crate::policy::OwnCertificate;
 use crate::trust::TlsEvidence;
 
 use super::possession::ProofOfPossession;
-use super::{HandshakeError, TlsSetupError, VERSIONS, evidence, provider};
+use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, provider};
 
 /// Sessions kept for resumption, with the client's chain some 5 KB each.
 const SESSIONS_MAX: usize = 2048;
@@ -27,7 +27,15 @@ pub struct ServerTls {
 impl ServerTls {
     /// Offers TLS 1.2 and 1.3 with this certificate, and asks every client for one.
     pub fn new(certificate: &OwnCertificate) -> Result<Self, TlsSetupError> {
-        let provider = provider();
+        Self::with_key_exchange(certificate, KeyExchange::PostQuantum)
+    }
+
+    /// As `new`, with these key exchanges.
+    pub fn with_key_exchange(
+        certificate: &OwnCertificate,
+        key_exchange: KeyExchange,
+    ) -> Result<Self, TlsSetupError> {
+        let provider = provider(key_exchange);
         let verifier = Arc::new(ProofOfPossession::new(&provider));
         let setup_error = |error: rustls::Error| TlsSetupError {
             source_name: certificate.source.clone(),

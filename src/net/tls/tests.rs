@@ -45,16 +45,18 @@ fn own(chain: Vec<CertificateDer<'static>>, key: &KeyPair) -> OwnCertificate {
 
 /// The key of one with the certificate of another: what a thief of public certificates has.
 fn forged(shown: &OwnCertificate, held: &OwnCertificate) -> Arc<SingleCertAndKey> {
-    let key = provider().key_provider.load_private_key(held.key.clone_key()).unwrap();
+    let key = provider(KeyExchange::PostQuantum).key_provider.load_private_key(held.key.clone_key()).unwrap();
     Arc::new(SingleCertAndKey::from(CertifiedKey::new(shown.chain.clone(), key)))
 }
 
 fn foreign_client(version: &'static SupportedProtocolVersion, who: Arc<SingleCertAndKey>) -> TlsConnector {
-    let config = ClientConfig::builder_with_provider(provider())
+    let config = ClientConfig::builder_with_provider(provider(KeyExchange::PostQuantum))
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(possession::ProofOfPossession::new(&provider())))
+        .with_custom_certificate_verifier(Arc::new(possession::ProofOfPossession::new(&provider(
+            KeyExchange::PostQuantum,
+        ))))
         .with_client_cert_resolver(who);
     TlsConnector::from(Arc::new(config))
 }
@@ -65,11 +67,15 @@ fn foreign_server(
     own: &OwnCertificate,
     roots: Option<RootCertStore>,
 ) -> TlsAcceptor {
-    let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(&[version]).unwrap();
+    let builder = ServerConfig::builder_with_provider(provider(KeyExchange::PostQuantum))
+        .with_protocol_versions(&[version])
+        .unwrap();
     let builder = match roots {
         None => builder.with_no_client_auth(),
         Some(roots) => builder.with_client_cert_verifier(
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build().unwrap(),
+            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider(KeyExchange::PostQuantum))
+                .build()
+                .unwrap(),
         ),
     };
     let config = builder.with_single_cert(own.chain.clone(), own.key.clone_key()).unwrap();
@@ -200,7 +206,7 @@ async fn a_copied_client_certificate_without_its_key_is_refused() {
 async fn a_copied_server_certificate_without_its_key_is_refused() {
     for (version, _) in BOTH {
         let resolver = forged(&certificate(HOST), &certificate("thief.example"));
-        let config = ServerConfig::builder_with_provider(provider())
+        let config = ServerConfig::builder_with_provider(provider(KeyExchange::PostQuantum))
             .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
@@ -357,18 +363,41 @@ fn the_pool_keeps_partners_apart() {
     let pool = ClientTlsPool::new();
     let (ours, renewed) = (certificate("mail.contoso.example"), certificate("mail.contoso.example"));
     let domain = "woodgrovebank.example".parse().unwrap();
-    let first = pool.get("Internet", Some(&ours), Some(&domain)).unwrap();
-    assert!(Arc::ptr_eq(&first, &pool.get("Internet", Some(&ours), Some(&domain)).unwrap()));
+    let first = pool.get("Internet", Some(&ours), Some(&domain), KeyExchange::PostQuantum).unwrap();
+    assert!(Arc::ptr_eq(
+        &first,
+        &pool.get("Internet", Some(&ours), Some(&domain), KeyExchange::PostQuantum).unwrap()
+    ));
     for other in [
-        pool.get("Internet", Some(&ours), None).unwrap(),
-        pool.get("Internet", None, Some(&domain)).unwrap(),
-        pool.get("Internet", Some(&renewed), Some(&domain)).unwrap(),
-        pool.get("Partners", Some(&ours), Some(&domain)).unwrap(),
+        pool.get("Internet", Some(&ours), None, KeyExchange::PostQuantum).unwrap(),
+        pool.get("Internet", None, Some(&domain), KeyExchange::PostQuantum).unwrap(),
+        pool.get("Internet", Some(&renewed), Some(&domain), KeyExchange::PostQuantum).unwrap(),
+        pool.get("Internet", Some(&ours), Some(&domain), KeyExchange::Classical).unwrap(),
+        pool.get("Partners", Some(&ours), Some(&domain), KeyExchange::PostQuantum).unwrap(),
     ] {
         assert!(!Arc::ptr_eq(&first, &other));
     }
     pool.clear();
-    assert!(!Arc::ptr_eq(&first, &pool.get("Internet", Some(&ours), Some(&domain)).unwrap()));
+    assert!(!Arc::ptr_eq(
+        &first,
+        &pool.get("Internet", Some(&ours), Some(&domain), KeyExchange::PostQuantum).unwrap()
+    ));
+}
+
+#[tokio::test]
+async fn the_post_quantum_switch_of_either_side_decides() {
+    let (ours, theirs) = (certificate("mail.contoso.example"), certificate(HOST));
+    for (at_server, at_client, group) in [
+        (KeyExchange::PostQuantum, KeyExchange::PostQuantum, "X25519MLKEM768"),
+        (KeyExchange::Classical, KeyExchange::PostQuantum, "X25519"),
+        (KeyExchange::PostQuantum, KeyExchange::Classical, "X25519"),
+    ] {
+        let server = ServerTls::with_key_exchange(&theirs, at_server).unwrap();
+        let client = ClientTls::with_key_exchange(Some(&ours), at_client).unwrap();
+        let met = meet(&server, &client, HOST).await;
+        assert_eq!(met.at_client.key_exchange.as_deref(), Some(group));
+        assert_eq!(met.at_server.key_exchange.as_deref(), Some(group));
+    }
 }
 
 #[test]

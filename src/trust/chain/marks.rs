@@ -1,13 +1,16 @@
 //! What is marked on each certificate of a path: usage, algorithms, dates.
 
 use jiff::Timestamp;
+use x509_parser::prelude::FromDer;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::ChainDemand;
 use super::pool::Certificate;
 use super::rules::weak;
+use crate::trust::der;
 use crate::trust::fault::Fault;
-use crate::trust::requirement::UsagePolicy;
-use crate::trust::signature;
+use crate::trust::requirement::{AlgorithmPolicy, UsagePolicy};
+use crate::trust::signature::{self, SignatureAlgorithm};
 use crate::trust::verdict::Fact;
 
 /// The two usages of RFC 5280 4.2.1.12 that matter to TLS.
@@ -83,16 +86,65 @@ pub(in crate::trust) fn critical_extensions(leaf: &Certificate<'_>, facts: &mut 
 }
 
 /// Signature algorithms and keys of every certificate below the anchor.
-pub(in crate::trust) fn algorithms(members: &[&Certificate<'_>], facts: &mut Vec<Fact>) {
+pub(in crate::trust) fn algorithms(
+    members: &[&Certificate<'_>],
+    policy: &AlgorithmPolicy,
+    facts: &mut Vec<Fact>,
+) {
     for member in members {
+        let info = member.parsed.public_key();
         let signature = signature::weak_signature(member.der.as_ref());
-        let key = signature::weak_key(member.parsed.public_key());
+        let key = signature::weak_key(info);
         for what in signature.into_iter().chain(key) {
-            let fact = weak(&member.label(), &what);
-            if !facts.contains(&fact) {
-                facts.push(fact);
-            }
+            push_once(weak(&member.label(), &what), facts);
         }
+        // A key that no library takes is not also told to be short.
+        let short = signature::short_key(info, policy.minimum_rsa_bits);
+        if let Some(what) = short.filter(|_| signature::weak_key(info).is_none()) {
+            push_once(too_short(&member.label(), what, policy), facts);
+        }
+        let allowed = &policy.signature_algorithms;
+        let own = SignatureAlgorithm::of(&member.parsed);
+        if let Some(own) = own.filter(|own| !allowed.is_empty() && !allowed.contains(own)) {
+            let names: Vec<&str> = allowed.iter().map(|allowed| allowed.name()).collect();
+            push_once(
+                Fact {
+                    fault: Fault::WeakAlgorithm,
+                    detail: format!(
+                        "Certificate {} is signed with {}, which signature_algorithms does not list.",
+                        member.label(),
+                        own.name()
+                    ),
+                    wanted: names.join(", "),
+                    got: own.name().to_owned(),
+                },
+                facts,
+            );
+        }
+    }
+}
+
+/// An anchor's key is as good as the chain below it.
+pub(super) fn anchor_key(key_content: &[u8], policy: &AlgorithmPolicy, facts: &mut Vec<Fact>) {
+    let whole = der::sequence(key_content);
+    let Ok((_, info)) = SubjectPublicKeyInfo::from_der(&whole) else { return };
+    if let Some(what) = signature::short_key(&info, policy.minimum_rsa_bits) {
+        push_once(too_short("of our trust anchor", what, policy), facts);
+    }
+}
+
+fn too_short(label: &(impl std::fmt::Display + ?Sized), what: String, policy: &AlgorithmPolicy) -> Fact {
+    Fact {
+        fault: Fault::WeakAlgorithm,
+        detail: format!("The key of certificate {label} is {what}, which is below minimum_rsa_bits."),
+        wanted: format!("RSA of {} bits or more, or another kind of key", policy.minimum_rsa_bits),
+        got: what,
+    }
+}
+
+fn push_once(fact: Fact, facts: &mut Vec<Fact>) {
+    if !facts.contains(&fact) {
+        facts.push(fact);
     }
 }
 

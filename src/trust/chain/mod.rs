@@ -20,7 +20,8 @@ use webpki::{EndEntityCert, ExtendedKeyUsageValidator, KeyPurposeIdIter, Verifie
 use super::anchors::AnchorSet;
 use super::fault::Fault;
 use super::good_signatures::Remembering;
-use super::requirement::{RevocationDepth, RevocationMode, UsagePolicy};
+use super::memory::Span;
+use super::requirement::{AlgorithmPolicy, RevocationDepth, RevocationMode, UsagePolicy};
 use super::revocation::RevocationSet;
 use super::verdict::Fact;
 
@@ -35,14 +36,19 @@ pub(super) struct ChainDemand<'a> {
     pub usage: UsagePolicy,
     pub revocation: RevocationMode,
     pub revocation_depth: RevocationDepth,
+    /// Beside what the peer sent, to find a path.
+    pub intermediates: &'a [CertificateDer<'static>],
+    pub algorithms: &'a AlgorithmPolicy,
     pub lists: &'a RevocationSet,
     pub now: Timestamp,
 }
 
 /// What was found of a chain.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ChainFindings {
     pub facts: Vec<Fact>,
+    /// Without facts: when it would be found the same.
+    pub span: Span,
     /// Every certificate that needs a list has a current one and is not named.
     pub revocation_checked: bool,
 }
@@ -53,7 +59,7 @@ pub(super) fn judge_chain(
     rest: &[CertificateDer<'_>],
     demand: &ChainDemand<'_>,
 ) -> ChainFindings {
-    let pool = Pool::read(leaf, rest);
+    let pool = Pool::read(leaf, rest, demand.intermediates);
     if let Some(findings) = admitted_now(&pool, demand) {
         return findings;
     }
@@ -67,7 +73,11 @@ pub(super) fn judge_chain(
             best = Some(findings);
         }
     }
-    let mut best = best.unwrap_or_default();
+    let mut best = best.unwrap_or_else(|| ChainFindings {
+        facts: vec![rules::invalid("The certificate chain could not be followed.".into(), "a chain", "none")],
+        span: Span::ALWAYS,
+        revocation_checked: false,
+    });
     blame_unreadable(&pool, &mut best.facts);
     best
 }
@@ -78,14 +88,28 @@ fn examine(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, admitted: boo
     if facts.is_empty() && !admitted {
         facts.extend(gate(pool, path, demand));
     }
+    let mut span = valid_span(pool, path, demand);
     let revocation_checked = match (demand.revocation, &path.top) {
         (RevocationMode::Off, _) | (_, Top::SelfIssued | Top::Missing | Top::TooLong) => false,
         (RevocationMode::HardFail | RevocationMode::SoftFail, Top::Anchor(anchor)) => {
-            revocation::examine(pool, path, *anchor, demand, &mut facts)
+            let revocation = revocation::examine(pool, path, *anchor, demand, &mut facts);
+            span = span.and(revocation.span);
+            revocation.all_known
         }
     };
     facts.sort_by_key(|fact| fact.fault);
-    ChainFindings { facts, revocation_checked }
+    ChainFindings { facts, span, revocation_checked }
+}
+
+/// When every certificate of the path and its anchor is valid.
+fn valid_span(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>) -> Span {
+    let members = path.members.iter().map(|&member| Span::of(&pool.certificates[member].parsed));
+    let anchor = match path.top {
+        Top::Anchor(anchor) => demand.anchors.certificate(anchor),
+        Top::SelfIssued | Top::Missing | Top::TooLong => None,
+    };
+    let anchor = anchor.and_then(|der| Certificate::read(der).ok());
+    members.chain(anchor.map(|anchor| Span::of(&anchor.parsed))).fold(Span::ALWAYS, Span::and)
 }
 
 /// Whether a path fails later in the order of faults than the best so far, or as late on less.

@@ -34,7 +34,11 @@ pub(super) struct Pool<'a> {
 }
 
 impl<'a> Pool<'a> {
-    pub(super) fn read(leaf: &Certificate<'a>, rest: &'a [CertificateDer<'a>]) -> Self {
+    pub(super) fn read(
+        leaf: &Certificate<'a>,
+        rest: &'a [CertificateDer<'a>],
+        configured: &'a [CertificateDer<'static>],
+    ) -> Self {
         let mut pool =
             Pool { certificates: vec![leaf.clone()], unreadable: Vec::new(), signatures: RefCell::default() };
         for (index, der) in rest.iter().take(CERTIFICATES_MAX).enumerate() {
@@ -44,6 +48,12 @@ impl<'a> Pool<'a> {
             match Certificate::read(der) {
                 Ok(certificate) => pool.certificates.push(certificate),
                 Err(error) => pool.unreadable.push((index + 1, error)),
+            }
+        }
+        // Those of the settings were readable when the settings were read.
+        for der in configured {
+            if pool.position(der.as_ref()).is_none() {
+                pool.certificates.extend(Certificate::read(der));
             }
         }
         pool

@@ -9,6 +9,7 @@ use super::path::Path;
 use super::pool::{Certificate, Pool};
 use crate::trust::certificate::hex;
 use crate::trust::fault::Fault;
+use crate::trust::memory::Span;
 use crate::trust::requirement::{RevocationDepth, RevocationMode};
 use crate::trust::revocation::{RevocationList, RevokedEntry, uris};
 use crate::trust::verdict::Fact;
@@ -26,21 +27,29 @@ struct Issuer<'a> {
 }
 
 enum Status<'a> {
-    Good,
+    Good(&'a RevocationList),
     Revoked(&'a RevocationList, &'a RevokedEntry),
     /// Why, in words that follow "for certificate X of issuer Y".
     Unknown(String),
 }
 
-/// Adds facts; says whether every certificate that needs a current list has one.
+/// What the lists said of a path.
+pub(super) struct Revocation {
+    /// Every certificate that needs a current list has one and is not named.
+    pub all_known: bool,
+    /// When the lists that spoke for the certificates are current.
+    pub span: Span,
+}
+
+/// Adds facts for certificates that are revoked, or of which it is not known.
 pub(super) fn examine(
     pool: &Pool<'_>,
     path: &Path,
     anchor: usize,
     demand: &ChainDemand<'_>,
     facts: &mut Vec<Fact>,
-) -> bool {
-    let mut all_known = true;
+) -> Revocation {
+    let (mut all_known, mut span) = (true, Span::ALWAYS);
     let depth = match demand.revocation_depth {
         RevocationDepth::Chain => path.members.len(),
         RevocationDepth::EndEntity => 1,
@@ -63,10 +72,13 @@ pub(super) fn examine(
             }
         };
         let status = status(certificate, &issuer, demand);
-        all_known &= matches!(status, Status::Good);
+        match status {
+            Status::Good(list) => span = span.and(list.span()),
+            Status::Revoked(..) | Status::Unknown(_) => all_known = false,
+        }
         facts.extend(fact_of(certificate, &status, demand));
     }
-    all_known
+    Revocation { all_known, span }
 }
 
 /// An anchor of which only name and key are known (RFC 5280 6.1.1) has no key usage to look at.
@@ -117,7 +129,7 @@ fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &Chain
             continue;
         }
         if list.is_current_at(whole_second(demand.now)) {
-            return Status::Good;
+            return Status::Good(list);
         }
         reason.get_or_insert_with(|| not_current(list, demand.now));
     }
@@ -158,7 +170,7 @@ fn distribution_points<'a>(certificate: &'a Certificate<'_>) -> Option<Vec<&'a s
 fn fact_of(certificate: &Certificate<'_>, status: &Status<'_>, demand: &ChainDemand<'_>) -> Option<Fact> {
     let label = certificate.label();
     match (status, demand.revocation) {
-        (Status::Good, _) | (Status::Unknown(_), RevocationMode::SoftFail | RevocationMode::Off) => None,
+        (Status::Good(_), _) | (Status::Unknown(_), RevocationMode::SoftFail | RevocationMode::Off) => None,
         (Status::Revoked(list, entry), _) => {
             let reason = entry.reason.unwrap_or("no reason given");
             let serial = hex(certificate.parsed.raw_serial());

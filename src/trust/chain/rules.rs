@@ -38,7 +38,7 @@ pub(super) fn examine(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, ad
     }
     end_of_path(path, demand, &members, &mut facts);
     marks::usage(&members, demand, &mut facts);
-    marks::algorithms(&members, &mut facts);
+    marks::algorithms(&members, demand.algorithms, &mut facts);
     marks::validity(&members, demand.now, &mut facts);
     if let Top::Anchor(anchor) = path.top {
         anchor_rules(anchor, demand, &members, &mut facts);
@@ -177,6 +177,8 @@ fn common_rules(certificate: &Certificate<'_>, facts: &mut Vec<Fact>) {
 /// Path length and CA flag also bind a root that is known as a certificate; a bare key and name
 /// (RFC 5280 6.1.1) has none. A certificate that is itself the anchor issued nothing.
 fn anchor_rules(index: usize, demand: &ChainDemand<'_>, members: &[&Certificate<'_>], facts: &mut Vec<Fact>) {
+    let key = demand.anchors.anchors[index].subject_public_key_info.as_ref();
+    marks::anchor_key(key, demand.algorithms, facts);
     let Some(der) = demand.anchors.certificate(index) else { return };
     let Ok(anchor) = Certificate::read(der) else { return };
     marks::validity(&[&anchor], demand.now, facts);
@@ -362,7 +364,7 @@ fn end_of_path(path: &Path, demand: &ChainDemand<'_>, members: &[&Certificate<'_
         Top::Missing => facts.push(Fact {
             fault: Fault::IncompleteChain,
             detail: format!(
-                "The issuer \"{}\" of certificate {} was neither sent nor is it one of our trust anchors ({anchors}).",
+                "The issuer \"{}\" of certificate {} was neither sent, nor is it among our `intermediates` or trust anchors ({anchors}).",
                 last.issuer(),
                 last.label()
             ),
