@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::pem::PemObject;
 use sha2::{Digest, Sha256};
-use x509_cert::der::Decode;
+use x509_cert::der::{Decode, Encode};
 use x509_cert::ext::pkix::name::DistributionPointName as StrictPointName;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
@@ -26,7 +26,7 @@ pub struct RevocationList {
     pub this_update: Timestamp,
     pub next_update: Option<Timestamp>,
     scope: Scope,
-    /// By serial number, leading zeros removed.
+    /// By serial number, padding removed.
     entries: HashMap<Vec<u8>, RevokedEntry>,
     /// SHA-256 of the first key asked about, and whether it made the signature.
     signature: OnceLock<([u8; 32], bool)>,
@@ -74,7 +74,15 @@ struct Scope {
     only_end_entities: bool,
     only_authorities: bool,
     /// The distribution points it serves; `None`: all.
-    points: Option<Vec<String>>,
+    points: Option<Vec<PointName>>,
+}
+
+/// A name of a distribution point, compared octet by octet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PointName {
+    Uri(String),
+    /// DER.
+    Directory(Vec<u8>),
 }
 
 impl RevocationList {
@@ -162,18 +170,18 @@ impl RevocationList {
 
     /// The whole seconds at which the list is current.
     pub(super) fn span(&self) -> super::memory::Span {
-        let until = self.next_update.map_or(i64::MIN, |next| next.as_second());
+        let until = self.next_update.map_or(i64::MIN, Timestamp::as_second);
         super::memory::Span { from: self.this_update.as_second(), until }
     }
 
     /// Whether a certificate of this issuer, kind and these distribution points is in the scope.
     /// `points` is `None` for a certificate that names no distribution points.
-    pub(super) fn covers(&self, is_authority: bool, points: Option<&[&str]>) -> bool {
+    pub(super) fn covers(&self, is_authority: bool, points: Option<&[PointName]>) -> bool {
         if (self.scope.only_end_entities && is_authority) || (self.scope.only_authorities && !is_authority) {
             return false;
         }
         match (&self.scope.points, points) {
-            (Some(ours), Some(theirs)) => ours.iter().any(|ours| theirs.contains(&ours.as_str())),
+            (Some(ours), Some(theirs)) => ours.iter().any(|ours| theirs.contains(ours)),
             // RFC 5280 6.3.3 (b): such a list holds only the certificates of its points.
             (Some(_), None) => false,
             (None, _) => true,
@@ -196,10 +204,14 @@ impl std::fmt::Debug for RevocationList {
     }
 }
 
-/// Serial numbers are compared as numbers; some authorities pad them.
-fn significant(serial: &[u8]) -> &[u8] {
-    let zeros = serial.iter().take_while(|&&octet| octet == 0).count();
-    &serial[zeros..]
+/// Serial numbers are compared as numbers: some authorities pad them, and 255 is not -1.
+fn significant(mut serial: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = serial
+        && rest.first().is_some_and(|next| next & 0x80 == 0)
+    {
+        serial = rest;
+    }
+    serial
 }
 
 fn read_scope(source: &str, list: &CertificateRevocationList<'_>) -> Result<Scope, RevocationListError> {
@@ -242,7 +254,7 @@ fn point_scope(source: &str, extension: &[u8]) -> Result<Scope, RevocationListEr
     }
     let points = match point.distribution_point {
         None => None,
-        Some(StrictPointName::FullName(names)) => Some(names.iter().filter_map(strict_uri).collect()),
+        Some(StrictPointName::FullName(names)) => Some(names.iter().filter_map(strict_point).collect()),
         // A name relative to the issuer: nothing we could compare, so it serves no one.
         Some(StrictPointName::NameRelativeToCRLIssuer(_)) => Some(Vec::new()),
     };
@@ -253,16 +265,20 @@ fn point_scope(source: &str, extension: &[u8]) -> Result<Scope, RevocationListEr
     })
 }
 
-fn strict_uri(name: &x509_cert::ext::pkix::name::GeneralName) -> Option<String> {
+fn strict_point(name: &x509_cert::ext::pkix::name::GeneralName) -> Option<PointName> {
+    use x509_cert::ext::pkix::name::GeneralName as Strict;
     match name {
-        x509_cert::ext::pkix::name::GeneralName::UniformResourceIdentifier(uri) => Some(uri.to_string()),
+        Strict::UniformResourceIdentifier(uri) => Some(PointName::Uri(uri.to_string())),
+        Strict::DirectoryName(name) => name.to_der().ok().map(PointName::Directory),
         _ => None,
     }
 }
 
-pub(super) fn uris<'a>(names: &'a [GeneralName<'_>]) -> impl Iterator<Item = &'a str> {
+/// The names of a certificate's distribution point that can be compared.
+pub(super) fn point_names(names: &[GeneralName<'_>]) -> impl Iterator<Item = PointName> {
     names.iter().filter_map(|name| match name {
-        GeneralName::URI(uri) => Some(*uri),
+        GeneralName::URI(uri) => Some(PointName::Uri((*uri).to_owned())),
+        GeneralName::DirectoryName(name) => Some(PointName::Directory(name.as_raw().to_vec())),
         _ => None,
     })
 }

@@ -11,7 +11,7 @@ use crate::trust::certificate::hex;
 use crate::trust::fault::Fault;
 use crate::trust::memory::Span;
 use crate::trust::requirement::{RevocationDepth, RevocationMode};
-use crate::trust::revocation::{RevocationList, RevokedEntry, uris};
+use crate::trust::revocation::{PointName, RevocationList, RevokedEntry, point_names};
 use crate::trust::verdict::Fact;
 
 /// A certificate that lives no longer needs no list: one would hardly be read in time.
@@ -71,7 +71,9 @@ pub(super) fn examine(
                 Issuer { key_content: anchor.subject_public_key_info.as_ref(), may_sign_lists }
             }
         };
-        let status = status(certificate, &issuer, demand);
+        let mut issuers = vec![issuer];
+        issuers.extend(other_keys(pool, path, certificate));
+        let status = status(certificate, &issuers, demand);
         match status {
             Status::Good(list) => span = span.and(list.span()),
             Status::Revoked(..) | Status::Unknown(_) => all_known = false,
@@ -79,6 +81,22 @@ pub(super) fn examine(
         facts.extend(fact_of(certificate, &status, demand));
     }
     Revocation { all_known, span }
+}
+
+/// Other keys of the issuer that the path itself proves: an authority that changes its key signs a
+/// certificate for the one with the other, and lists with one of them (RFC 5280 6.3.3 (f)).
+fn other_keys<'a>(
+    pool: &'a Pool<'_>,
+    path: &'a Path,
+    certificate: &'a Certificate<'_>,
+) -> impl Iterator<Item = Issuer<'a>> {
+    let authorities = path.members.iter().skip(1).map(|&member| &pool.certificates[member]);
+    authorities.filter(|authority| authority.subject_content() == certificate.issuer_content()).map(
+        |authority| {
+            let may_sign_lists = authority.key_usage().is_none_or(KeyUsage::crl_sign);
+            Issuer { key_content: authority.key_content(), may_sign_lists }
+        },
+    )
 }
 
 /// An anchor of which only name and key are known (RFC 5280 6.1.1) has no key usage to look at.
@@ -101,7 +119,7 @@ fn is_anchor(certificate: &Certificate<'_>, anchor: usize, demand: &ChainDemand<
 }
 
 /// Newest list first: the first that names it, or the first that is current, decides.
-fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &ChainDemand<'a>) -> Status<'a> {
+fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &ChainDemand<'a>) -> Status<'a> {
     let name = certificate.parsed.issuer().as_raw();
     let points = distribution_points(certificate);
     let mut lists: Vec<&RevocationList> =
@@ -116,10 +134,10 @@ fn status<'a>(certificate: &Certificate<'_>, issuer: &Issuer<'_>, demand: &Chain
     lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
     let mut reason = None;
     for list in lists {
-        if !list.is_signed_by(issuer.key_content) {
+        let Some(issuer) = issuers.iter().find(|issuer| list.is_signed_by(issuer.key_content)) else {
             reason.get_or_insert_with(|| format!("the signature on its list {} is wrong", list.source));
             continue;
-        }
+        };
         if let Some(entry) = list.find(certificate.parsed.raw_serial()) {
             return Status::Revoked(list, entry);
         }
@@ -151,9 +169,9 @@ fn not_current(list: &RevocationList, now: Timestamp) -> String {
     }
 }
 
-/// The URIs of the distribution points that hold complete lists of the issuer itself; `None` when
+/// The names of the distribution points that hold complete lists of the issuer itself; `None` when
 /// the certificate names no points at all.
-fn distribution_points<'a>(certificate: &'a Certificate<'_>) -> Option<Vec<&'a str>> {
+fn distribution_points(certificate: &Certificate<'_>) -> Option<Vec<PointName>> {
     let points =
         certificate.parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             ParsedExtension::CRLDistributionPoints(points) => Some(&points.points),
@@ -164,7 +182,7 @@ fn distribution_points<'a>(certificate: &'a Certificate<'_>) -> Option<Vec<&'a s
         Some(DistributionPointName::FullName(names)) => Some(names.as_slice()),
         Some(DistributionPointName::NameRelativeToCRLIssuer(_)) | None => None,
     });
-    Some(names.flat_map(uris).collect())
+    Some(names.flat_map(point_names).collect())
 }
 
 fn fact_of(certificate: &Certificate<'_>, status: &Status<'_>, demand: &ChainDemand<'_>) -> Option<Fact> {

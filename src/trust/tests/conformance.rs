@@ -186,3 +186,28 @@ fn a_list_for_some_points_says_nothing_of_a_certificate_that_names_none() {
     let verdict = Case::new(&root, vec![root.leaf(&leaf_params())]).hard_fail(lists);
     verdict.expect(&[Fault::RevocationUnknown]);
 }
+
+#[test]
+fn an_authority_that_changed_its_key_may_sign_lists_with_either() {
+    let root = Authority::root("root");
+    let old = root.below(numbered(Authority::params("middle"), 40));
+    // The new key, certified by the old one under the same name.
+    let new = old.below(numbered(Authority::params("middle"), 41));
+    let chain = vec![new.leaf(&leaf_params()), new.der.clone(), old.der.clone()];
+    let case = |lists| Case::new(&root, chain.clone()).hard_fail(lists);
+    for signer in [&old, &new] {
+        case(vec![root.list(-1, 10, &[]), signer.list(-1, 10, &[])]).expect(&[]);
+        case(vec![root.list(-1, 10, &[]), signer.list(-1, 10, &[7])]).expect(&[Fault::Revoked]);
+    }
+    let stranger = Authority::root("middle");
+    let lists = vec![root.list(-1, 10, &[]), stranger.list(-1, 10, &[])];
+    case(lists).expect(&[Fault::RevocationUnknown, Fault::RevocationUnknown]);
+}
+
+#[test]
+fn a_serial_number_is_a_number_with_a_sign() {
+    let root = Authority::root("root");
+    let list = root.list(-1, 10, &[0x7f, 0xff]);
+    assert!(list.find(&[0x7f]).is_some() && list.find(&[0, 0, 0x7f]).is_some(), "padding is nothing");
+    assert!(list.find(&[0, 0xff]).is_some() && list.find(&[0xff]).is_none(), "255 is not -1");
+}
