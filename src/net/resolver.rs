@@ -10,7 +10,7 @@ use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use crate::mail::Domain;
 use crate::policy::DnsSettings;
@@ -39,6 +39,18 @@ pub enum ResolverError {
     System(String),
     #[error("the DNS resolver cannot be set up: {0}")]
     SetUp(String),
+}
+
+/// Whether the zone of a name is signed (RFC 4034). We do not validate: it is told, and nothing is
+/// made to depend on it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Signed {
+    #[error("signed: a DS record stands for the zone {0} (not validated here)")]
+    Yes(String),
+    #[error("not signed: no DS record stands for the zone {0}")]
+    No(String),
+    #[error("not known whether signed: {0}")]
+    Unknown(String),
 }
 
 /// What a lookup came to, before it is an MX or an address answer.
@@ -96,6 +108,39 @@ impl Resolver {
             (false, _) => AddressAnswer::Addresses(addresses),
             (true, Some(why)) => AddressAnswer::Temporary(why),
             (true, None) => AddressAnswer::None,
+        }
+    }
+
+    /// Whether the zone that holds `domain` is signed: its parent then has a DS record for it.
+    pub async fn signed(&self, domain: &Domain) -> Signed {
+        let zone = match self.zone(domain).await {
+            Ok(zone) => zone,
+            Err(why) => return Signed::Unknown(why),
+        };
+        match self.find(&zone, RecordType::DS).await {
+            Found::Records(lookup) if !lookup.answers().is_empty() => Signed::Yes(zone),
+            Found::Records(_) | Found::NoRecords | Found::NoSuchName => Signed::No(zone),
+            Found::Temporary(why) => Signed::Unknown(why),
+        }
+    }
+
+    /// The zone that holds a name: the owner of the SOA in the answer, or beside its absence.
+    async fn zone(&self, domain: &Domain) -> Result<String, String> {
+        let mut fqdn = Name::from_ascii(domain.as_str()).map_err(|error| error.to_string())?;
+        fqdn.set_fqdn(true);
+        let asked = tokio::time::timeout(LOOKUP_TIMEOUT, self.inner.lookup(fqdn, RecordType::SOA)).await;
+        let owner = match asked {
+            Ok(Ok(lookup)) => {
+                let is_soa = |record: &&Record| matches!(record.data, RData::SOA(_));
+                lookup.answers().iter().find(is_soa).map(|record| record.name.clone())
+            }
+            Ok(Err(NetError::Dns(DnsError::NoRecordsFound(none)))) => none.soa.map(|soa| soa.name),
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => return Err(format!("no answer within {} s", LOOKUP_TIMEOUT.as_secs())),
+        };
+        match owner {
+            Some(zone) if !zone.is_root() => Ok(text(&zone)),
+            Some(_) | None => Err(format!("no zone of {domain} is known")),
         }
     }
 

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use hickory_server::Server;
-use hickory_server::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
+use hickory_server::proto::rr::rdata::{A, AAAA, CNAME, MX, NULL, SOA};
 use hickory_server::proto::rr::{LowerName, Record};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
 use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneHandler, ZoneType};
@@ -151,4 +151,26 @@ async fn a_server_that_never_answers_is_a_temporary_fault() {
     let resolver = Resolver::with_timeout(&settings, Duration::from_millis(20)).unwrap();
     let answer = resolver.mx(&"x.example".parse().unwrap()).await;
     assert!(matches!(answer, MxAnswer::Temporary(_)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn a_zone_is_signed_when_its_parent_has_a_ds_record_for_it() {
+    let (address, _server) = serve(vec![
+        ("www.example.".to_owned(), RData::A(A::new(192, 0, 2, 1))),
+        ("example.".to_owned(), ds()),
+    ])
+    .await;
+    let resolver = resolver(address);
+    let domain = |text| Domain::parse(text).unwrap();
+    assert_eq!(resolver.signed(&domain("www.example")).await, Signed::Yes("example".to_owned()));
+    let (address, _server) = serve(vec![("www.example.".to_owned(), RData::A(A::new(192, 0, 2, 1)))]).await;
+    let resolver = self::resolver(address);
+    assert_eq!(resolver.signed(&domain("www.example")).await, Signed::No("example".to_owned()));
+    assert!(matches!(resolver.signed(&domain("www.elsewhere")).await, Signed::Unknown(_)));
+}
+
+/// Any digest does: whether it fits is not ours to say.
+fn ds() -> RData {
+    let data = [&[0x30, 0x39, 13, 2][..], &[0xab; 32]].concat();
+    RData::Unknown { code: RecordType::DS, rdata: NULL::with(data) }
 }
