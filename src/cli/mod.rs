@@ -12,6 +12,8 @@ pub mod counters;
 pub mod demo;
 mod location;
 pub mod log;
+mod page;
+pub mod partner;
 pub mod queue;
 pub mod reload;
 pub mod serve;
@@ -40,6 +42,9 @@ pub enum Command {
     /// Request, import, choose and judge certificates
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// See partners: what they are judged by, and what was seen of them
+    #[command(subcommand)]
+    Partner(partner::PartnerCommand),
     /// See and steer the messages in the queue of the running server
     Queue(queue::QueueArgs),
     /// Read protocol logs, session by session
@@ -64,6 +69,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&args, &config),
         Command::Certificate(command) => command.run(&config),
+        Command::Partner(command) => partner::run(&command, &config),
         Command::Queue(args) => queue::run(&args, &config),
         Command::Log(args) => log::run(&args, &config),
         Command::Counters(args) => counters::run(&args, &config),

@@ -164,8 +164,8 @@ pub const FAMILIES: &[FamilyRow] = &[
         CERTIFICATE_EXPIRY,
         Kind::Gauge,
         &["role", "subject"],
-        "When one of our certificates expires, Unix time",
-        "At start and reload; `role` is `server` (offered by receive connectors) or `client` (presented by send connectors).",
+        "When a certificate of ours or of a partner expires, Unix time",
+        "At start, at reload and every minute; `role` is `server` (ours, offered by receive connectors), `client` (ours, presented by send connectors), `partner` (as last seen) or `anchor` (a trust anchor in use).",
     ),
     row(
         CRL_NEXT_UPDATE,

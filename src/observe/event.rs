@@ -11,7 +11,9 @@ use serde::{Serialize, Serializer};
 
 use crate::mail::Domain;
 use crate::smtp::SessionId;
-use crate::trust::{Direction, TlsVersion, Verdict};
+use crate::trust::{Direction, SpkiPin, TlsEvidence, TlsVersion, Verdict};
+
+use super::observer::CertificateRole;
 
 /// What a delivery status notification tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -54,6 +56,9 @@ pub enum Event {
         #[serde(serialize_with = "display")]
         session: SessionId,
         remote: SocketAddr,
+        /// What the handshake showed, for the record of partners.
+        #[serde(skip)]
+        evidence: Option<Arc<TlsEvidence>>,
     },
     /// Once an outbound session that connected and was judged for a listed domain.
     OutboundJudged {
@@ -63,6 +68,8 @@ pub enum Event {
         #[serde(serialize_with = "display")]
         session: SessionId,
         host: String,
+        #[serde(skip)]
+        evidence: Option<Arc<TlsEvidence>>,
     },
     /// A message is durable and gets its 250.
     MessageReceived {
@@ -151,11 +158,28 @@ pub enum Event {
         not_after: Timestamp,
         connector: String,
     },
+    /// 30, 14, 7 and 1 days before a certificate of ours, a partner's as last seen, or a trust
+    /// anchor ends; `of` is the connector or the partner. Not before half its life is over.
     CertificateExpiring {
+        role: CertificateRole,
         subject: String,
         #[serde(serialize_with = "display")]
         not_after: Timestamp,
-        connector: String,
+        of: String,
+    },
+    /// The same of a revocation list.
+    RevocationListExpiring {
+        source: String,
+        issuer: String,
+        #[serde(serialize_with = "display")]
+        next_update: Timestamp,
+    },
+    /// One of a partner's `spki_pins` is the key of no certificate that the partner last showed:
+    /// it is the next one, or an old one that can go.
+    PinUnmatched {
+        partner: String,
+        #[serde(serialize_with = "display")]
+        pin: SpkiPin,
     },
     RevocationListLoaded {
         source: String,

@@ -8,6 +8,7 @@ mod event;
 pub mod event_log;
 pub mod log_reader;
 mod observer;
+pub mod partners;
 mod protocol_log;
 mod record;
 mod registry;

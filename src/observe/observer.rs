@@ -12,6 +12,7 @@ use crate::policy::Settings;
 use crate::trust::Direction;
 
 use super::event::Event;
+use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
 
@@ -24,6 +25,7 @@ pub struct Observer {
     stopping: AtomicBool,
     shown: Mutex<Shown>,
     loss_told: Mutex<Option<Instant>>,
+    partners: PartnerWatch,
 }
 
 /// Series of gauges that are replaced as a whole, so that what is gone is no longer shown.
@@ -33,13 +35,18 @@ struct Shown {
     crls: Vec<Labels<1>>,
 }
 
-/// What one of our certificates is for; label `role`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Whose certificate it is and what for; label `role`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum CertificateRole {
-    /// Offered by receive connectors.
+    /// Ours, offered by receive connectors.
     Server,
-    /// Presented by send connectors.
+    /// Ours, presented by send connectors.
     Client,
+    /// A partner's, as last seen.
+    Partner,
+    /// A trust anchor in use.
+    Anchor,
 }
 
 /// Counts one open connection until it is dropped.
@@ -53,6 +60,7 @@ impl Observer {
             stopping: AtomicBool::new(false),
             shown: Mutex::default(),
             loss_told: Mutex::default(),
+            partners: PartnerWatch::default(),
         })
     }
 
@@ -75,8 +83,14 @@ impl Observer {
                 counters.handshake(*direction, *version, error.is_none());
                 if error.is_none() { Level::Debug } else { Level::Warning }
             }
-            Event::InboundJudged { verdict, .. } | Event::OutboundJudged { verdict, .. } => {
+            Event::InboundJudged { verdict, connector, session, remote, evidence } => {
                 counters.judged(verdict);
+                self.partners.judged(verdict, connector, *session, Peer::Address(*remote), evidence);
+                if verdict.is_good() { Level::Debug } else { Level::Warning }
+            }
+            Event::OutboundJudged { verdict, connector, session, host, evidence } => {
+                counters.judged(verdict);
+                self.partners.judged(verdict, connector, *session, Peer::Host(host.clone()), evidence);
                 if verdict.is_good() { Level::Debug } else { Level::Warning }
             }
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
@@ -105,6 +119,8 @@ impl Observer {
             Event::RevocationListLoaded { .. } => Level::Info,
             Event::DsnDropped { .. } | Event::CertificateExpiring { .. } => Level::Warning,
             Event::ProtocolLogAgedEarly { .. } => Level::Warning,
+            Event::RevocationListExpiring { .. } => Level::Warning,
+            Event::PinUnmatched { .. } => Level::Info,
             Event::StorageFailed { .. } | Event::SettingsRefused { .. } => Level::Error,
             Event::CertificateExpired { .. } | Event::RevocationListFailed { .. } => Level::Error,
             Event::ProtocolLogLost { lines } => {
@@ -163,7 +179,12 @@ impl Observer {
         ConnectionGuard(gauge)
     }
 
-    /// Replaces what is shown of our certificates: role, subject, not-after.
+    /// What was seen of the partners.
+    pub fn partners(&self) -> &PartnerWatch {
+        &self.partners
+    }
+
+    /// Replaces what is shown of certificates: role, subject, not-after.
     pub fn set_certificate_expiry(
         &self,
         certificates: impl IntoIterator<Item = (CertificateRole, String, Timestamp)>,
@@ -174,14 +195,17 @@ impl Observer {
             family.remove(&gone);
         }
         for (role, subject, not_after) in certificates {
-            let role = match role {
-                CertificateRole::Server => "server",
-                CertificateRole::Client => "client",
-            };
-            let labels = [("role", role.to_owned()), ("subject", super::text::escape(&subject).into_owned())];
+            let labels =
+                [("role", role.as_str().to_owned()), ("subject", super::text::escape(&subject).into_owned())];
             let gauge = family.get_or_create_owned(&labels);
-            // Of two with one subject the one that lasts longer counts: it is the one in use.
-            gauge.set(gauge.get().max(not_after.as_second()));
+            // Of two of ours with one subject the one that lasts longer counts: it is the one in
+            // use. Of a partner's each may be, on one of its servers.
+            let (before, end) = (gauge.get(), not_after.as_second());
+            gauge.set(match role {
+                CertificateRole::Server | CertificateRole::Client => before.max(end),
+                CertificateRole::Partner | CertificateRole::Anchor if before != 0 => before.min(end),
+                CertificateRole::Partner | CertificateRole::Anchor => end,
+            });
             shown.certificates.push(labels);
         }
     }
@@ -198,6 +222,18 @@ impl Observer {
             let gauge = family.get_or_create_owned(&labels);
             gauge.set(gauge.get().max(next_update.as_second()));
             shown.crls.push(labels);
+        }
+    }
+}
+
+impl CertificateRole {
+    /// As the label writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            CertificateRole::Server => "server",
+            CertificateRole::Client => "client",
+            CertificateRole::Partner => "partner",
+            CertificateRole::Anchor => "anchor",
         }
     }
 }

@@ -3,6 +3,7 @@
 
 mod accepted_domain;
 mod certificate_use;
+pub mod expiry;
 pub mod header_firewall;
 pub mod limits;
 pub mod own_certificate;

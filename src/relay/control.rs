@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::Problem;
 
+use super::partners::{self, writer};
 use super::record::{AttemptNote, MessageMeta};
 use super::shared::Shared;
 use super::{reload, report};
@@ -55,6 +56,10 @@ pub enum Request {
         id: String,
         offset: u64,
     },
+    /// Every partner, or those of this name or domain.
+    Partners {
+        name: Option<String>,
+    },
 }
 
 /// Answers requests on behalf of one running server.
@@ -92,6 +97,7 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Value {
             Ok(messages) => Value::Array(messages.iter().map(entry).collect()),
             Err(error) => failure(error),
         },
+        Request::Partners { name } => partners_answer(shared, name.as_deref()),
         Request::QueueShow { id } => with_message(shared, &id, entry).await,
         Request::QueueWhy { id } => with_message(shared, &id, why).await,
         Request::QueueExport { id, offset } => export(shared, &id, offset).await,
@@ -112,6 +118,14 @@ async fn answer(shared: &Arc<Shared>, request: Request) -> Value {
             acted(shared, &user, if dsn { "queue remove" } else { "queue remove --no-dsn" }, &filter, done)
         }
     }
+}
+
+fn partners_answer(shared: &Shared, name: Option<&str>) -> Value {
+    let (settings, lists) = (shared.settings.load(), shared.revocation.load());
+    let record = tokio::task::block_in_place(|| writer::snapshot(shared));
+    let now = Shared::now().wall;
+    let site = partners::Site { settings: &settings, record: &record, lists: &lists, now };
+    json!({ "partners": partners::describe(site, name) })
 }
 
 fn failure(error: impl std::fmt::Display) -> Value {

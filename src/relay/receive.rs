@@ -21,16 +21,13 @@ use crate::trust::Direction;
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
-use super::{record::MessageMeta, route};
+use super::{linger, record::MessageMeta, route};
 
 /// Read buffer of a quiet session, and of one that sends content faster than that.
 const READ_BYTES_MIN: usize = 4 << 10;
 const READ_BYTES_MAX: usize = 64 << 10;
 /// A handshake that takes longer is broken off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
-/// After our last reply the peer gets this long, and this much, to stop sending.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES_MAX: usize = 256 << 10;
 /// Replies are flushed within this or the peer is taken to be gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Content larger than this may block on the disk while it is appended.
@@ -196,7 +193,7 @@ impl Driver {
         self.draft = None;
         if let Some(mut stream) = self.stream.take() {
             let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
-            let _ = timeout(LINGER, discard(&mut stream)).await;
+            linger::until_silent(&mut stream).await;
         }
     }
 
@@ -312,7 +309,8 @@ impl Driver {
     }
 
     fn report(&mut self, report: Report) {
-        if let Some(event) = receive_events::event(&self.opening, report, &mut self.message) {
+        let evidence = self.session.evidence();
+        if let Some(event) = receive_events::event(&self.opening, report, &mut self.message, evidence) {
             self.shared.observer.event(event);
         }
     }
@@ -331,20 +329,6 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::Commit(_)
         | Action::Close => false,
     }
-}
-
-/// Reads away what the peer still sends: unread input at the close makes the kernel reset the
-/// connection, and the peer may never see our last reply.
-async fn discard(stream: &mut Stream) -> std::io::Result<()> {
-    let mut scratch = [0; 1024];
-    let mut left = LINGER_BYTES_MAX;
-    while left > 0 {
-        match stream.read(&mut scratch).await? {
-            0 => return Ok(()),
-            count => left = left.saturating_sub(count),
-        }
-    }
-    Ok(())
 }
 
 async fn sleep_until(deadline: Option<tokio::time::Instant>) {

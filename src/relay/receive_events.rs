@@ -1,10 +1,11 @@
 //! What a receive session reports, as events.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observe::Event;
 use crate::session::receive::{Opening, Report};
-use crate::trust::{Direction, TlsVersion};
+use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 /// What is told of a message once its 250 is on its way.
 pub struct Accepted {
@@ -15,13 +16,20 @@ pub struct Accepted {
 }
 
 /// The event of one report; `accepted` is taken by the report of that message.
-pub fn event(opening: &Opening, report: Report, accepted: &mut Option<Accepted>) -> Option<Event> {
+pub fn event(
+    opening: &Opening,
+    report: Report,
+    accepted: &mut Option<Accepted>,
+    evidence: Option<&Arc<TlsEvidence>>,
+) -> Option<Event> {
     let connector = opening.connector.name.clone();
     let (session, remote) = (opening.id, opening.remote);
     Some(match report {
         Report::HandshakeDone { version, resumed: _ } => handshake(opening, Some(version), None),
         Report::HandshakeFailed { error } => handshake(opening, None, Some(error)),
-        Report::Judged(verdict) => Event::InboundJudged { verdict, connector, session, remote },
+        Report::Judged(verdict) => {
+            Event::InboundJudged { verdict, connector, session, remote, evidence: evidence.cloned() }
+        }
         Report::Accepted { queue_id, size: _, secured } => {
             let Accepted { sender, recipients, size, durable_after } = accepted.take()?;
             let accept_to_durable = durable_after;

@@ -8,6 +8,7 @@ use crate::config::{self, Change, Problem, Severity, differences};
 use crate::net::resolver;
 use crate::observe::Event;
 
+use super::partners::radar;
 use super::shared::Shared;
 use super::{certificates, revocation, tls};
 
@@ -74,7 +75,7 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
     shared.settings.store(Arc::clone(&settings));
     revocation::reload(shared);
-    tls::show_certificates(shared);
+    radar::show(shared);
     shared.document.store(Arc::new(loaded.document));
     let certificates = certificates::differences(&old, &settings);
     record(shared, who, &changes, &certificates);

@@ -17,7 +17,7 @@ use crate::session::send::{
     Action, DATA_BLOCK_TIMEOUT, Failure, Input, Opening, Outcome, Report, SendSession, Transaction,
 };
 use crate::smtp::content::DataEncoder;
-use crate::trust::{Direction, TlsVersion};
+use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 use super::content::Outgoing;
 use super::session_log::SessionLog;
@@ -36,6 +36,7 @@ pub struct SendConnection {
     log: SessionLog,
     stream: Option<Stream>,
     session: SendSession,
+    evidence: Option<Arc<TlsEvidence>>,
     actions: VecDeque<Action>,
     out: Vec<u8>,
     buffer: Box<[u8]>,
@@ -65,6 +66,7 @@ impl SendConnection {
             log,
             shared,
             session: SendSession::new(opening.clone()),
+            evidence: None,
             opening,
             tls,
             stream: Some(Stream::Plain(stream)),
@@ -241,7 +243,9 @@ impl SendConnection {
         match self.tls.connect(plain, &self.opening.host, HANDSHAKE_TIMEOUT).await {
             Ok((stream, evidence, own)) => {
                 self.stream = Some(stream);
-                self.input(Input::TlsEstablished(Arc::new(evidence), own));
+                let evidence = Arc::new(evidence);
+                self.evidence = Some(Arc::clone(&evidence));
+                self.input(Input::TlsEstablished(evidence, own));
             }
             Err(error) => self.input(Input::TlsFailed {
                 certificate_refused: error.certificate_refused,
@@ -284,7 +288,8 @@ impl SendConnection {
             Report::HandshakeDone { version, resumed: _ } => self.handshake(Some(version), None),
             Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
             Report::Judged(verdict) => {
-                Event::OutboundJudged { verdict, connector, session, host: self.opening.host.clone() }
+                let (host, evidence) = (self.opening.host.clone(), self.evidence.clone());
+                Event::OutboundJudged { verdict, connector, session, host, evidence }
             }
             // Counted by `delivery`, which knows the queue id.
             Report::Sent { secured } => {

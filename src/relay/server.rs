@@ -19,6 +19,7 @@ use crate::policy::Settings;
 
 use super::connections::Connections;
 use super::listeners::Listeners;
+use super::partners::{radar, writer};
 use super::shared::Shared;
 use super::{certificates, control, dispatch, reload, revocation, timers, tls};
 
@@ -64,7 +65,7 @@ impl Server {
         shared.listeners.follow(&shared, &settings)?;
         let ready = shared.listeners.describe(&settings);
         spawn_tasks(&shared);
-        tls::show_certificates(&shared);
+        radar::show(&shared);
         tls::remind_of_expired(&shared);
         shared
             .observer
@@ -114,7 +115,9 @@ impl Server {
             tracing::warn!("sessions still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
         }
         let Shared { queue, protocol_log, .. } = &*self.shared;
-        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush()) };
+        let partners = Arc::clone(&self.shared);
+        let partners = tokio::task::spawn_blocking(move || writer::finish(&partners));
+        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), partners) };
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
             tracing::warn!("the disk takes nothing; what was acknowledged is safe, log lines may be lost");
         }
@@ -127,6 +130,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     make_private_directory(&data).map_err(|e| StartError::DataDirectory(data.clone(), e))?;
     let (queue, recovery) = Queue::open(&data.join("queue"), sealpost_queue::Options::default())?;
     let observer = Observer::new(&settings);
+    writer::restore(&observer, &settings);
     observer.event(Event::QueueRecovered {
         messages: recovery.messages as u64,
         orphans: recovery.orphans_removed as u64,
@@ -165,6 +169,8 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));
     shared.tasks.spawn(certificates::watch(Arc::clone(shared)));
+    shared.tasks.spawn(writer::run(Arc::clone(shared)));
+    shared.tasks.spawn(radar::run(Arc::clone(shared)));
 }
 
 /// Only the owner may look into the queue, the logs and the control socket.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use crate::net::tls::{KeyExchange, ServerTls, TlsSetupError};
-use crate::observe::{CertificateRole, Event};
+use crate::observe::Event;
 use crate::policy::{Settings, own_certificate};
 
 use super::shared::{ListenerTls, Shared};
@@ -84,21 +84,4 @@ pub fn remind_of_expired(shared: &Shared) {
             });
         }
     }
-}
-
-/// The expiry gauges of the certificates in use: what each receive connector offers and what each
-/// send connector presents.
-pub fn show_certificates(shared: &Shared) {
-    let settings = shared.settings.load();
-    let now = Shared::now().wall;
-    let offered = shared.server_tls.load();
-    let server = offered.values().map(|listener| (CertificateRole::Server, &listener.certificate));
-    let presented = settings.send_connectors.iter().filter_map(|connector| {
-        own_certificate::choose(&settings.certificates, None, &connector.fqdn, &settings.hostname, now).ok()
-    });
-    let client = presented.map(|certificate| (CertificateRole::Client, certificate));
-    let shown = server
-        .chain(client)
-        .map(|(role, certificate)| (role, certificate.subject.clone(), certificate.not_after));
-    shared.observer.set_certificate_expiry(shown);
 }

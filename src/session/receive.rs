@@ -2,7 +2,10 @@
 //! 3207). It does no I/O: the driver hands in what happened, carries out the actions in order, and
 //! hands in their answers. While an answer is awaited nothing is parsed, so pipelining is safe.
 
+use std::sync::Arc;
 use std::time::Instant;
+
+use crate::trust::TlsEvidence;
 
 mod admission;
 mod clock;
@@ -42,6 +45,11 @@ impl ReceiveSession {
         if !self.state.awaits_at_once() {
             self.core.flush(&mut step);
         }
+    }
+
+    /// What the handshake showed, if there was one.
+    pub fn evidence(&self) -> Option<&Arc<TlsEvidence>> {
+        self.core.tls.as_ref()
     }
 
     /// When `Timeout` is due, if nothing comes before. None while the driver owes an answer.

@@ -98,6 +98,16 @@ impl AnchorSet {
         })
     }
 
+    /// The certificates from which anchors were made; the compiled-in ones have none.
+    pub fn certificates(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        self.certificates.iter().flatten()
+    }
+
+    /// Whether it holds the anchors of the system or of Mozilla, which no operator chose one by one.
+    pub fn is_public(&self) -> bool {
+        self.source.split(", ").any(|source| matches!(source, "system" | "mozilla"))
+    }
+
     /// The certificate from which anchor number `index` was made.
     pub(super) fn certificate(&self, index: usize) -> Option<&CertificateDer<'static>> {
         self.certificates.get(index).and_then(Option::as_ref)

@@ -12,6 +12,8 @@ use x509_parser::public_key::PublicKey;
 
 use crate::mail::text::escape;
 
+use super::requirement::SpkiPin;
+
 /// What operators want to know of a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateFacts {
@@ -75,6 +77,23 @@ pub(super) fn read_certificate<'a>(
 /// SHA-256 of a certificate, lower-case hex.
 pub fn thumbprint(certificate: &CertificateDer<'_>) -> String {
     hex(&Sha256::digest(certificate.as_ref()))
+}
+
+/// The pin of a certificate's key; `None` where the certificate cannot be read.
+pub fn spki_pin(certificate: &CertificateDer<'_>) -> Option<SpkiPin> {
+    Some(SpkiPin::of(read_certificate(certificate).ok()?.public_key().raw))
+}
+
+/// As PEM (RFC 7468), to be pasted into a file.
+pub fn to_pem(certificate: &CertificateDer<'_>) -> String {
+    let digits: String = certificate.chunks(3).map(super::pin::quartet).collect();
+    let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in digits.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END CERTIFICATE-----\n");
+    pem
 }
 
 /// A distinguished name (DER) by RFC 4514, control characters escaped.

@@ -20,7 +20,9 @@ mod stamp;
 mod verdict;
 
 pub use anchors::{AnchorError, AnchorSet, certificates_from_pem_or_der};
-pub use certificate::{CertificateFacts, CertificateUnreadable, distinguished_name, printable, thumbprint};
+pub use certificate::{
+    CertificateFacts, CertificateUnreadable, distinguished_name, printable, spki_pin, thumbprint, to_pem,
+};
 pub use evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
 pub use fault::{Fault, FaultRow, InboundAnswer, reference as fault_reference};
 pub use judge::{CertificateDemand, CertificateFindings, judge, judge_certificates};

@@ -139,6 +139,13 @@ impl Site {
         }
     }
 
+    /// Writes settings without starting anything.
+    pub fn write_settings(&self, text: &str) -> PathBuf {
+        let config = self.path("sealpost.toml");
+        std::fs::write(&config, text).unwrap();
+        config
+    }
+
     /// The message from `sender` as it lies in the mailbox, once it is there.
     pub async fn arrival(&self, sender: &str) -> Delivered {
         let found = self.mailbox.wait_for(|kept| kept.from == sender, PATIENCE).await;
@@ -149,7 +156,8 @@ impl Site {
         std::fs::read_to_string(self.path("server.log")).unwrap_or_default()
     }
 
-    fn settings(&self, more: &str) -> String {
+    /// What `start_edge` writes.
+    pub fn settings(&self, more: &str) -> String {
         let (edge, inside) = (self.network.ip(EDGE), self.network.ip(INSIDE));
         let (port, mailbox) = (self.network.port, self.mailbox.address());
         format!(
@@ -224,10 +232,15 @@ pub struct Edge {
 impl Edge {
     /// Runs one of our commands with this edge's settings: status, standard output, standard error.
     pub fn command(&self, arguments: &[&str]) -> (i32, String, String) {
-        let output = Command::new(executable()).args(arguments).arg("-c").arg(&self.config).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
+        command(&self.config, arguments)
     }
+}
+
+/// Runs one of our commands with these settings: status, standard output, standard error.
+pub fn command(config: &Path, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(executable()).args(arguments).arg("-c").arg(config).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code().unwrap_or(-1), text(&output.stdout), text(&output.stderr))
 }
 
 /// A program of the distribution. Where it is missing the test says so and is skipped, or fails

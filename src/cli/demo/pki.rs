@@ -47,6 +47,8 @@ pub enum Validity {
     Expired,
     /// It begins tomorrow.
     NotYet,
+    /// It ends in five days.
+    Ending,
 }
 
 /// Where an identity was written.
@@ -172,6 +174,7 @@ impl Validity {
             Self::Current => (now - Duration::days(1), now - Duration::days(1) + VALIDITY),
             Self::Expired => (now - Duration::days(1) - VALIDITY, now - Duration::days(1)),
             Self::NotYet => (now + Duration::days(1), now + Duration::days(1) + VALIDITY),
+            Self::Ending => (now + Duration::days(5) - VALIDITY, now + Duration::days(5)),
         }
     }
 }

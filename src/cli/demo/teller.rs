@@ -3,9 +3,8 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 
+use crate::cli::page::wrap;
 use crate::observe::log_reader::LogLine;
-
-const WIDTH: usize = 80;
 
 /// Writes to standard output. A reader who has gone away (a closed pipe) stops nothing.
 pub struct Teller {
@@ -98,59 +97,5 @@ impl Tone {
             Self::Bad => "1;31",
         };
         format!("\x1b[{code}m{line}\x1b[0m")
-    }
-}
-
-/// Breaks at blanks, and a word that is too long for a line wherever the line ends. Continuation
-/// lines begin with `hanging`.
-fn wrap(text: &str, indent: &str, hanging: &str) -> Vec<String> {
-    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let mut lines = Vec::new();
-    let mut line = indent.to_owned();
-    let mut empty = true;
-    for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
-        if !empty && line.chars().count() + 1 + word.len() > WIDTH {
-            lines.push(std::mem::replace(&mut line, hanging.to_owned()));
-            empty = true;
-        }
-        if !empty {
-            line.push(' ');
-        }
-        while line.chars().count() + word.len() > WIDTH {
-            let rest = word.split_off(WIDTH - line.chars().count());
-            line.extend(std::mem::replace(&mut word, rest));
-            lines.push(std::mem::replace(&mut line, hanging.to_owned()));
-        }
-        line.extend(word);
-        empty = false;
-    }
-    lines.push(line);
-    lines
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    #[test]
-    fn words_are_kept_together_where_possible() {
-        let text = "one two ".repeat(12);
-        let lines = wrap(&text, "  ", "    ");
-        assert_eq!(lines.len(), 2);
-        assert!(lines[1].starts_with("    "));
-        let whole = |line: &String| line.split_whitespace().all(|word| matches!(word, "one" | "two"));
-        assert!(lines.iter().all(whole), "{lines:?}");
-    }
-
-    proptest! {
-        #[test]
-        fn no_line_is_wider_and_no_letter_is_lost(text in "\\PC{0,40}( [a-z]{0,120}){0,20}") {
-            let lines = wrap(&text, "    ", "      ");
-            prop_assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
-            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
-            prop_assert_eq!(letters(&lines.concat()), letters(&text));
-        }
     }
 }

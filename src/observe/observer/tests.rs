@@ -32,10 +32,12 @@ fn judged(verdict: Arc<Verdict>) -> Event {
     let session = SessionId(7);
     match verdict.direction {
         Direction::Inbound => {
-            Event::InboundJudged { verdict, connector, session, remote: "192.0.2.9:61061".parse().unwrap() }
+            let remote = "192.0.2.9:61061".parse().unwrap();
+            Event::InboundJudged { verdict, connector, session, remote, evidence: None }
         }
         Direction::Outbound => {
-            Event::OutboundJudged { verdict, connector, session, host: "mx.example".to_owned() }
+            let host = "mx.example".to_owned();
+            Event::OutboundJudged { verdict, connector, session, host, evidence: None }
         }
     }
 }

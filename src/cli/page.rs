@@ -1,0 +1,103 @@
+//! Text for a terminal of 80 columns: wrapped at blanks, and safe whatever a stranger wrote.
+
+use crate::observe::text;
+
+const WIDTH: usize = 80;
+
+/// A page being written.
+#[derive(Default)]
+pub struct Page {
+    text: String,
+}
+
+impl Page {
+    /// A heading with an empty line before it.
+    pub fn heading(&mut self, words: &str) {
+        if !self.text.is_empty() {
+            self.text.push('\n');
+        }
+        self.line("", "", words);
+    }
+
+    /// Words behind a label; further lines stand below the words.
+    pub fn row(&mut self, indent: &str, label: &str, words: &str) {
+        let start = format!("{indent}{label:<13} ");
+        let hanging = " ".repeat(start.chars().count());
+        self.line(&start, &hanging, words);
+    }
+
+    /// Words below an indent.
+    pub fn words(&mut self, indent: &str, words: &str) {
+        self.line(indent, indent, words);
+    }
+
+    /// One item of a list.
+    pub fn item(&mut self, indent: &str, words: &str) {
+        self.line(&format!("{indent}- "), &format!("{indent}  "), words);
+    }
+
+    pub fn into_text(self) -> String {
+        self.text
+    }
+
+    fn line(&mut self, indent: &str, hanging: &str, words: &str) {
+        for line in wrap(&text::escape(words), indent, hanging) {
+            self.text.push_str(line.trim_end());
+            self.text.push('\n');
+        }
+    }
+}
+
+/// Breaks at blanks, and a word that is too long for a line wherever the line ends. Continuation
+/// lines begin with `hanging`.
+pub fn wrap(text: &str, indent: &str, hanging: &str) -> Vec<String> {
+    let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let mut lines = Vec::new();
+    let mut line = indent.to_owned();
+    let mut empty = true;
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        if !empty && line.chars().count() + 1 + word.len() > WIDTH {
+            lines.push(std::mem::replace(&mut line, hanging.to_owned()));
+            empty = true;
+        }
+        if !empty {
+            line.push(' ');
+        }
+        while line.chars().count() + word.len() > WIDTH {
+            let rest = word.split_off(WIDTH - line.chars().count());
+            line.extend(std::mem::replace(&mut word, rest));
+            lines.push(std::mem::replace(&mut line, hanging.to_owned()));
+        }
+        line.extend(word);
+        empty = false;
+    }
+    lines.push(line);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn words_are_kept_together_where_possible() {
+        let text = "one two ".repeat(12);
+        let lines = wrap(&text, "  ", "    ");
+        assert_eq!(lines.len(), 2);
+        assert!(lines[1].starts_with("    "));
+        let whole = |line: &String| line.split_whitespace().all(|word| matches!(word, "one" | "two"));
+        assert!(lines.iter().all(whole), "{lines:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_line_is_wider_and_no_letter_is_lost(text in "\\PC{0,40}( [a-z]{0,120}){0,20}") {
+            let lines = wrap(&text, "    ", "      ");
+            prop_assert!(lines.iter().all(|line| line.chars().count() <= WIDTH));
+            let letters = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+            prop_assert_eq!(letters(&lines.concat()), letters(&text));
+        }
+    }
+}
