@@ -42,7 +42,7 @@ pub enum Command {
     /// Request, import, choose and judge certificates
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
-    /// See partners: what they are judged by, and what was seen of them
+    /// See partners: what they are judged by, what was seen of them, and what would happen now
     #[command(subcommand)]
     Partner(partner::PartnerCommand),
     /// See and steer the messages in the queue of the running server

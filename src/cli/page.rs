@@ -36,6 +36,13 @@ impl Page {
         self.line(&format!("{indent}- "), &format!("{indent}  "), words);
     }
 
+    /// A line that must stay whole, such as one to copy.
+    pub fn verbatim(&mut self, indent: &str, line: &str) {
+        self.text.push_str(indent);
+        self.text.push_str(&text::escape(line));
+        self.text.push('\n');
+    }
+
     pub fn into_text(self) -> String {
         self.text
     }

@@ -17,6 +17,7 @@ mod listen;
 mod listeners;
 mod open;
 pub mod partners;
+pub mod probe;
 mod receive;
 mod receive_events;
 mod record;

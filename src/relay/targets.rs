@@ -70,7 +70,7 @@ async fn dns_hosts(
     }
 }
 
-fn smart_hosts(connector: &SendConnector) -> Vec<HostTarget> {
+pub(super) fn smart_hosts(connector: &SendConnector) -> Vec<HostTarget> {
     let mut hosts: Vec<HostTarget> = connector
         .smart_hosts
         .iter()
@@ -87,7 +87,7 @@ fn smart_hosts(connector: &SendConnector) -> Vec<HostTarget> {
 }
 
 /// Names under which an MX record means this server.
-fn own_names(settings: &Settings) -> Vec<Domain> {
+pub(super) fn own_names(settings: &Settings) -> Vec<Domain> {
     let connectors = settings.receive_connectors.iter().map(|connector| connector.fqdn.clone());
     connectors.chain([settings.hostname.clone()]).collect()
 }

@@ -1,14 +1,18 @@
-//! `sealpost partner` as a postmaster calls it: what was seen of a partner.
+//! `sealpost partner` as a postmaster calls it: a walk to servers that do one thing wrong each, an
+//! entry that would admit them, a certificate that came by mail, and what was seen of a partner.
 
 #[path = "../common/mod.rs"]
 mod common;
 
+mod inbound;
 mod peer;
+mod probe;
 mod seen;
+mod suggest;
 
 use std::path::PathBuf;
 
-use common::{PARTNER_HOST, Site};
+use common::{PARTNER, PARTNER_HOST, Site, command};
 use peer::{Manner, Peer};
 use sealpost::cli::demo::pki::{Authority, Identity, Validity};
 
@@ -58,6 +62,16 @@ impl World {
         assert!(text.contains(anchors));
         self.site.write_settings(&text.replace(anchors, &format!("{anchors}\n{line}")))
     }
+}
+
+/// Status and standard output of `partner probe` of the partner, which must fit any terminal.
+fn probe(config: &std::path::Path, more: &[&str]) -> (i32, String) {
+    let mut arguments = vec!["partner", "probe", PARTNER];
+    arguments.extend(more);
+    let (status, told, errors) = command(config, &arguments);
+    assert_eq!(errors, "", "{told}");
+    fits_a_terminal(&told);
+    (status, told)
 }
 
 fn fits_a_terminal(told: &str) {

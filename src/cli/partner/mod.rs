@@ -1,6 +1,8 @@
-//! `sealpost partner`: what each partner is judged by, and what was seen of it.
+//! `sealpost partner`: what each partner is judged by, what was seen of it, and a walk to it as the
+//! server would go.
 
 mod list;
+mod probe;
 mod show;
 mod words;
 
@@ -37,6 +39,8 @@ pub enum PartnerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Walk to a domain as the server would, judge what is there, and send no mail
+    Probe(probe::ProbeArgs),
 }
 
 /// Why there is no answer.
@@ -54,6 +58,7 @@ pub fn run(command: &PartnerCommand, config: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }),
         PartnerCommand::Show { name, json } => show(config, name, *json),
+        PartnerCommand::Probe(args) => probe::run(args, config),
     };
     match done {
         Ok(status) => status,

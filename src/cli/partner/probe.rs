@@ -1,0 +1,307 @@
+//! `sealpost partner probe`: the walk told step by step, its verdict, and what to change.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Args;
+use rustls::pki_types::CertificateDer;
+use serde_json::json;
+
+use crate::cli::page::Page;
+use crate::mail::Domain;
+use crate::net::crl;
+use crate::net::resolver::Resolver;
+use crate::observe::partners::SeenCertificate;
+use crate::policy::Settings;
+use crate::relay::probe::{self, Advice, Gear, Judgement, Side, TargetWalk, Walk, suggest};
+use crate::trust::{Direction, Mode, Verdict, certificates_from_pem_or_der};
+
+use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, load, print_out};
+
+/// Largest file with a certificate.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[derive(Debug, Args)]
+pub struct ProbeArgs {
+    /// The partner's mail domain; with --inbound it may be left out
+    #[arg(value_name = "DOMAIN", required_unless_present = "inbound", value_parser = parse_domain)]
+    domain: Option<Domain>,
+    /// Print a [[partner]] entry that would admit what was seen; it is unverified
+    #[arg(long, conflicts_with = "inbound")]
+    suggest: bool,
+    /// Judge this certificate (PEM or DER, end-entity first) as the one the partner sends mail with
+    #[arg(long, value_name = "FILE")]
+    inbound: Option<PathBuf>,
+    #[arg(long)]
+    json: bool,
+}
+
+fn parse_domain(text: &str) -> Result<Domain, String> {
+    Domain::parse_rooted(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(args: &ProbeArgs, config: &Path) -> Result<ExitCode, Failure> {
+    let settings = load(config)?;
+    let (lists, problems) = crl::load(&settings.crl_files, 1);
+    for (_, problem) in problems {
+        eprintln!("sealpost partner: {problem}");
+    }
+    if let Some(file) = &args.inbound {
+        let chain = match read(file) {
+            Ok(chain) => chain,
+            Err(error) => {
+                eprintln!("sealpost partner: {error}");
+                return Ok(ExitCode::from(EXIT_CONFIGURATION));
+            }
+        };
+        let domains = match &args.domain {
+            Some(domain) => vec![domain.clone()],
+            None => settings.transport.tls_receive_domain_secure_list.iter().cloned().collect(),
+        };
+        let all: Vec<Judgement> =
+            domains.iter().map(|domain| probe::judge_inbound(&settings, &lists, domain, &chain)).collect();
+        return inbound(args, all);
+    }
+    let Some(domain) = &args.domain else { return Err(Failure::Answer("name a domain".to_owned())) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::Answer(format!("cannot start the runtime: {error}")))?;
+    runtime.block_on(async {
+        let resolver = Resolver::new(&settings.dns).map_err(|error| Failure::Answer(error.to_string()))?;
+        let gear = Gear { settings: &settings, lists: &lists, resolver: &resolver };
+        let walk = probe::walk(gear, domain).await;
+        Ok(outbound(args, gear, &walk))
+    })
+}
+
+fn outbound(args: &ProbeArgs, gear: Gear<'_>, walk: &Walk) -> ExitCode {
+    let suggestion = args.suggest.then(|| suggest::suggest(gear, walk)).flatten();
+    if args.json {
+        let mut value = json!(walk);
+        if args.suggest {
+            value["suggestion"] = json!(suggestion);
+        }
+        print_out(&format!("{value:#}\n"));
+    } else {
+        let mut page = Page::default();
+        walk_text(&mut page, gear.settings, walk);
+        if args.suggest {
+            suggestion_text(&mut page, suggestion.as_ref());
+        }
+        print_out(&page.into_text());
+    }
+    if walk.admitted { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }
+}
+
+fn walk_text(page: &mut Page, settings: &Settings, walk: &Walk) {
+    page.heading(&format!("Walk to {} at {}", walk.domain, walk.at));
+    page.row("  ", "partner", walk.partner.as_deref().unwrap_or("none configured"));
+    let list = match (walk.listed, walk.mode) {
+        (true, Mode::Enforce) => "yes: mutual TLS or no mail",
+        (true, Mode::Report) => "yes, in report mode: mail goes whatever is found here",
+        (false, _) => "no: today mail goes without mutual TLS; judged here as if it were",
+    };
+    page.row("  ", "send list", list);
+    page.row("  ", "connector", walk.connector.as_deref().unwrap_or("none"));
+    match (&walk.own_certificate, &walk.own_problem) {
+        (Some(own), _) => {
+            page.row("  ", "we present", &format!("{}, until {}", own.subject, own.not_after));
+            page.words("    ", &format!("sha256:{}", own.thumbprint));
+        }
+        (None, Some(problem)) => page.row("  ", "we present", &format!("nothing: {problem}")),
+        (None, None) => {}
+    }
+    dns_text(page, walk);
+    for target in &walk.targets {
+        target_text(page, target);
+    }
+    verdict_text(page, walk);
+    let advice = walk.advice.iter().chain(walk.targets.iter().flat_map(|target| &target.advice));
+    advice_text(page, settings, &walk.domain, &advice.collect::<Vec<_>>());
+}
+
+fn dns_text(page: &mut Page, walk: &Walk) {
+    let dns = &walk.dns;
+    for exchange in &dns.exchanges {
+        page.row("  ", "MX", &format!("{} {}", exchange.preference, exchange.host));
+    }
+    if let Some(note) = &dns.note {
+        page.row("  ", "MX", note);
+    }
+    if !dns.signed.is_empty() {
+        page.row("  ", "DNSSEC", &dns.signed);
+    }
+    for host in &dns.hosts {
+        let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
+        let words = host.problem.clone().unwrap_or_else(|| addresses.join(", "));
+        page.row("  ", "address", &format!("{}: {words}", host.host));
+    }
+}
+
+fn target_text(page: &mut Page, target: &TargetWalk) {
+    page.heading(&format!("{} ({})", target.host, target.address));
+    if let Some(why) = &target.unreachable {
+        page.row("  ", "connection", &format!("no: {why}"));
+        return;
+    }
+    page.row("  ", "connection", "yes");
+    for line in &target.conversation {
+        page.words("    ", line);
+    }
+    if let Some(tls) = &target.tls {
+        let key_exchange = tls.key_exchange.as_deref().map(|kx| format!(", {kx}")).unwrap_or_default();
+        page.row("  ", "TLS", &format!("{} {}{key_exchange}", tls.protocol, tls.cipher_suite));
+    }
+    for (index, certificate) in target.certificates.iter().enumerate() {
+        certificate_text(page, if index == 0 { "certificate" } else { "chain" }, certificate);
+    }
+    if let Some(own) = &target.own_certificate {
+        page.row("  ", "ours", own);
+    }
+    if let Some(why) = &target.broke_off {
+        page.row("  ", "broke off", why);
+    }
+    match &target.verdict {
+        Some(verdict) => checks(page, verdict),
+        None => page.row("  ", "verdict", "none: it did not come to TLS"),
+    }
+}
+
+fn certificate_text(page: &mut Page, label: &str, certificate: &SeenCertificate) {
+    page.row("  ", label, &format!("{}, {}", certificate.subject, certificate.key));
+    page.row("  ", "", &format!("issued by {}", certificate.issuer));
+    page.row("  ", "", &format!("valid {} to {}", certificate.not_before, certificate.not_after));
+    if !certificate.names.is_empty() {
+        page.row("  ", "", &format!("names {}", certificate.names.join(", ")));
+    }
+    if label == "certificate" {
+        page.row("  ", "", &format!("pin {}", certificate.pin));
+    }
+    page.words("    ", &format!("sha256:{}", certificate.thumbprint));
+}
+
+/// Every check that was made, passed and failed.
+fn checks(page: &mut Page, verdict: &Verdict) {
+    let passed: Vec<&str> = verdict.verified.iter().map(|check| check.as_str()).collect();
+    if !passed.is_empty() {
+        page.row("  ", "passed", &passed.join(", "));
+    }
+    for fact in &verdict.facts {
+        page.row("  ", "failed", &format!("{}: {}", fact.fault, fact.detail));
+    }
+    let words = match verdict.fault() {
+        None if verdict.is_good() => "admitted".to_owned(),
+        None => "not admitted".to_owned(),
+        Some(fault) => format!("not admitted: {fault}"),
+    };
+    page.row("  ", "verdict", &words);
+}
+
+fn verdict_text(page: &mut Page, walk: &Walk) {
+    page.heading("Verdict");
+    let good = walk.targets.iter().filter(|target| target.admitted()).count();
+    let words = match (&walk.obstacle, walk.admitted) {
+        (Some(obstacle), _) => format!("not admitted: {obstacle}"),
+        (None, true) => format!("admitted by {good} of {} next hops", walk.targets.len()),
+        (None, false) => "not admitted: no next hop would get mail under mutual TLS".to_owned(),
+    };
+    page.words("  ", &words);
+}
+
+/// What to change: theirs as a mail, ours as a list.
+fn advice_text(page: &mut Page, settings: &Settings, domain: &Domain, advice: &[&Advice]) {
+    let of = |side| {
+        let mut words: Vec<&str> =
+            advice.iter().filter(|a| a.side == side).map(|a| a.words.as_str()).collect();
+        words.dedup();
+        words
+    };
+    let (theirs, ours) = (of(Side::Theirs), of(Side::Ours));
+    if !theirs.is_empty() {
+        page.heading(&format!("What {domain} can change (to be pasted into a mail)"));
+        page.words("  ", &format!("To postmaster@{domain}:"));
+        page.words(
+            "  ",
+            &format!("Our server {} wants to exchange mail with you over mutual TLS.", settings.hostname),
+        );
+        theirs.iter().for_each(|words| page.item("  ", words));
+    }
+    if !ours.is_empty() {
+        page.heading("What we can change");
+        ours.iter().for_each(|words| page.item("  ", words));
+    }
+}
+
+fn suggestion_text(page: &mut Page, suggestion: Option<&suggest::Suggestion>) {
+    page.heading("Suggested entry");
+    let Some(suggestion) = suggestion else {
+        page.words("  ", "None: no server showed a certificate, and no entry admits that.");
+        return;
+    };
+    suggestion.toml.lines().for_each(|line| page.verbatim("", line));
+    if let (Some(file), Some(pem)) = (&suggestion.anchor_file, &suggestion.anchor_pem) {
+        page.heading(&format!("{file}, to be saved beside the configuration"));
+        pem.lines().for_each(|line| page.verbatim("", line));
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let path = file.display();
+    let metadata = std::fs::metadata(file).map_err(|error| format!("{path}: cannot be read ({error})"))?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(format!("{path}: larger than 1 MiB; give the certificates alone"));
+    }
+    let bytes = std::fs::read(file).map_err(|error| format!("{path}: cannot be read ({error})"))?;
+    certificates_from_pem_or_der(&bytes)
+        .ok_or_else(|| format!("{path}: neither PEM nor DER; give a file of certificates"))
+}
+
+/// With a domain its judgement; without one whom on the receive list the certificate would prove.
+fn inbound(args: &ProbeArgs, all: Vec<Judgement>) -> Result<ExitCode, Failure> {
+    let admitted = all.iter().any(|judgement| judgement.verdict.is_good());
+    if all.is_empty() {
+        return Err(Failure::Answer("the receive list is empty; name a domain".to_owned()));
+    }
+    let shown: Vec<Judgement> = match (&args.domain, admitted) {
+        (None, true) => all.into_iter().filter(|judgement| judgement.verdict.is_good()).collect(),
+        (Some(_), _) | (None, false) => all,
+    };
+    if args.json {
+        let value = match args.domain {
+            Some(_) => json!(shown.first()),
+            None => json!(shown),
+        };
+        print_out(&format!("{value:#}\n"));
+    } else {
+        let mut page = Page::default();
+        for judgement in &shown {
+            judgement_text(&mut page, judgement);
+        }
+        print_out(&page.into_text());
+    }
+    Ok(if admitted { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
+}
+
+fn judgement_text(page: &mut Page, judgement: &Judgement) {
+    let direction = super::words::direction(Direction::Inbound);
+    page.heading(&format!("{direction} mail from {}", judgement.domain));
+    page.row("  ", "partner", judgement.partner.as_deref().unwrap_or("none configured"));
+    if !judgement.listed {
+        page.row("  ", "receive list", "no: judged as if it were");
+    }
+    for (index, certificate) in judgement.certificates.iter().enumerate() {
+        certificate_text(page, if index == 0 { "certificate" } else { "chain" }, certificate);
+    }
+    checks(page, &judgement.verdict);
+    if let Some(reply) = &judgement.reply {
+        page.row("  ", "MAIL hears", reply);
+    }
+    let of = |side| judgement.advice.iter().filter(move |advice| advice.side == side);
+    if of(Side::Theirs).next().is_some() {
+        page.heading(&format!("What {} can change (to be pasted into a mail)", judgement.domain));
+        of(Side::Theirs).for_each(|advice| page.item("  ", &advice.words));
+    }
+    if of(Side::Ours).next().is_some() {
+        page.heading("What we can change");
+        of(Side::Ours).for_each(|advice| page.item("  ", &advice.words));
+    }
+}
