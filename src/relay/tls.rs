@@ -7,6 +7,7 @@ use crate::net::tls::{KeyExchange, ServerTls, TlsSetupError};
 use crate::observe::Event;
 use crate::policy::{Settings, own_certificate};
 
+use super::partners::radar;
 use super::shared::{ListenerTls, Shared};
 
 /// Builds the TLS side of every connector that offers STARTTLS. Connectors whose certificate did
@@ -29,9 +30,7 @@ pub fn listeners(
         let key_exchange = KeyExchange::of(connector.post_quantum_key_exchange);
         let kept = present
             .get(&connector.name)
-            .filter(|kept| {
-                kept.certificate.chain == certificate.chain && kept.key_exchange == key_exchange
-            })
+            .filter(|kept| kept.certificate.chain == certificate.chain && kept.key_exchange == key_exchange)
             .cloned();
         let listener = match kept {
             Some(kept) => kept,
@@ -63,7 +62,7 @@ pub fn choose_again(shared: &Shared) {
             }
             if !changed.is_empty() {
                 shared.server_tls.store(Arc::new(new));
-                show_certificates(shared);
+                radar::show(shared);
             }
         }
         Err(error) => tracing::error!(%error, "a certificate that has become valid cannot be offered"),
