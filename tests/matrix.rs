@@ -68,6 +68,7 @@ impl Scene {
             settings.transport.tls_receive_domain_secure_list = listed;
             let partner = world::partner("Woodgrove Bank", &[DOMAIN], row.policy.clone());
             settings.partners = vec![Arc::new(Partner { mode, ..partner })];
+            settings.receive_connectors = vec![Arc::new(world::receive_connector())];
             Arc::new(settings)
         };
         Self {
