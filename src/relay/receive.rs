@@ -51,6 +51,8 @@ struct Driver {
     draft_since: Instant,
     message: Option<Accepted>,
     closed: bool,
+    /// Turned away with the banner: nothing was heard, and no time is lost on it.
+    refused: bool,
 }
 
 /// Serves a connection to its end. `refusal` closes it with 421 and that text.
@@ -61,7 +63,9 @@ pub async fn serve(
     tls: Option<ListenerTls>,
     refusal: Option<&'static str>,
 ) {
-    let _gauge = shared.observer.connection(Direction::Inbound, &opening.connector.name);
+    // One that is refused at once never was a connection of the connector.
+    let gauge = shared.observer.connection(Direction::Inbound, &opening.connector.name);
+    let _gauge = refusal.is_none().then_some(gauge);
     let Opening { connector, id, local, remote, .. } = &opening;
     let log = SessionLog::new(Direction::Inbound, &connector.name, *id, *local, *remote);
     let mut driver = Driver {
@@ -78,6 +82,7 @@ pub async fn serve(
         draft_since: Instant::now(),
         message: None,
         closed: false,
+        refused: refusal.is_some(),
     };
     driver.input(Input::Connected(refusal));
     driver.run().await;
@@ -193,7 +198,9 @@ impl Driver {
         self.draft = None;
         if let Some(mut stream) = self.stream.take() {
             let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
-            linger::until_silent(&mut stream).await;
+            if !self.refused {
+                linger::until_silent(&mut stream).await;
+            }
         }
     }
 
