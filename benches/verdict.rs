@@ -102,7 +102,7 @@ fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
         RevocationMode::Off => Vec::new(),
         RevocationMode::HardFail | RevocationMode::SoftFail => vec![list(&root, 0), list(&middle, entries)],
     };
-    Scene { requirement, evidence, lists: RevocationSet { epoch: 1, lists } }
+    Scene { requirement, evidence, lists: RevocationSet { epoch: 1, lists, ..RevocationSet::default() } }
 }
 
 fn bench(bencher: Bencher<'_, '_>, scene: &Scene, admitted: bool) {

@@ -31,7 +31,7 @@ pub fn load(files: &[PathBuf], epoch: u64) -> (RevocationSet, Vec<(PathBuf, Stri
             }
         }
     }
-    (RevocationSet { epoch, lists }, problems)
+    (RevocationSet { epoch, lists, ..RevocationSet::default() }, problems)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {

@@ -189,7 +189,7 @@ static TABLE: [FaultRow; 21] = [
         remedy: "have a new certificate issued for a new key; date and reason of the revocation are in the log" },
     FaultRow { fault: Fault::RevocationUnknown, name: "RevocationUnknown", detail: 5, inbound: InboundAnswer::Defer, clears_by_itself: true,
         meaning: "it cannot be told whether a certificate has been revoked", mended_by: "we, or the certification authority if its list is overdue",
-        remedy: "supply a current revocation list of the issuer named in the log (`crl_files`), or choose another `revocation` for this partner" },
+        remedy: "mend what kept us from the issuer's distribution point, as the log says; for a certificate that names none over http supply the current list (`crl_files`); or choose another `revocation` for this partner" },
     FaultRow { fault: Fault::StartTlsNotOffered, name: "StartTlsNotOffered", detail: 5, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
         meaning: "the server does not offer STARTTLS", mended_by: "the receiving side",
         remedy: "let the receiving server offer STARTTLS to us; look for a middlebox that strips it" },

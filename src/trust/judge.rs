@@ -1,5 +1,7 @@
 //! Judgement itself: one connection against one requirement, in the order of the faults.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
@@ -12,8 +14,9 @@ use super::names;
 use super::requirement::{
     Direction, Level, NamePattern, Requirement, RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
 };
-use super::revocation::RevocationSet;
+use super::revocation::{RevocationList, RevocationSet};
 use super::verdict::{Check, Fact, Verdict};
+use super::wanted::WantedList;
 
 /// Names listed in a sentence; a certificate may have hundreds.
 const NAMES_LISTED_MAX: usize = 20;
@@ -33,6 +36,9 @@ pub struct CertificateFindings {
     pub facts: Vec<Fact>,
     pub verified: Vec<Check>,
     pub matched_name: Option<String>,
+    /// As in `Verdict`.
+    pub missing_lists: Vec<WantedList>,
+    pub lists_used: Vec<Arc<RevocationList>>,
 }
 
 /// Judges a connection after the handshake, fresh or resumed. Pure: time and lists are handed in.
@@ -53,11 +59,11 @@ pub fn judge(
         (connection.tls, requirement.level >= Level::CertificateValidation)
     {
         let peer = peer_findings(requirement, evidence, revocation, now);
-        findings.facts.extend(peer.facts);
-        findings.verified = peer.verified;
-        findings.matched_name = peer.matched_name;
+        let facts = std::mem::take(&mut findings.facts);
+        findings = peer;
+        findings.facts.extend(facts);
     }
-    findings.facts.sort_by_key(|fact| fact.fault);
+    findings.settle();
     Verdict {
         direction: requirement.direction,
         domain: requirement.domain.clone(),
@@ -67,6 +73,18 @@ pub fn judge(
         facts: findings.facts,
         verified: findings.verified,
         matched_name: findings.matched_name,
+        missing_lists: findings.missing_lists,
+        lists_used: findings.lists_used,
+    }
+}
+
+impl CertificateFindings {
+    /// Facts in their order; and lists are asked for only when nothing else is wrong.
+    fn settle(&mut self) {
+        self.facts.sort_by_key(|fact| fact.fault);
+        if self.facts.iter().any(|fact| fact.fault != Fault::RevocationUnknown) {
+            self.missing_lists.clear();
+        }
     }
 }
 
@@ -200,7 +218,7 @@ pub fn judge_certificates(
             got: error,
         }),
     }
-    findings.facts.sort_by_key(|fact| fact.fault);
+    findings.settle();
     findings
 }
 
@@ -241,6 +259,8 @@ fn trust_findings(
         findings.verified.push(Check::Revocation);
     }
     findings.facts.extend(chain.facts);
+    findings.missing_lists = chain.missing_lists;
+    findings.lists_used = chain.lists_used;
     chain.span
 }
 

@@ -18,6 +18,7 @@ mod revocation;
 mod signature;
 mod stamp;
 mod verdict;
+mod wanted;
 
 pub use anchors::{AnchorError, AnchorSet, certificates_from_pem_or_der};
 pub use certificate::{
@@ -36,6 +37,9 @@ pub use requirement::{
 pub use revocation::{RevocationList, RevocationListError, RevocationSet, RevokedEntry};
 pub use signature::{SignatureAlgorithm, is_issued_by};
 pub use verdict::{Check, Fact, Permit, Verdict};
+#[cfg(test)]
+pub(crate) use wanted::tests::Publisher;
+pub use wanted::{ListKey, ListRefused, WantedList};
 
 #[cfg(test)]
 mod tests;

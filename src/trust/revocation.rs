@@ -15,28 +15,35 @@ use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer;
 use x509_parser::revocation_list::{CertificateRevocationList, RevokedCertificate};
 
+use super::wanted::ListKey;
+
 /// One certificate revocation list that could be read; its signature is checked when it is used,
-/// against the issuer in the path.
+/// against the issuer in the path. Cheap to clone.
+#[derive(Clone)]
 pub struct RevocationList {
     /// File or URL.
     pub source: String,
-    pub der: Vec<u8>,
+    pub der: Arc<[u8]>,
     /// DER of the issuer's name.
     pub issuer: Vec<u8>,
     pub this_update: Timestamp,
     pub next_update: Option<Timestamp>,
     scope: Scope,
+    /// Of a fetched list: when it is too long ago that we got it, whatever it says itself.
+    usable_until: Option<Timestamp>,
     /// By serial number, padding removed.
-    entries: HashMap<Vec<u8>, RevokedEntry>,
+    entries: Arc<HashMap<Vec<u8>, RevokedEntry>>,
     /// SHA-256 of the first key asked about, and whether it made the signature.
-    signature: OnceLock<([u8; 32], bool)>,
+    signature: Arc<OnceLock<([u8; 32], bool)>>,
 }
 
-/// A snapshot; the epoch rises whenever the set changes, so that open sessions are judged again.
+/// A snapshot; the epoch rises whenever the lists change, so that open sessions are judged again.
 #[derive(Clone, Default)]
 pub struct RevocationSet {
     pub epoch: u64,
     pub lists: Vec<Arc<RevocationList>>,
+    /// Why lists that were wanted lately could not be fetched: words for the verdict.
+    pub failures: Arc<HashMap<ListKey, String>>,
 }
 
 /// When and why a certificate was revoked.
@@ -69,7 +76,7 @@ pub enum RevocationListError {
 }
 
 /// Which of the issuer's certificates a list is for (RFC 5280 5.2.5).
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Scope {
     only_end_entities: bool,
     only_authorities: bool,
@@ -78,7 +85,7 @@ struct Scope {
 }
 
 /// A name of a distribution point, compared octet by octet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum PointName {
     Uri(String),
     /// DER.
@@ -138,13 +145,14 @@ impl RevocationList {
         }
         Ok(Self {
             source: source.to_owned(),
-            der: der.to_vec(),
+            der: der.into(),
             issuer: list.issuer().as_raw().to_vec(),
             this_update: time(list.last_update().timestamp())?,
             next_update: list.next_update().map(|next| time(next.timestamp())).transpose()?,
             scope,
-            entries,
-            signature: OnceLock::new(),
+            usable_until: None,
+            entries: Arc::new(entries),
+            signature: Arc::default(),
         })
     }
 
@@ -162,15 +170,27 @@ impl RevocationList {
         self.entries.is_empty()
     }
 
+    /// The same list with another end of its use (`crl_max_age`); `None`: as long as it says.
+    #[must_use]
+    pub fn usable_until(&self, until: Option<Timestamp>) -> Self {
+        Self { usable_until: until, ..self.clone() }
+    }
+
     /// A list without next-update promises nothing about today, so it is never current; what it
     /// names is revoked all the same.
     pub fn is_current_at(&self, at: Timestamp) -> bool {
-        self.this_update <= at && self.next_update.is_some_and(|next| at <= next)
+        self.this_update <= at && self.good_until().is_some_and(|until| at <= until)
+    }
+
+    /// Until when it is current: its next-update, or earlier where it was got too long ago.
+    pub fn good_until(&self) -> Option<Timestamp> {
+        let next = self.next_update?;
+        Some(self.usable_until.map_or(next, |until| until.min(next)))
     }
 
     /// The whole seconds at which the list is current.
     pub(super) fn span(&self) -> super::memory::Span {
-        let until = self.next_update.map_or(i64::MIN, Timestamp::as_second);
+        let until = self.good_until().map_or(i64::MIN, Timestamp::as_second);
         super::memory::Span { from: self.this_update.as_second(), until }
     }
 

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use jiff::{Timestamp, ToSpan};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CustomExtension, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose as Usage, GeneralSubtree, IsCa, Issuer, KeyIdMethod, KeyPair,
-    KeyUsagePurpose, NameConstraints, RevocationReason, RevokedCertParams, SanType, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CrlDistributionPoint,
+    CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose as Usage, GeneralSubtree, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, NameConstraints, RevocationReason, RevokedCertParams,
+    SanType, SerialNumber,
 };
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
@@ -137,7 +138,7 @@ impl Case {
 
     fn hard_fail(mut self, lists: Vec<Arc<RevocationList>>) -> Self {
         self.policy.revocation = RevocationMode::HardFail;
-        self.lists = RevocationSet { epoch: 1, lists };
+        self.lists = RevocationSet { epoch: 1, lists, ..RevocationSet::default() };
         self
     }
 
@@ -612,6 +613,8 @@ fn verdict_of(fault: Fault) -> Verdict {
         facts: vec![fact],
         verified: Vec::new(),
         matched_name: None,
+        missing_lists: Vec::new(),
+        lists_used: Vec::new(),
     }
 }
 
@@ -730,4 +733,97 @@ fn one_bad_list_in_a_file_does_not_disable_the_others() {
     for bytes in [&b"text"[..], b"", &good.der[..20]] {
         assert!(matches!(RevocationList::parse("f", bytes), Err(RevocationListError::NotPemOrDer { .. })));
     }
+}
+
+/// With a distribution point of each scheme.
+fn published(mut params: CertificateParams, name: &str) -> CertificateParams {
+    let uris = [format!("ldap://ldap.example/{name}"), format!("http://crl.example/{name}.crl")];
+    params.crl_distribution_points = vec![CrlDistributionPoint { uris: uris.to_vec() }];
+    params
+}
+
+fn urls(verdict: &Verdict) -> Vec<String> {
+    verdict.missing_lists.iter().flat_map(WantedList::urls).map(str::to_owned).collect()
+}
+
+/// root → middle → mail, both below the root with a distribution point.
+fn published_chain() -> (Authority, Authority, Vec<CertificateDer<'static>>) {
+    let root = Authority::root("root");
+    let middle = root.below(published(Authority::params("middle"), "root"));
+    let leaf = middle.leaf(&published(leaf_params(), "middle"));
+    let chain = vec![leaf, middle.der.clone()];
+    (root, middle, chain)
+}
+
+#[test]
+fn a_verdict_says_which_lists_it_lacks() {
+    let (root, middle, chain) = published_chain();
+    let case = Case::new(&root, chain).hard_fail(Vec::new());
+    let verdict = case.expect(&[Fault::RevocationUnknown, Fault::RevocationUnknown]);
+    assert_eq!(urls(&verdict), ["http://crl.example/middle.crl", "http://crl.example/root.crl"]);
+    assert!(verdict.lists_used.is_empty());
+    let case = case.hard_fail(vec![middle.list(-1, 7, &[])]);
+    let verdict = case.expect(&[Fault::RevocationUnknown]);
+    assert_eq!(urls(&verdict), ["http://crl.example/root.crl"]);
+    assert!(!verdict.sentence().contains("names no distribution point"), "{}", verdict.sentence());
+    let case = case.hard_fail(vec![middle.list(-1, 7, &[]), root.list(-9, -2, &[])]);
+    let verdict = case.expect(&[Fault::RevocationUnknown]);
+    assert_eq!(urls(&verdict), ["http://crl.example/root.crl"]);
+    let case = case.hard_fail(vec![middle.list(-1, 7, &[]), root.list(-2, 7, &[])]);
+    let verdict = case.expect(&[]);
+    assert!(verdict.missing_lists.is_empty());
+    let used: Vec<&str> = verdict.lists_used.iter().map(|list| list.source.as_str()).collect();
+    assert_eq!(used, ["list-1.crl", "list-2.crl"]);
+}
+
+#[test]
+fn lists_are_wanted_only_where_they_could_change_the_verdict() {
+    let (root, middle, chain) = published_chain();
+    let case = || Case::new(&root, chain.clone()).hard_fail(Vec::new());
+    let mut soft = case();
+    soft.policy.revocation = RevocationMode::SoftFail;
+    assert_eq!(soft.expect(&[]).missing_lists.len(), 2);
+    let mut off = case();
+    off.policy.revocation = RevocationMode::Off;
+    assert!(off.expect(&[]).missing_lists.is_empty());
+    let mut end_entity = case();
+    end_entity.policy.revocation_depth = RevocationDepth::EndEntity;
+    let verdict = end_entity.expect(&[Fault::RevocationUnknown]);
+    assert_eq!(urls(&verdict), ["http://crl.example/middle.crl"]);
+    // Whatever else is wrong: nobody is asked on behalf of such a peer.
+    let revoked = case().hard_fail(vec![middle.list(-1, 7, &[7])]);
+    assert!(revoked.expect(&[Fault::Revoked, Fault::RevocationUnknown]).missing_lists.is_empty());
+    let mut pinned = case();
+    pinned.policy.pins = vec![SpkiPin([0; 32])];
+    assert!(pinned.verdict().missing_lists.is_empty());
+    let mut expired = case();
+    expired.now = now() + (24 * 70).hours();
+    assert!(expired.verdict().missing_lists.is_empty());
+    let mut outbound = case();
+    outbound.direction = Direction::Outbound;
+    outbound.own = OwnCertificateState::NotRequested;
+    let verdict = outbound.verdict();
+    assert!(verdict.facts.iter().any(|fact| fact.fault == Fault::ClientCertificateNotRequested));
+    assert!(verdict.missing_lists.is_empty());
+}
+
+#[test]
+fn the_words_say_why_a_list_could_not_be_had() {
+    let root = Authority::root("root");
+    let plain = Case::new(&root, vec![root.leaf(&leaf_params())]).hard_fail(Vec::new());
+    let verdict = plain.expect(&[Fault::RevocationUnknown]);
+    assert!(verdict.missing_lists.is_empty());
+    assert!(verdict.sentence().contains("names no distribution point over http"), "{}", verdict.sentence());
+    let leaf = root.leaf(&published(leaf_params(), "root"));
+    let mut case = Case::new(&root, vec![leaf]).hard_fail(Vec::new());
+    let wanted = case.verdict().missing_lists.remove(0);
+    let key = wanted.key("http://crl.example/root.crl");
+    case.lists.failures = Arc::new([(key, "the server\r\nanswered 404".to_owned())].into());
+    let words = case.expect(&[Fault::RevocationUnknown]).sentence();
+    assert!(words.contains("fetching http://crl.example/root.crl failed: the server"), "{words}");
+    assert!(!words.contains('\r'), "{words}");
+    let list = root.list(-1, 7, &[]).usable_until(Some(now() - 1.hour()));
+    case.lists.lists = vec![Arc::new(list)];
+    let words = case.expect(&[Fault::RevocationUnknown]).sentence();
+    assert!(words.contains("longer ago than crl_max_age"), "{words}");
 }

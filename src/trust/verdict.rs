@@ -7,6 +7,8 @@ use crate::mail::Domain;
 
 use super::fault::Fault;
 use super::requirement::{Direction, Level, Mode};
+use super::revocation::RevocationList;
+use super::wanted::WantedList;
 
 /// One thing found wrong.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -39,6 +41,10 @@ pub struct Verdict {
     pub verified: Vec<Check>,
     /// The SAN name, as the certificate writes it, that proved the domain.
     pub matched_name: Option<String>,
+    /// Lists that, once fetched, may change this verdict; empty unless every other check passed.
+    pub missing_lists: Vec<WantedList>,
+    /// Lists that said a certificate is not revoked.
+    pub lists_used: Vec<Arc<RevocationList>>,
 }
 
 /// The right to accept a message or to say `MAIL` to a next hop (DESIGN rule 5).
@@ -54,6 +60,7 @@ impl Verdict {
     }
 
     /// Turns a good verdict into a permit, and gives a bad one back.
+    #[allow(clippy::result_large_err, reason = "a bad verdict is what the caller goes on with")]
     pub fn admit(self) -> Result<Permit, Verdict> {
         if self.facts.is_empty() && self.achieved >= self.required {
             Ok(Permit { verdict: Arc::new(self) })

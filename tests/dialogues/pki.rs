@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
-    RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer,
+    CrlDistributionPoint, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevocationReason, RevokedCertParams, SerialNumber,
 };
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -98,6 +98,11 @@ impl Pki {
         let mut params = ordinary_leaf("woodgrovebank.example");
         match name {
             "woodgrove" | "revoked" => {}
+            "published" => params.crl_distribution_points = published(),
+            "published-other-name" => {
+                params = ordinary_leaf("other.example");
+                params.crl_distribution_points = published();
+            }
             "server-only" => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth],
             "other-usage" => params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning],
             "other-name" => params = ordinary_leaf("other.example"),
@@ -154,13 +159,15 @@ impl Pki {
     /// Current lists of both partners' authorities, naming the chains in `revoked`.
     pub fn revocation(&self, epoch: u64, revoked: &[&Identity]) -> RevocationSet {
         let lists = [list(&self.woodgrove, revoked, 7), list(&self.fabrikam, revoked, 7)];
-        RevocationSet { epoch, lists: lists.into_iter().flatten().map(Into::into).collect() }
+        let lists = lists.into_iter().flatten().map(Into::into).collect();
+        RevocationSet { epoch, lists, ..RevocationSet::default() }
     }
 
     /// Lists whose time is over.
     pub fn outdated_revocation(&self) -> RevocationSet {
         let lists = list(&self.woodgrove, &[], -1);
-        RevocationSet { epoch: 1, lists: lists.into_iter().map(Into::into).collect() }
+        let lists = lists.into_iter().map(Into::into).collect();
+        RevocationSet { epoch: 1, lists, ..RevocationSet::default() }
     }
 }
 
@@ -194,6 +201,12 @@ fn ordinary_leaf(name: &str) -> CertificateParams {
         vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
     (params.not_before, params.not_after) = (at(-1), at(89));
     params
+}
+
+/// Where Woodgrove's authority publishes its list.
+fn published() -> Vec<CrlDistributionPoint> {
+    let uris = ["ldap://crl.woodgrovebank.example/", "http://crl.woodgrovebank.example/root.crl"];
+    vec![CrlDistributionPoint { uris: uris.map(str::to_owned).to_vec() }]
 }
 
 fn list(issuer: &Ca, revoked: &[&Identity], next_update_days: i64) -> Vec<RevocationList> {

@@ -132,7 +132,7 @@ fn answer(args: &VerifyArgs) -> Result<Answer, VerifyError> {
         revocation_depth: args.revocation_depth.depth(),
         ..TrustPolicy::of(Arc::new(anchors))
     };
-    let lists = RevocationSet { epoch: 0, lists: read_lists(&args.crls, &mut warnings)? };
+    let lists = RevocationSet { lists: read_lists(&args.crls, &mut warnings)?, ..RevocationSet::default() };
     let demand = CertificateDemand { policy: &policy, usage: policy.usage, names: args.names.clone() };
     let now = args.at.unwrap_or_else(Timestamp::now);
     let findings = judge_certificates(&demand, &chain, &lists, now);

@@ -24,6 +24,8 @@ fn verdict(direction: Direction, domain: &str, faults: &[Fault], mode: Mode) -> 
         facts: faults.iter().map(fact).collect(),
         verified: Vec::new(),
         matched_name: None,
+        missing_lists: Vec::new(),
+        lists_used: Vec::new(),
     })
 }
 

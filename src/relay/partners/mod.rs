@@ -250,6 +250,8 @@ fn reply(partner: &Partner, seen: &DomainRecord, fault: Option<Fault>) -> String
         facts: fault.map(fact).into_iter().collect(),
         verified: Vec::new(),
         matched_name: None,
+        missing_lists: Vec::new(),
+        lists_used: Vec::new(),
     };
     let reply = match seen.direction {
         Direction::Inbound => verdict.reply(partner.on_inbound_failure, SessionId(0)),

@@ -12,6 +12,7 @@ mod revocation;
 mod rules;
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::pki_types::{CertificateDer, SignatureVerificationAlgorithm, UnixTime};
@@ -22,12 +23,16 @@ use super::fault::Fault;
 use super::good_signatures::Remembering;
 use super::memory::Span;
 use super::requirement::{AlgorithmPolicy, RevocationDepth, RevocationMode, UsagePolicy};
-use super::revocation::RevocationSet;
+use super::revocation::{RevocationList, RevocationSet};
 use super::verdict::Fact;
+use super::wanted::WantedList;
 
 use path::{Path, Top};
 pub(super) use pool::Certificate;
 use pool::Pool;
+
+/// Lists asked for on behalf of one chain: two for each certificate of the longest path.
+const MISSING_LISTS_MAX: usize = 20;
 
 /// What a chain is judged by.
 #[derive(Clone, Copy)]
@@ -51,6 +56,9 @@ pub(super) struct ChainFindings {
     pub span: Span,
     /// Every certificate that needs a list has a current one and is not named.
     pub revocation_checked: bool,
+    /// As in `Verdict`; of every path on which nothing else is wrong.
+    pub missing_lists: Vec<WantedList>,
+    pub lists_used: Vec<Arc<RevocationList>>,
 }
 
 /// Judges a chain: the first certificate is the end-entity, the rest in any order, with any junk.
@@ -64,10 +72,16 @@ pub(super) fn judge_chain(
         return findings;
     }
     let mut best: Option<ChainFindings> = None;
+    let mut missing_lists: Vec<WantedList> = Vec::new();
     for path in path::all(&pool, demand.anchors) {
-        let findings = examine(&pool, &path, demand, false);
+        let mut findings = examine(&pool, &path, demand, false);
         if findings.facts.is_empty() {
             return findings;
+        }
+        for missing in findings.missing_lists.drain(..) {
+            if missing_lists.len() < MISSING_LISTS_MAX && !missing_lists.contains(&missing) {
+                missing_lists.push(missing);
+            }
         }
         if best.as_ref().is_none_or(|best| comes_further(&findings, best)) {
             best = Some(findings);
@@ -77,7 +91,10 @@ pub(super) fn judge_chain(
         facts: vec![rules::invalid("The certificate chain could not be followed.".into(), "a chain", "none")],
         span: Span::ALWAYS,
         revocation_checked: false,
+        missing_lists: Vec::new(),
+        lists_used: Vec::new(),
     });
+    best.missing_lists = missing_lists;
     blame_unreadable(&pool, &mut best.facts);
     best
 }
@@ -88,17 +105,26 @@ fn examine(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, admitted: boo
     if facts.is_empty() && !admitted {
         facts.extend(gate(pool, path, demand));
     }
-    let mut span = valid_span(pool, path, demand);
-    let revocation_checked = match (demand.revocation, &path.top) {
-        (RevocationMode::Off, _) | (_, Top::SelfIssued | Top::Missing | Top::TooLong) => false,
+    let mut revocation = match (demand.revocation, &path.top) {
+        (RevocationMode::Off, _) | (_, Top::SelfIssued | Top::Missing | Top::TooLong) => {
+            revocation::Findings::nothing(false)
+        }
         (RevocationMode::HardFail | RevocationMode::SoftFail, Top::Anchor(anchor)) => {
-            let revocation = revocation::examine(pool, path, *anchor, demand, &mut facts);
-            span = span.and(revocation.span);
-            revocation.all_known
+            revocation::examine(pool, path, *anchor, demand)
         }
     };
+    facts.append(&mut revocation.facts);
     facts.sort_by_key(|fact| fact.fault);
-    ChainFindings { facts, span, revocation_checked }
+    if facts.iter().any(|fact| fact.fault != Fault::RevocationUnknown) {
+        revocation.missing_lists.clear();
+    }
+    ChainFindings {
+        facts,
+        span: valid_span(pool, path, demand).and(revocation.span),
+        revocation_checked: revocation.all_known,
+        missing_lists: revocation.missing_lists,
+        lists_used: revocation.lists_used,
+    }
 }
 
 /// When every certificate of the path and its anchor is valid.

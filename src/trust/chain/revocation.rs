@@ -1,18 +1,21 @@
 //! Whether the certificates of a path are revoked (RFC 5280 6.3): the newest current list of the
 //! issuer decides, and one bad list never disables another.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use x509_parser::extensions::{DistributionPointName, KeyUsage, ParsedExtension};
 
 use super::ChainDemand;
 use super::path::Path;
 use super::pool::{Certificate, Pool};
-use crate::trust::certificate::hex;
+use crate::trust::certificate::{hex, printable};
 use crate::trust::fault::Fault;
 use crate::trust::memory::Span;
 use crate::trust::requirement::{RevocationDepth, RevocationMode};
 use crate::trust::revocation::{PointName, RevocationList, RevokedEntry, point_names};
 use crate::trust::verdict::Fact;
+use crate::trust::wanted::WantedList;
 
 /// A certificate that lives no longer needs no list: one would hardly be read in time.
 const SHORT_LIVED_SECONDS: i64 = 7 * 24 * 60 * 60;
@@ -27,29 +30,40 @@ struct Issuer<'a> {
 }
 
 enum Status<'a> {
-    Good(&'a RevocationList),
+    Good(&'a Arc<RevocationList>),
     Revoked(&'a RevocationList, &'a RevokedEntry),
-    /// Why, in words that follow "for certificate X of issuer Y".
-    Unknown(String),
+    Unknown(Unknown),
 }
 
-/// What the lists said of a path.
-pub(super) struct Revocation {
-    /// Every certificate that needs a current list has one and is not named.
+/// Why it cannot be told.
+struct Unknown {
+    /// In words that follow "for certificate X of issuer Y".
+    why: String,
+    /// The list with which it could be told, if the certificate says where it is published.
+    missing: Option<WantedList>,
+}
+
+/// What was found of one path.
+pub(super) struct Findings {
+    pub facts: Vec<Fact>,
+    /// Every certificate that needs a current list has one.
     pub all_known: bool,
     /// When the lists that spoke for the certificates are current.
     pub span: Span,
+    pub missing_lists: Vec<WantedList>,
+    pub lists_used: Vec<Arc<RevocationList>>,
 }
 
-/// Adds facts for certificates that are revoked, or of which it is not known.
-pub(super) fn examine(
-    pool: &Pool<'_>,
-    path: &Path,
-    anchor: usize,
-    demand: &ChainDemand<'_>,
-    facts: &mut Vec<Fact>,
-) -> Revocation {
-    let (mut all_known, mut span) = (true, Span::ALWAYS);
+impl Findings {
+    pub(super) fn nothing(all_known: bool) -> Self {
+        let (facts, missing_lists, lists_used) = Default::default();
+        Self { facts, all_known, span: Span::ALWAYS, missing_lists, lists_used }
+    }
+}
+
+/// Every certificate of the path that the policy's depth covers.
+pub(super) fn examine(pool: &Pool<'_>, path: &Path, anchor: usize, demand: &ChainDemand<'_>) -> Findings {
+    let mut findings = Findings::nothing(true);
     let depth = match demand.revocation_depth {
         RevocationDepth::Chain => path.members.len(),
         RevocationDepth::EndEntity => 1,
@@ -74,13 +88,20 @@ pub(super) fn examine(
         let mut issuers = vec![issuer];
         issuers.extend(other_keys(pool, path, certificate));
         let status = status(certificate, &issuers, demand);
+        findings.facts.extend(fact_of(certificate, &status, demand));
         match status {
-            Status::Good(list) => span = span.and(list.span()),
-            Status::Revoked(..) | Status::Unknown(_) => all_known = false,
+            Status::Good(list) => {
+                findings.span = findings.span.and(list.span());
+                findings.lists_used.push(Arc::clone(list));
+            }
+            Status::Revoked(..) => findings.all_known = false,
+            Status::Unknown(unknown) => {
+                findings.all_known = false;
+                findings.missing_lists.extend(unknown.missing);
+            }
         }
-        facts.extend(fact_of(certificate, &status, demand));
     }
-    Revocation { all_known, span }
+    findings
 }
 
 /// Other keys of the issuer that the path itself proves: an authority that changes its key signs a
@@ -122,14 +143,15 @@ fn is_anchor(certificate: &Certificate<'_>, anchor: usize, demand: &ChainDemand<
 fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &ChainDemand<'a>) -> Status<'a> {
     let name = certificate.parsed.issuer().as_raw();
     let points = distribution_points(certificate);
-    let mut lists: Vec<&RevocationList> =
-        demand.lists.lists.iter().map(std::sync::Arc::as_ref).filter(|list| list.issuer == name).collect();
+    let unknown = |why: String| Status::Unknown(could_be_fetched(why, certificate, issuers, demand));
+    let mut lists: Vec<&Arc<RevocationList>> =
+        demand.lists.lists.iter().filter(|list| list.issuer == name).collect();
     if lists.is_empty() {
-        return Status::Unknown("we have no revocation list of it".into());
+        return unknown("we have no revocation list of it".into());
     }
     lists.retain(|list| list.covers(certificate.is_authority(), points.as_deref()));
     if lists.is_empty() {
-        return Status::Unknown("its revocation lists at hand are for other certificates".into());
+        return unknown("its revocation lists at hand are for other certificates".into());
     }
     lists.sort_by_key(|list| std::cmp::Reverse(list.this_update));
     let mut reason = None;
@@ -151,7 +173,37 @@ fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &Ch
         }
         reason.get_or_insert_with(|| not_current(list, demand.now));
     }
-    Status::Unknown(reason.unwrap_or_else(|| "we have no revocation list of it".into()))
+    unknown(reason.unwrap_or_else(|| "we have no revocation list of it".into()))
+}
+
+/// Adds to `why` what is known of fetching the list, and says which list it would be.
+fn could_be_fetched(
+    why: String,
+    certificate: &Certificate<'_>,
+    issuers: &[Issuer<'_>],
+    demand: &ChainDemand<'_>,
+) -> Unknown {
+    let signers = issuers.iter().filter(|issuer| issuer.may_sign_lists);
+    let wanted = WantedList {
+        issuer: certificate.parsed.issuer().as_raw().to_vec(),
+        issuer_keys: signers.map(|issuer| issuer.key_content.to_vec()).collect(),
+        is_authority: certificate.is_authority(),
+        points: distribution_points(certificate).unwrap_or_default(),
+    };
+    if wanted.issuer_keys.is_empty() {
+        return Unknown { why, missing: None };
+    }
+    if wanted.urls().next().is_none() {
+        let why = format!("{why}; the certificate names no distribution point over http");
+        return Unknown { why, missing: None };
+    }
+    let failures = &demand.lists.failures;
+    let failed = wanted.urls().find_map(|url| Some((url, failures.get(&wanted.key(url))?)));
+    let why = match failed {
+        Some((url, error)) => format!("{why}; fetching {} failed: {}", printable(url), printable(error)),
+        None => why,
+    };
+    Unknown { why, missing: Some(wanted) }
 }
 
 /// Lists count in whole seconds, as certificates do.
@@ -163,6 +215,9 @@ fn not_current(list: &RevocationList, now: Timestamp) -> String {
     match list.next_update {
         _ if list.this_update > now => {
             format!("its list {} is valid only from {}", list.source, list.this_update)
+        }
+        Some(next) if next >= whole_second(now) => {
+            format!("its list {} was fetched longer ago than crl_max_age allows", list.source)
         }
         Some(next) => format!("its list {} is out of date since {next}", list.source),
         None => format!("its list {} does not say until when it is current", list.source),
@@ -202,7 +257,7 @@ fn fact_of(certificate: &Certificate<'_>, status: &Status<'_>, demand: &ChainDem
                 got: format!("serial {serial} revoked on {} ({reason})", entry.date),
             })
         }
-        (Status::Unknown(why), RevocationMode::HardFail) => Some(Fact {
+        (Status::Unknown(Unknown { why, .. }), RevocationMode::HardFail) => Some(Fact {
             fault: Fault::RevocationUnknown,
             detail: format!(
                 "Whether certificate {label} is revoked cannot be told: its issuer is \"{}\", and {why}.",
