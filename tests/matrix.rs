@@ -258,6 +258,9 @@ async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &Revocat
                 receive::Action::AskRate => {
                     input(receive::Input::RateChecked { allowed: true }, &mut actions);
                 }
+                receive::Action::FetchRevocation(_) => {
+                    input(receive::Input::RevocationRefreshed, &mut actions);
+                }
                 receive::Action::OpenDraft => {
                     content.clear();
                     input(receive::Input::DraftOpened(Ok("1".to_owned())), &mut actions);
@@ -307,6 +310,7 @@ async fn deliver(
         own_certificate_fault: None,
         certificate: Some(Arc::clone(&scene.ours)),
         clear_text: false,
+        fetch_revocation: false,
     };
     let (mut session, mut told) = (SendSession::new(opening), Told::default());
     let (mut stream, mut actions) = (Some(Stream::Plain(io)), VecDeque::new());
@@ -350,6 +354,7 @@ async fn deliver(
                     input(send::Input::Deliver(Box::new(transaction())), &mut actions);
                 }
                 send::Action::Ready => input(send::Input::Finish, &mut actions),
+                send::Action::FetchRevocation(_) => input(send::Input::RevocationRefreshed, &mut actions),
                 send::Action::SendContent => {
                     let (mut encoder, mut wire) = (DataEncoder::new(), Vec::new());
                     encoder.encode(MESSAGE, &mut wire);

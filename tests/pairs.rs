@@ -167,6 +167,7 @@ impl Pair {
             own_certificate_fault: None,
             certificate: Some(Arc::clone(&self.own)),
             clear_text: false,
+            fetch_revocation: false,
         }
     }
 }
@@ -243,6 +244,7 @@ impl Server<'_> {
                 }
             }
             receive::Action::AskRate => self.input(receive::Input::RateChecked { allowed: true }),
+            receive::Action::FetchRevocation(_) => self.input(receive::Input::RevocationRefreshed),
             receive::Action::OpenDraft => {
                 self.content.clear();
                 self.input(receive::Input::DraftOpened(Ok("0000000000000001".to_owned())));
@@ -331,6 +333,7 @@ impl Client<'_> {
                     }),
                 }
             }
+            send::Action::FetchRevocation(_) => self.input(send::Input::RevocationRefreshed),
             send::Action::Ready => match self.messages.pop_front() {
                 Some(message) => {
                     self.current = message;

@@ -7,7 +7,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::mail::{Address, Domain, DomainError};
-use crate::policy::{AddressSpace, SmartHost, SmartHostName};
+use crate::policy::{AddressSpace, HttpProxy, SmartHost, SmartHostName};
 use crate::trust::{NamePattern, PinError, SpkiPin};
 
 use super::quantity::{self, QuantityError};
@@ -46,6 +46,7 @@ pub const IP: Format = Format { name: "IP address", check: |text| ip(text).map(d
 pub const ADDRESS_SPACE: Format =
     Format { name: "address space", check: |text| address_space(text).map(drop) };
 pub const SMART_HOST: Format = Format { name: "host", check: |text| smart_host(text).map(drop) };
+pub const HTTP_PROXY: Format = Format { name: "host:port or \"\"", check: |text| http_proxy(text).map(drop) };
 pub const CERTIFICATE_NAME: Format =
     Format { name: "name or .suffix", check: |text| certificate_name(text).map(drop) };
 pub const PIN: Format = Format { name: "pin", check: |text| pin(text).map(drop) };
@@ -219,6 +220,21 @@ fn parse_smart_host(text: &str) -> Option<SmartHost> {
         None => None,
     };
     Some(SmartHost { host, port })
+}
+
+/// `host:port` or `[2001:db8::1]:3128`, with or without `http://` before it; empty is none.
+pub fn http_proxy(text: &str) -> Result<Option<HttpProxy>, Wrong> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let rest = text.strip_prefix("http://").unwrap_or(text);
+    match parse_smart_host(rest.strip_suffix('/').unwrap_or(rest)) {
+        Some(SmartHost { host, port: Some(port) }) => Ok(Some(HttpProxy { host, port })),
+        Some(SmartHost { port: None, .. }) | None => wrong(
+            format!("{text:?} is not an http proxy with its port"),
+            "write \"proxy.contoso.example:3128\"; a proxy that asks for a password cannot be used",
+        ),
+    }
 }
 
 /// `mail.x.example`, or `.x.example` for any host below x.example; never at or above a public

@@ -1,8 +1,12 @@
-//! The world outside: listeners, streams, TLS set-up, DNS, and revocation lists on disk. What is
+//! The world outside: listeners, streams, TLS set-up, DNS, and revocation lists on disk and from
+//! where they are published. What is
 //! learned here is handed up as values; what it means is decided in `trust` and `policy`.
 
 pub mod connect;
 pub mod crl;
+pub mod crl_cache;
+pub mod crl_fetch;
+mod global;
 pub mod listener;
 pub mod local;
 pub mod resolver;

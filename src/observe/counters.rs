@@ -54,6 +54,7 @@ pub const QUEUE: &str = "sealpost_queue_messages";
 pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
 pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
+pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
 pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
 pub const ACCEPT_TO_DURABLE: &str = "sealpost_accept_to_durable_seconds";
 pub const ACCEPT_TO_DELIVERED: &str = "sealpost_accept_to_delivered_seconds";
@@ -173,6 +174,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["issuer"],
         "When the next revocation list of this issuer is due, Unix time",
         "Whenever lists are read; a list without nextUpdate is not shown.",
+    ),
+    row(
+        CRL_FETCHES,
+        Kind::Counter,
+        &["result"],
+        "Requests to distribution points of revocation lists",
+        "Once a request; `result` is `fetched` (another list), `unchanged` (the one we have) or `failed`.",
     ),
     row(
         LOG_LINES_LOST,

@@ -191,6 +191,24 @@ pub enum Event {
         source: String,
         error: String,
     },
+    /// A distribution point gave a list that is good, or said that the one we have still is.
+    RevocationListFetched {
+        source: String,
+        issuer: String,
+        #[serde(serialize_with = "optional_display")]
+        next_update: Option<Timestamp>,
+        /// It is another than the one we had.
+        changed: bool,
+    },
+    /// A distribution point could not be asked, or gave nothing that can be used. `good_until` is
+    /// how long the list that we have from it lasts.
+    RevocationListFetchFailed {
+        source: String,
+        issuer: String,
+        error: String,
+        #[serde(serialize_with = "optional_display")]
+        good_until: Option<Timestamp>,
+    },
     /// Lines of sessions that never reached the protocol log.
     ProtocolLogLost {
         lines: u64,

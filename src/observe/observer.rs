@@ -117,6 +117,14 @@ impl Observer {
             }
             Event::DsnQueued { .. } | Event::SettingsReloaded { .. } => Level::Info,
             Event::RevocationListLoaded { .. } => Level::Info,
+            Event::RevocationListFetched { changed, .. } => {
+                counters.crl_fetch(if *changed { "fetched" } else { "unchanged" });
+                if *changed { Level::Info } else { Level::Debug }
+            }
+            Event::RevocationListFetchFailed { .. } => {
+                counters.crl_fetch("failed");
+                Level::Warning
+            }
             Event::DsnDropped { .. } | Event::CertificateExpiring { .. } => Level::Warning,
             Event::ProtocolLogAgedEarly { .. } => Level::Warning,
             Event::RevocationListExpiring { .. } => Level::Warning,

@@ -46,6 +46,7 @@ pub(super) struct Counters {
     pub(super) queue_oldest: Gauge,
     pub(super) certificate_expiry: Family<Labels<2>, Gauge>,
     pub(super) crl_next_update: Family<Labels<1>, Gauge>,
+    crl_fetches: Family<Labels<1>, Counter>,
     pub(super) log_lines_lost: Counter,
     pub(super) accept_to_durable: Histogram,
     pub(super) accept_to_delivered: Histogram,
@@ -79,6 +80,7 @@ impl Counters {
             queue_oldest: register(&mut r, counters::QUEUE_OLDEST, Gauge::default()),
             certificate_expiry: register(&mut r, counters::CERTIFICATE_EXPIRY, Family::default()),
             crl_next_update: register(&mut r, counters::CRL_NEXT_UPDATE, Family::default()),
+            crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             log_lines_lost: register(&mut r, counters::LOG_LINES_LOST, Counter::default()),
             accept_to_durable: register(&mut r, counters::ACCEPT_TO_DURABLE, Histogram::new(DURABLE_SECONDS)),
             accept_to_delivered: register(
@@ -129,7 +131,14 @@ impl Counters {
         self.begin_connectors(settings);
     }
 
+    pub(super) fn crl_fetch(&self, result: &str) {
+        self.crl_fetches.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
     fn begin_fixed_series(&self) {
+        for result in ["fetched", "unchanged", "failed"] {
+            drop(self.crl_fetches.get_or_create(&[("result", result.to_owned())]));
+        }
         for direction in [Direction::Inbound, Direction::Outbound] {
             for version in [Some(TlsVersion::Tls12), Some(TlsVersion::Tls13)] {
                 drop(self.handshakes.get_or_create(&handshake_labels(direction, version, true)));

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AdminSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings,
+    Transport,
 };
 use crate::trust::{AnchorSet, TrustPolicy};
 
@@ -26,6 +27,13 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         },
         default_policy: Arc::new(policy()),
         crl_files: Vec::new(),
+        crl_fetch: CrlFetchSettings {
+            enabled: false,
+            timeout: hour,
+            allow_private_addresses: false,
+            proxy: None,
+            max_age: None,
+        },
         watched_files: Vec::new(),
         partners: Vec::new(),
         accepted_domains: Vec::new(),

@@ -22,5 +22,6 @@ pub use partner::Partner;
 pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
 pub use settings::{
-    AdminSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, HttpProxy, ProtocolLogSettings, QueueSettings,
+    Settings, Transport,
 };

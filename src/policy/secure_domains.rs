@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::mail::{Domain, Now};
 use crate::trust::{
     CertificateFacts, Connection, Direction, Level, Mode, OnFailure, Permit, Requirement, RevocationSet,
-    TlsState, judge, proves_name,
+    TlsState, WantedList, judge, proves_name,
 };
 
 use super::{Partner, Settings};
@@ -64,6 +64,14 @@ pub struct ProvedPartner {
     pub domains: Vec<Domain>,
 }
 
+/// What a session proves without naming a domain.
+#[derive(Default)]
+pub struct Proved {
+    pub partners: Vec<ProvedPartner>,
+    /// Lists with which it may prove more.
+    pub missing_lists: Vec<WantedList>,
+}
+
 /// For `MAIL FROM:<>`: the partners whose every check the session passes. A listed domain
 /// without a partner entry is a partner of its own.
 ///
@@ -74,21 +82,31 @@ pub fn proved_partners(
     connection: &Connection<'_>,
     revocation: &RevocationSet,
     now: Now,
-) -> Vec<ProvedPartner> {
-    let TlsState::Established(evidence) = connection.tls else { return Vec::new() };
-    let Some(Ok(peer)) = evidence.peer_chain.first().map(CertificateFacts::read) else { return Vec::new() };
+) -> Proved {
+    let mut proved = Proved::default();
+    let TlsState::Established(evidence) = connection.tls else { return proved };
+    let Some(Ok(peer)) = evidence.peer_chain.first().map(CertificateFacts::read) else { return proved };
     let listed = &settings.transport.tls_receive_domain_secure_list;
     let entries = settings.partners.iter().map(|partner| partner.domains.iter().collect());
     let others = listed.iter().filter(|domain| settings.partner_of(domain).is_none());
     let partners = entries.chain(others.map(|domain| vec![domain]));
-    partners
-        .filter_map(|domains: Vec<&Domain>| {
-            let demands = domains.into_iter().filter_map(|d| requirement(settings, Direction::Inbound, d));
-            let named: Vec<Requirement> =
-                demands.filter(|demand| proves_name(&demand.names(), &peer.names)).collect();
-            // One partner, one policy: what holds for one of its names holds for the others.
-            let permit = judge(named.first()?, connection, revocation, now.wall).admit().ok()?;
-            Some(ProvedPartner { permit, domains: named.into_iter().map(|demand| demand.domain).collect() })
-        })
-        .collect()
+    for domains in partners {
+        let domains: Vec<&Domain> = domains;
+        let demands = domains.into_iter().filter_map(|d| requirement(settings, Direction::Inbound, d));
+        let named: Vec<Requirement> =
+            demands.filter(|demand| proves_name(&demand.names(), &peer.names)).collect();
+        // One partner, one policy: what holds for one of its names holds for the others.
+        let Some(demand) = named.first() else { continue };
+        let mut verdict = judge(demand, connection, revocation, now.wall);
+        for missing in verdict.missing_lists.drain(..) {
+            if !proved.missing_lists.contains(&missing) {
+                proved.missing_lists.push(missing);
+            }
+        }
+        if let Ok(permit) = verdict.admit() {
+            let domains = named.into_iter().map(|demand| demand.domain).collect();
+            proved.partners.push(ProvedPartner { permit, domains });
+        }
+    }
+    proved
 }

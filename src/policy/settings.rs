@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::mail::{Address, Domain};
 use crate::trust::TrustPolicy;
 
-use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector};
+use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName};
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
 /// lists read in. `config::load` makes it.
@@ -24,6 +24,7 @@ pub struct Settings {
     pub default_policy: Arc<TrustPolicy>,
     /// PEM or DER; read again on reload and within 5 s of a change.
     pub crl_files: Vec<PathBuf>,
+    pub crl_fetch: CrlFetchSettings,
     /// Certificates, keys, anchors and recipient lists that were read: a change of one is a reload.
     pub watched_files: Vec<PathBuf>,
     pub partners: Vec<Arc<Partner>>,
@@ -51,6 +52,26 @@ pub enum HeaderFrom {
     Off,
     Mark,
     Reject,
+}
+
+/// `[trust] crl_fetch` and what belongs to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CrlFetchSettings {
+    pub enabled: bool,
+    /// For all lists that one verdict lacks.
+    pub timeout: Duration,
+    /// Also to private and loopback addresses, and to any port.
+    pub allow_private_addresses: bool,
+    pub proxy: Option<HttpProxy>,
+    /// A list that was fetched longer ago is not current; `None`: as long as the list says.
+    pub max_age: Option<Duration>,
+}
+
+/// A proxy for plain http requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpProxy {
+    pub host: SmartHostName,
+    pub port: u16,
 }
 
 /// `[queue]`.

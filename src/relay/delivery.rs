@@ -185,7 +185,6 @@ impl Delivery {
         let mut connected = false;
         for target in targets {
             self.close().await;
-            let epochs = (settings.epoch, self.shared.revocation.load().epoch);
             match open::open(
                 &self.shared,
                 settings,
@@ -198,8 +197,8 @@ impl Delivery {
             {
                 Opened::Ready(connection) => {
                     connected = true;
+                    self.epochs = (settings.epoch, connection.lists_epoch);
                     self.connection = Some(*connection);
-                    self.epochs = epochs;
                 }
                 Opened::Failed(note) => {
                     pending = with_note(pending, &note);

@@ -152,6 +152,7 @@ async fn once(
         own_certificate_fault,
         certificate,
         clear_text,
+        fetch_revocation: settings.crl_fetch.enabled,
     };
     SendConnection::open(Arc::clone(shared), stream, opening, tls).await
 }

@@ -16,12 +16,12 @@ use crate::observe::Event;
 use crate::session::receive::{
     Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
-use crate::trust::Direction;
+use crate::trust::{Direction, WantedList};
 
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
-use super::{linger, record::MessageMeta, route};
+use super::{linger, record::MessageMeta, revocation, route};
 
 /// Read buffer of a quiet session, and of one that sends content faster than that.
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -151,6 +151,7 @@ impl Driver {
             Action::Delay(wait) => self.delay(wait).await,
             Action::StartTls => self.start_tls().await,
             Action::AskRate => self.ask_rate(),
+            Action::FetchRevocation(wanted) => self.fetch_revocation(wanted).await,
             Action::OpenDraft => self.open_draft(),
             Action::Content(bytes) => self.append(&bytes),
             Action::Commit(submission) => self.commit(*submission).await,
@@ -219,6 +220,13 @@ impl Driver {
                 self.input(Input::TlsEstablished(Arc::new(evidence)));
             }
             Err(error) => self.input(Input::TlsFailed(error.to_string())),
+        }
+    }
+
+    async fn fetch_revocation(&mut self, wanted: Vec<WantedList>) {
+        if self.flush().await {
+            revocation::obtain(&self.shared, wanted).await;
+            self.input(Input::RevocationRefreshed);
         }
     }
 
@@ -316,6 +324,9 @@ impl Driver {
     }
 
     fn report(&mut self, report: Report) {
+        if let Report::Judged(verdict) = &report {
+            self.shared.revocation.note_use(verdict, Shared::now().wall);
+        }
         let evidence = self.session.evidence();
         if let Some(event) = receive_events::event(&self.opening, report, &mut self.message, evidence) {
             self.shared.observer.event(event);
@@ -331,6 +342,7 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::Delay(_)
         | Action::StartTls
         | Action::AskRate
+        | Action::FetchRevocation(_)
         | Action::OpenDraft
         | Action::Content(_)
         | Action::Commit(_)

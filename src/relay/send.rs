@@ -20,6 +20,7 @@ use crate::smtp::content::DataEncoder;
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 use super::content::Outgoing;
+use super::revocation;
 use super::session_log::SessionLog;
 use super::shared::Shared;
 
@@ -45,6 +46,8 @@ pub struct SendConnection {
     failed: Option<Failure>,
     outcomes: Option<Vec<Outcome>>,
     closed: bool,
+    /// Of the lists that the peer was judged by.
+    pub lists_epoch: u64,
     pub messages: usize,
     /// The domain the last transaction was secured for.
     pub secured: Option<Domain>,
@@ -62,6 +65,7 @@ impl SendConnection {
         let gauge = shared.observer.connection(Direction::Outbound, &opening.connector.name);
         let Opening { connector, id, local, remote, .. } = &opening;
         let log = SessionLog::new(Direction::Outbound, &connector.name, *id, *local, *remote);
+        let lists_epoch = shared.revocation.load().epoch;
         let mut connection = Self {
             log,
             shared,
@@ -78,6 +82,7 @@ impl SendConnection {
             failed: None,
             outcomes: None,
             closed: false,
+            lists_epoch,
             messages: 0,
             secured: None,
             _gauge: gauge,
@@ -188,6 +193,11 @@ impl SendConnection {
         match action {
             Action::Send(bytes) => self.out.extend_from_slice(&bytes),
             Action::StartTls => self.start_tls().await,
+            Action::FetchRevocation(wanted) => {
+                revocation::obtain(&self.shared, wanted).await;
+                self.lists_epoch = self.shared.revocation.load().epoch;
+                self.input(Input::RevocationRefreshed);
+            }
             Action::Ready => self.ready = true,
             Action::SendContent => self.send_content().await,
             Action::Done(outcomes) => self.outcomes = Some(outcomes),
@@ -245,6 +255,7 @@ impl SendConnection {
                 self.stream = Some(stream);
                 let evidence = Arc::new(evidence);
                 self.evidence = Some(Arc::clone(&evidence));
+                self.lists_epoch = self.shared.revocation.load().epoch;
                 self.input(Input::TlsEstablished(evidence, own));
             }
             Err(error) => self.input(Input::TlsFailed {
@@ -288,6 +299,7 @@ impl SendConnection {
             Report::HandshakeDone { version, resumed: _ } => self.handshake(Some(version), None),
             Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
             Report::Judged(verdict) => {
+                self.shared.revocation.note_use(&verdict, Shared::now().wall);
                 let (host, evidence) = (self.opening.host.clone(), self.evidence.clone());
                 Event::OutboundJudged { verdict, connector, session, host, evidence }
             }
@@ -316,6 +328,11 @@ impl SendConnection {
 fn outlives_the_peer(action: &Action) -> bool {
     match action {
         Action::Done(_) | Action::Failed(_) | Action::Log(_) | Action::Report(_) => true,
-        Action::Send(_) | Action::StartTls | Action::Ready | Action::SendContent | Action::Close => false,
+        Action::Send(_)
+        | Action::StartTls
+        | Action::FetchRevocation(_)
+        | Action::Ready
+        | Action::SendContent
+        | Action::Close => false,
     }
 }

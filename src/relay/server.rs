@@ -12,8 +12,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Document, Problem};
+use crate::net::resolver;
 use crate::net::tls::{ClientTlsPool, TlsSetupError};
-use crate::net::{crl, resolver};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
 
@@ -138,14 +138,13 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let protocol_log = ProtocolLog::open(&settings.protocol_log, Arc::clone(&observer))?;
     let audit = AuditLog::new(&data);
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| StartError::Resolver(e.to_string()))?;
-    let (lists, problems) = crl::load(&settings.crl_files, 1);
-    revocation::announce(&observer, &lists, &problems);
+    let lists = revocation::open(&settings, &observer);
     let server_tls = tls::listeners(&settings, &HashMap::new())?;
     Ok(Arc::new(Shared {
         config_file: config_file.to_owned(),
         settings: ArcSwap::new(settings),
         document: ArcSwap::from_pointee(document),
-        revocation: ArcSwap::from_pointee(lists),
+        revocation: lists,
         queue,
         observer,
         protocol_log,
@@ -167,6 +166,7 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(dispatch::run(Arc::clone(shared)));
     shared.tasks.spawn(timers::run(Arc::clone(shared)));
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
+    shared.tasks.spawn(revocation::refresh(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));
     shared.tasks.spawn(certificates::watch(Arc::clone(shared)));
     shared.tasks.spawn(writer::run(Arc::clone(shared)));

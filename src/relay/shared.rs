@@ -19,10 +19,10 @@ use crate::net::resolver::Resolver;
 use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
 use crate::observe::{AuditEntry, AuditLog, Observer, ProtocolLog};
 use crate::policy::{OwnCertificate, Settings};
-use crate::trust::RevocationSet;
 
 use super::connections::Connections;
 use super::listeners::Listeners;
+use super::revocation::RevocationLists;
 
 /// Cheap to clone by `Arc`; replaced parts are swapped whole.
 pub struct Shared {
@@ -30,7 +30,7 @@ pub struct Shared {
     pub settings: ArcSwap<Settings>,
     /// What the settings were made from.
     pub document: ArcSwap<Document>,
-    pub revocation: ArcSwap<RevocationSet>,
+    pub revocation: RevocationLists,
     pub queue: Queue,
     pub observer: Arc<Observer>,
     pub protocol_log: ProtocolLog,

@@ -56,9 +56,12 @@ impl ReceiveSession {
     pub fn deadline(&self) -> Option<Instant> {
         let connector = &self.core.opening.connector;
         match &self.state {
-            State::Unopened | State::Rating(..) | State::Drafting(_) | State::Storing(_) | State::Closed => {
-                None
-            }
+            State::Unopened
+            | State::Rating(..)
+            | State::Refreshing(..)
+            | State::Drafting(_)
+            | State::Storing(_)
+            | State::Closed => None,
             State::Greeted | State::Handshaking | State::Ready(_) | State::Mailing(_) => {
                 self.core.clock.deadline(connector)
             }

@@ -1,7 +1,7 @@
 //! TLS facts as protocol-log lines: data and context of `*` lines (CONTRACT section 5).
 
 use crate::policy::OwnCertificate;
-use crate::trust::{TlsEvidence, Verdict, render};
+use crate::trust::{TlsEvidence, Verdict, WantedList, printable, render};
 
 /// Both certificates, each behind its heading, and the parameters of the handshake. `own` is what
 /// we sent; a resumed session sends none.
@@ -17,6 +17,15 @@ pub(super) fn lines(own: Option<&OwnCertificate>, evidence: &TlsEvidence) -> Vec
     }
     lines.extend(render::certificate_lines(&evidence.peer_chain, evidence));
     lines
+}
+
+/// The lists that are about to be fetched: where, and whose.
+pub(super) fn fetch_lines(wanted: &[WantedList]) -> Vec<(String, String)> {
+    let line = |wanted: &WantedList| {
+        let urls: Vec<String> = wanted.urls().map(printable).collect();
+        (format!("{} of {}", urls.join(" "), wanted.issuer()), "Fetching certificate revocation list".into())
+    };
+    wanted.iter().map(line).collect()
 }
 
 /// What judgement found.

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+pub mod http;
+
 use rcgen::RevocationReason;
 use sealpost::cli::demo::dns::{DnsServer, Zone};
 use sealpost::cli::demo::mailbox::{Delivered, Mailbox};
@@ -47,6 +49,8 @@ pub struct Site {
     pub partner: Identity,
     pub partner_files: IdentityFiles,
     pub revoked: Identity,
+    /// The partner's authority, for more certificates and lists.
+    pub authority: Authority,
 }
 
 impl Network {
@@ -87,6 +91,8 @@ pub const MAILBOX_HOST: u8 = 4;
 /// Where the edge listens for its own users; two connectors on one binding would be told apart by
 /// the remote address only.
 pub const INSIDE: u8 = 5;
+/// crl.woodgrove.example: where the partner's authority publishes its lists.
+pub const LIST_HOST: u8 = 6;
 
 impl Site {
     /// Makes certificates, writes them, and starts DNS and mailbox; no edge yet.
@@ -115,10 +121,11 @@ impl Site {
             .mx(PARTNER, 10, &partner_host)
             .address(&partner_host, network.ip(PARTNER_HOST))
             .mx(STRANGER, 10, &stranger_host)
-            .address(&stranger_host, network.ip(STRANGER_HOST));
+            .address(&stranger_host, network.ip(STRANGER_HOST))
+            .address(&format!("crl.{PARTNER}"), network.ip(LIST_HOST));
         let dns = DnsServer::start(&zone).await.unwrap();
         let mailbox = Mailbox::start((network.ip(MAILBOX_HOST), 0).into()).await.unwrap();
-        Self { directory, network, dns, mailbox, partner, partner_files, revoked }
+        Self { directory, network, dns, mailbox, partner, partner_files, revoked, authority: theirs }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -127,8 +134,13 @@ impl Site {
 
     /// Starts Contoso's edge; `more` is added to its settings.
     pub fn start_edge(&self, more: &str) -> Edge {
+        self.start_edge_trusting("crl_files = [\"woodgrove.crl\"]", more)
+    }
+
+    /// As `start_edge`, with these lines in `[trust]` in place of the list from a file.
+    pub fn start_edge_trusting(&self, trust: &str, more: &str) -> Edge {
         let config = self.path("sealpost.toml");
-        std::fs::write(&config, self.settings(more)).unwrap();
+        std::fs::write(&config, self.settings_trusting(trust, more)).unwrap();
         let server = Server::start(executable(), &config, &self.path("server.log")).unwrap();
         Edge {
             internet: server.ready.connector("Internet").unwrap(),
@@ -158,6 +170,10 @@ impl Site {
 
     /// What `start_edge` writes.
     pub fn settings(&self, more: &str) -> String {
+        self.settings_trusting("crl_files = [\"woodgrove.crl\"]", more)
+    }
+
+    fn settings_trusting(&self, trust: &str, more: &str) -> String {
         let (edge, inside) = (self.network.ip(EDGE), self.network.ip(INSIDE));
         let (port, mailbox) = (self.network.port, self.mailbox.address());
         format!(
@@ -166,7 +182,7 @@ data_directory = "data"
 
 [trust]
 anchors = ["contoso-root.pem"]
-crl_files = ["woodgrove.crl"]
+{trust}
 
 [[partner]]
 name = "Woodgrove"

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustls::pki_types::CertificateDer;
 use sealpost::mail::Now;
 use sealpost::policy::{HeaderFrom, Partner, ReceiveConnector, Settings};
 use sealpost::session::receive::{
@@ -11,7 +12,7 @@ use sealpost::session::receive::{
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::SessionId;
-use sealpost::trust::{Mode, RevocationSet, TlsEvidence, TlsVersion, Verdict};
+use sealpost::trust::{Mode, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
 use crate::pki::{Pki, clock};
 use crate::script::{Record, Script, Step};
@@ -22,6 +23,8 @@ struct Player<'a> {
     session: ReceiveSession,
     settings: Arc<Settings>,
     revocation: Arc<RevocationSet>,
+    /// What there is once a fetch was asked for.
+    published: RevocationSet,
     evidence: Arc<TlsEvidence>,
     now: Instant,
     actions: VecDeque<Action>,
@@ -71,12 +74,14 @@ impl<'a> Player<'a> {
             certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
         };
         let name = script.setting("evidence").unwrap_or("none");
-        let (peer_chain, revocation) = evidence(pki, name, script.setting("crl"));
+        let (peer_chain, revocation, published) = evidence(pki, name, script);
+        settings.crl_fetch.enabled = script.setting("crl_fetch").is_some();
         Self {
             script,
             session: ReceiveSession::new(opening),
             settings: Arc::new(settings),
             revocation: Arc::new(revocation),
+            published,
             evidence: Arc::new(TlsEvidence {
                 version: match script.setting("tls") {
                     Some("1.2") => TlsVersion::Tls12,
@@ -140,6 +145,11 @@ impl<'a> Player<'a> {
             Action::AskRate => {
                 let allowed = self.script.setting("rate") != Some("exceeded");
                 self.handle(Input::RateChecked { allowed });
+            }
+            Action::FetchRevocation(wanted) => {
+                self.record.action(fetch(&wanted));
+                self.revocation = Arc::new(self.published.clone());
+                self.handle(Input::RevocationRefreshed);
             }
             Action::OpenDraft => {
                 self.record.content.clear();
@@ -212,22 +222,40 @@ pub fn judged(verdict: &Verdict) -> String {
     format!("= judged {fault} {}{mode}", verdict.domain)
 }
 
-/// The chain of that name, and the lists at hand when it is judged.
+/// `= fetch URLS` of each list.
+pub fn fetch(wanted: &[WantedList]) -> String {
+    let urls: Vec<&str> = wanted.iter().flat_map(WantedList::urls).collect();
+    format!("= fetch {}", urls.join(" "))
+}
+
+/// The chain of that name, the lists at hand (`: crl none`, `: crl outdated`), and those after a
+/// fetch (`: crl_fetch good`, `revoked` or `fails`).
 pub fn evidence(
     pki: &mut Pki,
     name: &str,
-    lists: Option<&str>,
-) -> (Vec<rustls::pki_types::CertificateDer<'static>>, RevocationSet) {
-    match (name, lists) {
-        ("revoked", _) => {
-            let identity = pki.identity("revoked");
-            let revocation = pki.revocation(1, &[&identity]);
-            (identity.chain, revocation)
-        }
-        (name, Some("none")) => (pki.evidence(name), RevocationSet::default()),
-        (name, Some("outdated")) => (pki.evidence(name), pki.outdated_revocation()),
-        (name, _) => (pki.evidence(name), pki.revocation(1, &[])),
+    script: &Script,
+) -> (Vec<CertificateDer<'static>>, RevocationSet, RevocationSet) {
+    if name == "revoked" || name.starts_with("published") {
+        let identity = pki.identity(name);
+        let naming_it = pki.revocation(1, &[&identity]);
+        let at_hand = match script.setting("crl") {
+            Some("none") => RevocationSet::default(),
+            Some("outdated") => pki.outdated_revocation(),
+            Some(_) | None => naming_it.clone(),
+        };
+        let published = match script.setting("crl_fetch") {
+            Some("good") => pki.revocation(2, &[]),
+            Some("revoked") => naming_it,
+            Some(_) | None => at_hand.clone(),
+        };
+        return (identity.chain, at_hand, published);
     }
+    let lists = match script.setting("crl") {
+        Some("none") => RevocationSet::default(),
+        Some("outdated") => pki.outdated_revocation(),
+        Some(_) | None => pki.revocation(1, &[]),
+    };
+    (pki.evidence(name), lists.clone(), lists)
 }
 
 fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, value: &str) {
@@ -244,7 +272,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
             connector.tarpit_interval = Duration::from_secs(seconds.parse().unwrap());
         }
         (
-            "evidence" | "tls" | "resumed" | "crl" | "handshake" | "rate" | "store" | "refuse"
+            "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
             | "certificate",
             _,
         ) => {}

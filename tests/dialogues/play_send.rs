@@ -14,7 +14,7 @@ use sealpost::smtp::SessionId;
 use sealpost::trust::{Direction, Level, Requirement, RevocationSet, TlsEvidence, TlsVersion};
 
 use crate::pki::{Pki, clock};
-use crate::play_receive::{evidence, judged};
+use crate::play_receive::{evidence, fetch, judged};
 use crate::script::{Record, Script, Step};
 use crate::world;
 
@@ -22,6 +22,8 @@ struct Player<'a> {
     script: &'a Script,
     session: SendSession,
     revocation: RevocationSet,
+    /// What there is once a fetch was asked for.
+    published: RevocationSet,
     evidence: Arc<TlsEvidence>,
     now: Instant,
     actions: VecDeque<Action>,
@@ -48,11 +50,12 @@ impl<'a> Player<'a> {
     fn new(script: &'a Script, pki: &mut Pki) -> Self {
         let opening = opening(script, pki);
         let name = script.setting("evidence").unwrap_or("woodgrove");
-        let (peer_chain, revocation) = evidence(pki, name, script.setting("crl"));
+        let (peer_chain, revocation, published) = evidence(pki, name, script);
         Self {
             script,
             session: SendSession::new(opening),
             revocation,
+            published,
             evidence: Arc::new(TlsEvidence {
                 version: match script.setting("tls") {
                     Some("1.2") => TlsVersion::Tls12,
@@ -125,6 +128,11 @@ impl<'a> Player<'a> {
                     self.handle(Input::TlsEstablished(Arc::clone(&self.evidence), own));
                 }
             },
+            Action::FetchRevocation(wanted) => {
+                self.record.action(fetch(&wanted));
+                self.revocation = self.published.clone();
+                self.handle(Input::RevocationRefreshed);
+            }
             Action::Ready => self.record.action("= ready"),
             Action::SendContent => self.record.action("= content"),
             Action::Done(outcomes) => {
@@ -216,6 +224,7 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
             "tls",
             "resumed",
             "crl",
+            "crl_fetch",
             "handshake",
             "own",
             "own_certificate",
@@ -245,5 +254,6 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
         own_certificate_fault: script.setting("own_certificate").map(str::to_owned),
         certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
         clear_text: script.setting("clear_text").is_some(),
+        fetch_revocation: script.setting("crl_fetch").is_some(),
     }
 }

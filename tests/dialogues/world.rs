@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sealpost::mail::{Address, Domain};
 use sealpost::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, DnsSettings, HeaderFrom, Partner, Permissions,
-    ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
-    Transport,
+    AcceptedDomain, AdminSettings, AllowedSenders, CrlFetchSettings, DnsSettings, HeaderFrom, Partner,
+    Permissions, ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector,
+    Settings, Transport,
 };
 use sealpost::trust::{
     Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
@@ -100,6 +100,13 @@ pub fn settings(pki: &Pki) -> Settings {
         },
         default_policy: Arc::new(policy(pki)),
         crl_files: Vec::new(),
+        crl_fetch: CrlFetchSettings {
+            enabled: false,
+            timeout: Duration::from_secs(15),
+            allow_private_addresses: false,
+            proxy: None,
+            max_age: None,
+        },
         watched_files: Vec::new(),
         partners: vec![Arc::new(woodgrove), Arc::new(fabrikam)],
         accepted_domains: vec![

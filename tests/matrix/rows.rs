@@ -59,7 +59,7 @@ impl Row {
     }
 
     fn lists(mut self, lists: Vec<Arc<sealpost::trust::RevocationList>>) -> Self {
-        self.lists = RevocationSet { epoch: 1, lists };
+        self.lists = RevocationSet { epoch: 1, lists, ..RevocationSet::default() };
         self
     }
 }
@@ -78,7 +78,7 @@ impl World {
             name,
             shown,
             policy: TrustPolicy::of(Arc::new(anchors)),
-            lists: RevocationSet { epoch: 1, lists },
+            lists: RevocationSet { epoch: 1, lists, ..RevocationSet::default() },
             expected,
             of_server: None,
             in_tls12: None,

@@ -2,7 +2,7 @@
 //! seconds: two organisations, mail both ways, and impostors who are refused.
 
 pub mod client;
-mod counters;
+pub mod counters;
 pub mod dns;
 mod impostors;
 pub mod mailbox;

@@ -8,9 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, CertifiedIssuer, DnType,
-    ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
-    RevokedCertParams, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateRevocationList, CertificateRevocationListParams,
+    CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevocationReason, RevokedCertParams, SerialNumber,
 };
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use time::{Duration, OffsetDateTime};
@@ -118,17 +118,22 @@ impl Authority {
 
     /// A fresh list of all that was revoked so far, as PEM.
     pub fn revocation_list_pem(&mut self) -> Result<String, rcgen::Error> {
+        self.revocation_list(LIST_VALIDITY)?.pem()
+    }
+
+    /// A fresh list that is good for so long from now.
+    pub fn revocation_list(&mut self, validity: Duration) -> Result<CertificateRevocationList, rcgen::Error> {
         let number = self.next_list;
         self.next_list += 1;
         let list = CertificateRevocationListParams {
             this_update: OffsetDateTime::now_utc() - Duration::minutes(5),
-            next_update: OffsetDateTime::now_utc() + LIST_VALIDITY,
+            next_update: OffsetDateTime::now_utc() + validity,
             crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: self.revoked.clone(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        list.signed_by(&self.issuer)?.pem()
+        list.signed_by(&self.issuer)
     }
 
     /// The root certificate, the trust anchor of those who trust this organisation.
@@ -197,7 +202,8 @@ fn write_secret(path: &Path, text: &str) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use x509_parser::prelude::{CertificateRevocationList, FromDer, X509Certificate};
+    use x509_parser::prelude::{FromDer, X509Certificate};
+    use x509_parser::revocation_list::CertificateRevocationList;
 
     fn revoked_serials(pem: &str) -> Vec<String> {
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes()).unwrap();

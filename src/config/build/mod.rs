@@ -34,6 +34,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         data_directory: document.resolve(top.read("data_directory", format::path).unwrap_or(".".as_ref())),
         default_policy,
         crl_files: trust::crl_files(document, problems),
+        crl_fetch: trust::crl_fetch(document.table("trust")),
         watched_files: watched_files(document),
         partners,
         accepted_domains: accepted_domains(document, problems),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 
 use crate::certstore;
-use crate::policy::OwnCertificate;
+use crate::policy::{CrlFetchSettings, OwnCertificate};
 use crate::trust::{
     AlgorithmPolicy, AnchorSet, CertificateFacts, RevocationDepth, RevocationList, RevocationMode,
     SignatureAlgorithm, TlsVersion, TrustPolicy, UsagePolicy, certificates_from_pem_or_der,
@@ -208,6 +208,17 @@ pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path:
         paths.push(path);
     }
     paths
+}
+
+/// How lists that are not at hand are fetched.
+pub fn crl_fetch(table: &Table) -> CrlFetchSettings {
+    CrlFetchSettings {
+        enabled: table.bool("crl_fetch"),
+        timeout: table.read("crl_fetch_timeout", format::duration).unwrap_or_default(),
+        allow_private_addresses: table.bool("crl_allow_private_addresses"),
+        proxy: table.read("crl_proxy", format::http_proxy).flatten(),
+        max_age: table.read("crl_max_age", format::duration).filter(|age| !age.is_zero()),
+    }
 }
 
 /// Those that can be read and fit their keys: the files in their order, then the managed store.

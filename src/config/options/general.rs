@@ -75,26 +75,37 @@ pub const KEYS: &[Key] = &[
         "trust",
         "crl_fetch",
         Kind::Bool,
-        Default::Bool(false),
-        "Follow CRL distribution points over HTTP.",
-    )
-    .unbuilt(),
+        Default::Bool(true),
+        "Fetch the revocation lists that a verdict lacks from the certificates' distribution points (http), keep them below `data_directory`, and refresh them before they run out.",
+    ),
     Key::new(
         "trust",
         "crl_fetch_timeout",
         one(format::POSITIVE_DURATION),
         Default::Text("15 s"),
-        "Deadline for fetching the lists that one verdict lacks.",
-    )
-    .unbuilt(),
+        "Deadline for fetching all lists that one verdict lacks.",
+    ),
     Key::new(
         "trust",
         "crl_allow_private_addresses",
         Kind::Bool,
         Default::Bool(false),
-        "A distribution point may lie on a private or loopback address, and on any port.",
-    )
-    .unbuilt(),
+        "A distribution point may lie on a private or loopback address, and on any port; else only on public ones, ports 80 and 443.",
+    ),
+    Key::new(
+        "trust",
+        "crl_proxy",
+        one(format::HTTP_PROXY),
+        Default::Text(""),
+        "Fetch lists through this http proxy, `host:port`; it looks up the names and must refuse what is private itself. `\"\"` is none.",
+    ),
+    Key::new(
+        "trust",
+        "crl_max_age",
+        one(format::DURATION),
+        Default::Text("0 s"),
+        "A list that was last fetched longer ago counts as none, whatever it says itself; lists from `crl_files` are not meant. `\"0 s\"` is off.",
+    ),
     Key::new(
         "trust",
         "revocation",

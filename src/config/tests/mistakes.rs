@@ -369,16 +369,16 @@ fn every_slip_in_a_single_key_is_an_error_at_its_line() {
         let problems = site.load(&mistake.text).err().unwrap_or_else(|| panic!("{text} loads"));
         assert_only(&mistake, Severity::Error, &problems);
     }
-    for (key, off) in [
-        ("crl_fetch = true", "crl_fetch = false"),
-        ("crl_fetch_timeout = \"20 s\"", "crl_fetch_timeout = \"15 s\""),
-        ("crl_allow_private_addresses = true", "crl_allow_private_addresses = false"),
+    for (key, what, remedy) in [
+        ("crl_fetch_timeout = \"0 s\"", "too short", "1 s"),
+        ("crl_max_age = \"never\"", "not a duration", "number with a unit"),
+        ("crl_proxy = \"proxy.contoso.example\"", "with its port", "proxy.contoso.example:3128"),
+        ("crl_proxy = \"user:secret@proxy.contoso.example:3128\"", "not an http proxy", "password"),
     ] {
         let text = all.replace("[trust]\n", &format!("[trust]\n{key} #!\n"));
-        let mistake = Mistake { title: key, text, key: "", what: "not built yet", remedy: off };
+        let mistake = Mistake { title: key, text, key: "", what, remedy };
         let problems = site.load(&mistake.text).err().unwrap();
         assert_only(&mistake, Severity::Error, &problems);
-        site.loaded(&all.replace("[trust]\n", &format!("[trust]\n{off}\n")));
     }
 }
 

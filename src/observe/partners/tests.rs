@@ -24,6 +24,8 @@ fn verdict(faults: &[Fault], mode: Mode) -> Arc<Verdict> {
         facts: faults.iter().map(fact).collect(),
         verified: Vec::new(),
         matched_name: None,
+        missing_lists: Vec::new(),
+        lists_used: Vec::new(),
     })
 }
 

@@ -89,7 +89,11 @@ fn what_ends_is_listed_with_the_lists_of_its_issuers() {
     let (settings, record, mut authority) = site(Mode::Enforce, OnFailure::Reject);
     let list = authority.revocation_list_pem().unwrap();
     let lists = RevocationList::parse("woodgrove.crl", list.as_bytes()).unwrap();
-    let lists = RevocationSet { epoch: 1, lists: lists.into_iter().map(Arc::new).collect() };
+    let lists = RevocationSet {
+        epoch: 1,
+        lists: lists.into_iter().map(Arc::new).collect(),
+        ..RevocationSet::default()
+    };
     let in_a_week = Timestamp::now() + SignedDuration::from_hours(24 * 7 - 12);
     let site = |now| Site { settings: &settings, record: &record, lists: &lists, now };
     let today: Vec<String> =

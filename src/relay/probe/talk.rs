@@ -97,6 +97,8 @@ impl Driver<'_> {
         match action {
             Action::Send(bytes) => self.write(&bytes).await,
             Action::StartTls => self.start_tls().await,
+            // Judged afterwards, by the lists at hand.
+            Action::FetchRevocation(_) => self.input(Input::RevocationRefreshed),
             // No mail: what was to be learned is learned.
             Action::Ready => self.input(Input::Finish),
             Action::Failed(failure) => self.talk.failure = Some(*failure),

@@ -155,6 +155,7 @@ pub async fn visit(gear: Gear<'_>, demand: &Demand<'_>, target: Target) -> Targe
         own_certificate_fault: None,
         certificate: own.cloned(),
         clear_text: false,
+        fetch_revocation: false,
     };
     let talk = talk::talk(stream, opening, &tls).await;
     note(&mut found, talk, demand);

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::mail::{Domain, ReversePath};
-use crate::policy::secure_domains;
+use crate::policy::secure_domains::{self, Proved};
 use crate::session::transcript::LineKind;
 use crate::smtp::Reply;
-use crate::trust::{Direction, Level, Mode, OnFailure, Permit, Requirement, Verdict, judge};
+use crate::trust::{Direction, Level, Mode, OnFailure, Permit, Requirement, Verdict, WantedList, judge};
 
 use super::core::{Core, Step};
 use super::{Action, Report};
@@ -21,20 +21,39 @@ pub(super) struct Admission {
     pub proved: Vec<Domain>,
 }
 
+/// Whether lists that the verdict lacks may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lists {
+    MayBeFetched,
+    /// They were asked for already, or fetching is off.
+    AsTheyAre,
+}
+
+pub(super) enum NotAdmitted {
+    Refused(Reply),
+    /// Nothing is said or reported yet: with these lists the verdict may be another.
+    Lacks(Vec<WantedList>),
+}
+
 /// Judges the session for a transaction with this reverse-path.
-pub(super) fn admit(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Result<Admission, Reply> {
+pub(super) fn admit(
+    core: &mut Core,
+    path: &ReversePath,
+    lists: Lists,
+    step: &mut Step<'_>,
+) -> Result<Admission, NotAdmitted> {
     if !core.opening.connector.domain_secure_enabled {
         return ordinary(core, path, Vec::new(), step);
     }
     let settings = step.world.settings;
     match path {
-        ReversePath::Null => null_sender(core, path, step),
+        ReversePath::Null => null_sender(core, path, lists, step),
         ReversePath::Address(address) => {
             let demand = address
                 .domain()
                 .and_then(|domain| secure_domains::requirement(settings, Direction::Inbound, domain));
             match demand {
-                Some(demand) => listed(core, path, &demand, step),
+                Some(demand) => listed(core, path, &demand, lists, step),
                 None => ordinary(core, path, Vec::new(), step),
             }
         }
@@ -46,9 +65,13 @@ fn listed(
     core: &mut Core,
     path: &ReversePath,
     demand: &Requirement,
+    lists: Lists,
     step: &mut Step<'_>,
-) -> Result<Admission, Reply> {
+) -> Result<Admission, NotAdmitted> {
     let verdict = judge_now(core, demand, step);
+    if lists == Lists::MayBeFetched && !verdict.missing_lists.is_empty() {
+        return Err(NotAdmitted::Lacks(verdict.missing_lists));
+    }
     note_verdict(core, &verdict, step);
     step.actions.push(Action::Report(Report::Judged(Arc::new(verdict.clone()))));
     match (verdict.admit(), demand.mode) {
@@ -56,17 +79,27 @@ fn listed(
             core.proved = true;
             Ok(Admission { permit, proved: vec![demand.domain.clone()] })
         }
-        (Err(verdict), Mode::Enforce) => Err(refusal(core, &verdict, demand.on_failure)),
+        (Err(verdict), Mode::Enforce) => {
+            Err(NotAdmitted::Refused(refusal(core, &verdict, demand.on_failure)))
+        }
         // Reported, and then as if the domain were not listed.
         (Err(_), Mode::Report) => ordinary(core, path, Vec::new(), step),
     }
 }
 
 /// `<>` needs no verdict. It counts as domain-secured when exactly one partner is proved.
-fn null_sender(core: &mut Core, path: &ReversePath, step: &mut Step<'_>) -> Result<Admission, Reply> {
+fn null_sender(
+    core: &mut Core,
+    path: &ReversePath,
+    lists: Lists,
+    step: &mut Step<'_>,
+) -> Result<Admission, NotAdmitted> {
     let world = step.world;
-    let mut partners =
+    let Proved { mut partners, missing_lists } =
         secure_domains::proved_partners(world.settings, &core.connection(), world.revocation, world.now);
+    if lists == Lists::MayBeFetched && !missing_lists.is_empty() {
+        return Err(NotAdmitted::Lacks(missing_lists));
+    }
     let proved: Vec<Domain> = partners.iter().flat_map(|partner| partner.domains.clone()).collect();
     core.proved |= !proved.is_empty();
     match partners.pop() {
@@ -84,7 +117,7 @@ fn ordinary(
     path: &ReversePath,
     proved: Vec<Domain>,
     step: &mut Step<'_>,
-) -> Result<Admission, Reply> {
+) -> Result<Admission, NotAdmitted> {
     let settings = step.world.settings;
     let level = if core.opening.connector.require_tls { Level::EncryptionOnly } else { Level::None };
     // An address literal or `<>` has no domain; at these levels none is proved.
@@ -94,7 +127,7 @@ fn ordinary(
         Ok(permit) => Ok(Admission { permit, proved }),
         Err(verdict) => {
             note_verdict(core, &verdict, step);
-            Err(refusal(core, &verdict, demand.on_failure))
+            Err(NotAdmitted::Refused(refusal(core, &verdict, demand.on_failure)))
         }
     }
 }

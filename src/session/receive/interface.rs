@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::mail::{Domain, Envelope, Now};
 use crate::policy::{OwnCertificate, ReceiveConnector, Settings};
 use crate::smtp::SessionId;
-use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict};
+use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
 use crate::session::transcript::Line;
 
@@ -59,6 +59,8 @@ pub enum Input<'a> {
     RateChecked {
         allowed: bool,
     },
+    /// Answers `FetchRevocation`: what could be had is in the snapshot now.
+    RevocationRefreshed,
     /// `deadline()` passed.
     Timeout,
     /// The peer closed, or the connection broke.
@@ -77,6 +79,9 @@ pub enum Action {
     StartTls,
     /// Count one message of this source; answered by `RateChecked`.
     AskRate,
+    /// Flush, then get the lists that the verdict lacks, as far as they can be had in time; answered
+    /// by `RevocationRefreshed`.
+    FetchRevocation(Vec<WantedList>),
     /// Answered by `DraftOpened`.
     OpenDraft,
     /// Append to the draft; no answer unless it fails.

@@ -5,6 +5,7 @@ use crate::mail::Domain;
 use crate::session::transcript::LineKind;
 use crate::smtp::HeloName;
 
+use super::admission::Lists;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::transaction::{MailRequest, Transaction};
@@ -21,6 +22,8 @@ pub(super) enum State {
     Ready(Hello),
     /// MAIL came; awaits `RateChecked`.
     Rating(Hello, MailRequest),
+    /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
+    Refreshing(Hello, MailRequest),
     /// MAIL accepted; collects recipients.
     Mailing(Transaction),
     /// DATA came; awaits `DraftOpened`.
@@ -76,6 +79,9 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::RateChecked { allowed }, State::Rating(hello, request)) => {
             transaction::rate_checked(core, hello, request, allowed, step)
         }
+        (Input::RevocationRefreshed, State::Refreshing(hello, request)) => {
+            transaction::judge(core, hello, request, Lists::AsTheyAre, step)
+        }
         (Input::DraftOpened(answer), State::Drafting(transaction)) => {
             transaction::draft_opened(core, transaction, answer, step)
         }
@@ -100,6 +106,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::TlsEstablished(_)
             | Input::TlsFailed(_)
             | Input::RateChecked { .. }
+            | Input::RevocationRefreshed
             | Input::DraftOpened(_)
             | Input::Stored(_)
             | Input::StoreFailed(_),
@@ -134,6 +141,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             State::Unopened
             | State::Handshaking
             | State::Rating(..)
+            | State::Refreshing(..)
             | State::Drafting(_)
             | State::Storing(_)
             | State::Closed => return state,
@@ -188,7 +196,12 @@ fn stored(core: &mut Core, storing: Storing, answer: Result<(), StoreFault>, ste
 
 fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
     match state {
-        State::Unopened | State::Rating(..) | State::Drafting(_) | State::Storing(_) | State::Closed => state,
+        State::Unopened
+        | State::Rating(..)
+        | State::Refreshing(..)
+        | State::Drafting(_)
+        | State::Storing(_)
+        | State::Closed => state,
         State::Handshaking => core.close(step, "TLS handshake timed out"),
         State::Greeted | State::Ready(_) | State::Mailing(_) | State::Receiving(_) => {
             discard_draft(&state, step);
@@ -202,7 +215,7 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
     let why = match state {
         State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
         State::Handshaking => "closed by the peer during the TLS handshake",
-        State::Rating(..) | State::Mailing(_) | State::Drafting(_) => {
+        State::Rating(..) | State::Refreshing(..) | State::Mailing(_) | State::Drafting(_) => {
             "closed by the peer within a transaction"
         }
         State::Receiving(_) => "closed by the peer within the content",
@@ -224,6 +237,7 @@ fn discard_draft(state: &State, step: &mut Step<'_>) {
         | State::Handshaking
         | State::Ready(_)
         | State::Rating(..)
+        | State::Refreshing(..)
         | State::Mailing(_)
         | State::Storing(_)
         | State::Closed => {}

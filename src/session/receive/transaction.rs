@@ -1,9 +1,11 @@
 //! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
 
 use crate::mail::{Address, Envelope, ForwardPath, ReversePath};
+use crate::session::tls_facts;
+use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
 
-use super::admission::{self, Admission};
+use super::admission::{self, Admission, Lists, NotAdmitted};
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::recipient::{self, Refusal, Rights};
@@ -78,7 +80,19 @@ pub(super) fn rate_checked(
             .push(Action::Report(super::Report::Refused { reply: replies::rate_exceeded().to_string() }));
         return core.hang_up(step, &replies::rate_exceeded());
     }
-    match admission::admit(core, &request.path, step) {
+    let lists = if step.world.settings.crl_fetch.enabled { Lists::MayBeFetched } else { Lists::AsTheyAre };
+    judge(core, hello, request, lists, step)
+}
+
+/// Judges; where nothing but lists is missing they are asked for once, and then it is judged again.
+pub(super) fn judge(
+    core: &mut Core,
+    hello: Hello,
+    request: MailRequest,
+    lists: Lists,
+    step: &mut Step<'_>,
+) -> State {
+    match admission::admit(core, &request.path, lists, step) {
         Ok(admission) => {
             core.say(step, &replies::sender_ok());
             let envelope = Envelope {
@@ -89,9 +103,17 @@ pub(super) fn rate_checked(
             };
             State::Mailing(Transaction { hello, admission, envelope })
         }
-        Err(reply) => {
+        Err(NotAdmitted::Refused(reply)) => {
             core.refuse(step, &reply, Tarpit::Never);
             State::Ready(hello)
+        }
+        Err(NotAdmitted::Lacks(wanted)) => {
+            for (data, context) in tls_facts::fetch_lines(&wanted) {
+                core.note(step, LineKind::Information, &data, &context);
+            }
+            core.flush(step);
+            step.actions.push(Action::FetchRevocation(wanted));
+            State::Refreshing(hello, request)
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
 use crate::trust::{
-    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, TlsState, Verdict, judge,
+    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, TlsState, Verdict, WantedList, judge,
 };
 
 use super::core::{Core, Step};
@@ -30,14 +30,37 @@ pub(super) fn needs_tls(opening: &Opening) -> bool {
     opening.requirement.level > Level::None || opening.requirement.mode == Mode::Report
 }
 
-/// Judges the connection against the requirement, in report mode after a bad verdict against the fallback. `own`
+/// Whether lists that the verdict lacks may be asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lists {
+    MayBeFetched,
+    /// They were asked for already, or fetching is off.
+    AsTheyAre,
+}
+
+/// What judgement found, before anything is said or reported of it.
+pub(super) struct Found {
+    verdict: Verdict,
+    /// The verdict that counts: in report mode another than `verdict`.
+    decisive: Verdict,
+}
+
+impl Found {
+    /// Lists with which it may be another.
+    pub fn missing_lists(&self) -> &[WantedList] {
+        let lists = &self.verdict.missing_lists;
+        if lists.is_empty() { &self.decisive.missing_lists } else { lists }
+    }
+}
+
+/// Judges the connection against the requirement, in report mode then against the fallback. `own`
 /// says what became of our certificate, where there was an occasion.
-pub(super) fn judge_connection(
-    core: &mut Core,
+pub(super) fn look(
+    core: &Core,
     tls: TlsState<'_>,
     own: Option<OwnCertificateState<'_>>,
-    step: &mut Step<'_>,
-) -> Result<Judged, Refused> {
+    step: &Step<'_>,
+) -> Found {
     let opening = &core.opening;
     let invalid = opening.own_certificate_fault.as_deref().map(OwnCertificateState::Invalid);
     let own_certificate = invalid.or(own).unwrap_or(OwnCertificateState::NotApplicable);
@@ -53,20 +76,37 @@ pub(super) fn judge_connection(
         }
         _ => judge(&opening.requirement, &connection, step.revocation, step.now.wall),
     };
-    let listed = (opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict.clone()));
-    let final_verdict = match fallback(opening) {
+    let decisive = match fallback(opening) {
         Some(fallback) if !verdict.is_good() => judge(&fallback, &connection, step.revocation, step.now.wall),
         Some(_) | None => verdict.clone(),
     };
-    if opening.requirement.level > Level::None {
+    Found { verdict, decisive }
+}
+
+/// Notes the verdict and makes the permit.
+pub(super) fn conclude(core: &mut Core, found: Found, step: &mut Step<'_>) -> Result<Judged, Refused> {
+    let Found { verdict, decisive } = found;
+    if core.opening.requirement.level > Level::None {
         for (data, context) in tls_facts::verdict_lines(&verdict) {
             core.note(step, LineKind::Information, &data, &context);
         }
     }
-    match final_verdict.admit() {
+    let listed = (core.opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict));
+    match decisive.admit() {
         Ok(permit) => Ok(Judged { permit, listed }),
         Err(verdict) => Err(Refused { verdict: Arc::new(verdict), listed }),
     }
+}
+
+/// Judges with the lists as they are.
+pub(super) fn judge_connection(
+    core: &mut Core,
+    tls: TlsState<'_>,
+    own: Option<OwnCertificateState<'_>>,
+    step: &mut Step<'_>,
+) -> Result<Judged, Refused> {
+    let found = look(core, tls, own, step);
+    conclude(core, found, step)
 }
 
 /// What holds in report mode when the verdict is bad: the connector's own terms, and STARTTLS.

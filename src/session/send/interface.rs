@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::mail::{Address, BodyType, Domain, ReversePath};
 use crate::policy::{self, SendConnector};
 use crate::smtp::{Reply, SessionId};
-use crate::trust::{Requirement, TlsEvidence, TlsVersion, Verdict};
+use crate::trust::{Requirement, TlsEvidence, TlsVersion, Verdict, WantedList};
 
 use crate::session::transcript::Line;
 
@@ -32,6 +32,8 @@ pub struct Opening {
     /// An earlier connection to this host ended with `Failure::Broken { retry_in_clear: true, .. }`:
     /// STARTTLS is not tried again. Without effect when the requirement asks for TLS.
     pub clear_text: bool,
+    /// Revocation lists that the verdict lacks may be fetched.
+    pub fetch_revocation: bool,
 }
 
 /// What the driver knows of our certificate once a handshake is done.
@@ -64,6 +66,8 @@ pub enum Input<'a> {
         error: String,
         certificate_refused: bool,
     },
+    /// Answers `FetchRevocation`: what could be had is in the snapshot now.
+    RevocationRefreshed,
     /// Answers `Ready`: the next message.
     Deliver(Box<Transaction>),
     /// Answers `Ready`: nothing more to send; QUIT.
@@ -83,6 +87,9 @@ pub enum Action {
     Send(Bytes),
     /// Flush, then hand the stream to TLS; answered by `TlsEstablished` or `TlsFailed`.
     StartTls,
+    /// Get the lists that the verdict lacks, as far as they can be had in time; answered by
+    /// `RevocationRefreshed`.
+    FetchRevocation(Vec<WantedList>),
     /// Judged and permitted: answered by `Deliver` or `Finish`.
     Ready,
     /// After 354: the driver writes the content, dot-stuffed, and the final dot. It gives each

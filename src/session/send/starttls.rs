@@ -8,7 +8,7 @@ use crate::session::transcript::LineKind;
 use crate::smtp::{Extensions, Reply};
 use crate::trust::{OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
 
-use super::admission::{self, Judged};
+use super::admission::{self, Judged, Lists};
 use super::core::{Core, Step};
 use super::state::{Admitted, State};
 use super::{Action, Failure, OwnCertificate, Report, greeting};
@@ -51,11 +51,33 @@ pub(super) fn established(
         core.note(step, LineKind::Information, &data, &context);
     }
     core.forget_input();
+    let lists = if core.opening.fetch_revocation { Lists::MayBeFetched } else { Lists::AsTheyAre };
+    judge(core, evidence, own, lists, step)
+}
+
+/// Judges the peer; where nothing but lists is missing they are asked for once, and then it is
+/// judged again. The server waits for our EHLO meanwhile.
+pub(super) fn judge(
+    core: &mut Core,
+    evidence: Arc<TlsEvidence>,
+    own: OwnCertificate,
+    lists: Lists,
+    step: &mut Step<'_>,
+) -> State {
     let state = match own {
         OwnCertificate::Sent => OwnCertificateState::Sent,
         OwnCertificate::NotRequested => OwnCertificateState::NotRequested,
     };
-    match admission::judge_connection(core, TlsState::Established(&evidence), Some(state), step) {
+    let found = admission::look(core, TlsState::Established(&evidence), Some(state), step);
+    if lists == Lists::MayBeFetched && !found.missing_lists().is_empty() {
+        let wanted = found.missing_lists().to_vec();
+        for (data, context) in tls_facts::fetch_lines(&wanted) {
+            core.note(step, LineKind::Information, &data, &context);
+        }
+        step.actions.push(Action::FetchRevocation(wanted));
+        return State::Refreshing(evidence, own);
+    }
+    match admission::conclude(core, found, step) {
         Ok(judged) => {
             greeting::say_hello(core, "EHLO", step);
             State::GreetingAgain(Box::new(Secured { evidence, own, judged }))

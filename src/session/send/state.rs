@@ -1,17 +1,19 @@
 //! The states of a send session, each owning only what exists then, and which input leads from
 //! one to the next.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::session::transcript::LineKind;
 use crate::smtp::{Extensions, Reply};
-use crate::trust::Permit;
+use crate::trust::{Permit, TlsEvidence};
 
+use super::admission::Lists;
 use super::core::{Core, Step};
 use super::delivery::{self, Delivery};
 use super::greeting::{self, Hello};
 use super::starttls::{self, Secured};
-use super::{Action, Failure, Input, Outcome};
+use super::{Action, Failure, Input, Outcome, OwnCertificate};
 
 /// Waits for replies, by what they answer (RFC 5321 4.5.3.2).
 const REPLY_TIMEOUT: Duration = Duration::from_secs(5 * 60);
@@ -28,6 +30,8 @@ pub(super) enum State {
     /// STARTTLS said; what EHLO told, should the peer refuse it.
     StartingTls(Extensions),
     Handshaking,
+    /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
+    Refreshing(Arc<TlsEvidence>, OwnCertificate),
     /// EHLO said behind the handshake; the peer is judged but not yet heard.
     GreetingAgain(Box<Secured>),
     /// Awaits `Deliver` or `Finish`.
@@ -52,7 +56,11 @@ impl State {
     /// How long the reply that is awaited may take.
     pub fn awaits_reply_for(&self) -> Option<Duration> {
         match self {
-            State::Unopened | State::Ready(_) | State::SendingContent(..) | State::Closed => None,
+            State::Unopened
+            | State::Refreshing(..)
+            | State::Ready(_)
+            | State::SendingContent(..)
+            | State::Closed => None,
             State::Connected
             | State::Greeting(_)
             | State::StartingTls(_)
@@ -82,6 +90,9 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         }
         (Input::TlsFailed { error, certificate_refused }, State::Handshaking) => {
             starttls::failed(core, &error, certificate_refused, step)
+        }
+        (Input::RevocationRefreshed, State::Refreshing(evidence, own)) => {
+            starttls::judge(core, evidence, own, Lists::AsTheyAre, step)
         }
         (Input::Deliver(transaction), State::Ready(admitted)) => {
             delivery::begin(core, admitted, transaction, step)
@@ -118,6 +129,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             Input::Connected
             | Input::TlsEstablished(..)
             | Input::TlsFailed { .. }
+            | Input::RevocationRefreshed
             | Input::Finish
             | Input::ContentSent
             | Input::ContentFailed(_),
@@ -130,7 +142,11 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
 pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) -> State {
     loop {
         match state {
-            State::Unopened | State::Handshaking | State::SendingContent(..) | State::Closed => return state,
+            State::Unopened
+            | State::Handshaking
+            | State::Refreshing(..)
+            | State::SendingContent(..)
+            | State::Closed => return state,
             State::Connected
             | State::Greeting(_)
             | State::StartingTls(_)
@@ -162,7 +178,11 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
         State::Resetting(_) => core.close("the peer did not take RSET", step),
         State::Ready(_) => core.close("the peer spoke unasked", step),
         State::Quitting => core.close("", step),
-        State::Unopened | State::Handshaking | State::SendingContent(..) | State::Closed => state,
+        State::Unopened
+        | State::Handshaking
+        | State::Refreshing(..)
+        | State::SendingContent(..)
+        | State::Closed => state,
     }
 }
 
@@ -174,6 +194,7 @@ pub(super) fn broken(core: &mut Core, state: State, error: &str, step: &mut Step
         }
         State::StartingTls(_) => starttls::unusable(core, error, step),
         State::Handshaking => starttls::failed(core, error, false, step),
+        State::Refreshing(..) => core.fail(Failure::broken(error.to_owned()), error, step),
         State::GreetingAgain(secured) => starttls::cut_off(core, *secured, error, step),
         State::Delivering(_, delivery) | State::SendingContent(_, delivery) => {
             delivery.broken(core, error, step)
@@ -193,6 +214,10 @@ fn awaited(state: &State) -> &'static str {
         State::Delivering(_, delivery) => delivery.awaits(),
         State::Resetting(_) => "reply to RSET",
         State::Quitting => "reply to QUIT",
-        State::Unopened | State::Ready(_) | State::SendingContent(..) | State::Closed => "answer",
+        State::Unopened
+        | State::Refreshing(..)
+        | State::Ready(_)
+        | State::SendingContent(..)
+        | State::Closed => "answer",
     }
 }

@@ -79,6 +79,7 @@ fn a_chain_seen_before_is_judged_as_if_it_were_new() {
     let lists = |next_update: i64, revoked: &[u8]| RevocationSet {
         epoch: 1,
         lists: vec![root.list(-1, 10, &[]), middle.list(-1, next_update, revoked)],
+        ..RevocationSet::default()
     };
     let good = lists(5, &[]);
     for _ in 0..2 {
