@@ -36,7 +36,7 @@ pub enum Command {
     Serve,
     /// Show two organisations exchanging domain-secured mail on loopback, and impostors refused
     Demo(demo::DemoArgs),
-    /// Check, show, explain or reload the configuration
+    /// Check, show or reload the configuration, or print its reference
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Request, import, choose and judge certificates

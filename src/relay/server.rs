@@ -33,11 +33,13 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum StartError {
     #[error("the configuration has {} problems", .0.len())]
     Settings(Vec<Problem>),
-    #[error("cannot make the data directory {path}: {source}", path = .0.display(), source = .1)]
+    #[error("cannot make the data directory {path}: {source}; give its parent to the server's user, or name another data_directory", path = .0.display(), source = .1)]
     DataDirectory(PathBuf, std::io::Error),
     #[error("{0}")]
     Queue(#[from] sealpost_queue::Error),
-    #[error("receive connector {connector} cannot listen on {address}: {source}")]
+    #[error(
+        "receive connector {connector} cannot listen on {address}: {source}; free that address or name another in bindings (a port below 1024 needs root or CAP_NET_BIND_SERVICE)"
+    )]
     Bind { connector: String, address: SocketAddr, source: std::io::Error },
     #[error("{0}")]
     Tls(#[from] TlsSetupError),

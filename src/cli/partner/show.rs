@@ -135,7 +135,7 @@ fn session(page: &mut Page, sighting: &Sighting) {
     };
     page.words("    ", &format!("{} over {}, {tls}", sighting.peer, sighting.connector));
     if let Some(name) = &sighting.matched_name {
-        page.words("    ", &format!("proved by the name {name}"));
+        page.words("    ", &format!("carries the name {name}"));
     }
     for certificate in &sighting.certificates {
         page.item("    ", &format!("{}, until {}", certificate.subject, certificate.not_after));

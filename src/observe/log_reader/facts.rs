@@ -163,10 +163,10 @@ impl Walk {
         self.exchange_status(context);
     }
 
-    /// Our own names of faults, wherever they stand as a word.
+    /// Our own names of faults, wherever they stand as a word; "has been revoked" is prose.
     fn faults(&mut self, text: &str) {
         for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
-            if Fault::from_name(word).is_some() {
+            if Fault::from_name(word).is_some_and(|fault| fault.name() == word) {
                 push(&mut self.facts.faults, word.to_owned());
             }
         }
