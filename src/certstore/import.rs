@@ -8,11 +8,11 @@ use sha2::{Digest, Sha256};
 use x509_cert::der::{Any, Encode, Tag};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use crate::trust::certificate::hex;
 use crate::trust::{AnchorSet, CertificateFacts, SpkiPin};
 
 use super::bundle::Bundle;
 use super::chain::{self, Completeness};
-use super::load;
 use super::store::{About, Entry, Origin, StoreError};
 use super::subject::Subject;
 use super::writer::Writer;
@@ -187,7 +187,7 @@ fn complete_chains(
 
 /// SHA-256 of a SubjectPublicKeyInfo, lower-case hex: by it a request is found again.
 pub fn key_id(public_key: &[u8]) -> String {
-    load::hex(&Sha256::digest(public_key))
+    hex(&Sha256::digest(public_key))
 }
 
 /// The pin that partners may keep of a certificate's key.

@@ -12,11 +12,11 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use sha2::{Digest, Sha256};
 use x509_cert::der::Decode;
 use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
 use crate::policy::OwnCertificate;
+use crate::trust::certificate::thumbprint;
 
 /// Largest certificate or key file read, in octets: a chain of ten is some 20 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -140,7 +140,7 @@ fn describe(
     let not_before = timestamp(leaf.validity().not_before).map_err(bad)?;
     let not_after = timestamp(leaf.validity().not_after).map_err(bad)?;
     let self_signed = leaf.subject().as_raw() == leaf.issuer().as_raw();
-    let thumbprint = hex(&Sha256::digest(&chain[0]));
+    let thumbprint = thumbprint(&chain[0]);
     Ok(OwnCertificate {
         source: path.display().to_string(),
         chain,
@@ -184,13 +184,6 @@ fn distinguished_name(der: &[u8]) -> Result<String, String> {
 
 fn timestamp(time: ASN1Time) -> Result<Timestamp, String> {
     Timestamp::from_second(time.timestamp()).map_err(|error| error.to_string())
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

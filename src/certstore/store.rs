@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::OwnCertificate;
+use crate::trust::certificate::hex;
 
 use super::load::{self, CertificateError};
 
@@ -259,7 +260,7 @@ impl Entry {
 pub fn sha1(certificate: &OwnCertificate) -> String {
     use sha1::Digest as _;
     let leaf = certificate.chain.first().map_or(&[][..], |leaf| leaf.as_ref());
-    load::hex(&sha1::Sha1::digest(leaf))
+    hex(&sha1::Sha1::digest(leaf))
 }
 
 /// The names of certificates or requests in a directory, in order; none where it does not exist.

@@ -121,7 +121,8 @@ pub fn printable(text: &str) -> String {
     escape(text).into_owned()
 }
 
-pub(super) fn hex(octets: &[u8]) -> String {
+/// Lower-case hexadecimal digits, two an octet, without separators.
+pub fn hex(octets: &[u8]) -> String {
     octets.iter().map(|octet| format!("{octet:02x}")).collect()
 }
 
