@@ -10,7 +10,7 @@ use crate::mail::header;
 use crate::policy::{header_firewall, limits};
 
 /// Pieces read from a file at a time.
-const CHUNK_BYTES: usize = 64 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 
 /// What the header section gets besides being filtered.
 pub struct HeadRules<'a> {

@@ -30,7 +30,10 @@ const READ_BYTES_MAX: usize = 64 << 10;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Replies are flushed within this or the peer is taken to be gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Content larger than this may block on the disk while it is appended.
+/// Content gathered before it is appended to a message that has outgrown memory: each append may
+/// block on the disk, and handing the thread's other work over for it costs more than the copy.
+const APPEND_BYTES: usize = 256 << 10;
+/// Content up to this many octets stays in memory anyway.
 const INLINE_BYTES: u64 = 60 << 10;
 
 /// One connection being served.
@@ -45,6 +48,8 @@ struct Driver {
     actions: VecDeque<Action>,
     out: BytesMut,
     draft: Option<Draft>,
+    /// Content of the draft not yet appended.
+    gathered: Vec<u8>,
     /// Content failed to be kept; the rest of it is dropped.
     draft_failed: bool,
     /// When the content began, for accept-to-durable.
@@ -78,6 +83,7 @@ pub async fn serve(
         actions: VecDeque::new(),
         out: BytesMut::new(),
         draft: None,
+        gathered: Vec::new(),
         draft_failed: false,
         draft_since: Instant::now(),
         message: None,
@@ -153,9 +159,9 @@ impl Driver {
             Action::AskRate => self.ask_rate(),
             Action::FetchRevocation(wanted) => self.fetch_revocation(wanted).await,
             Action::OpenDraft => self.open_draft(),
-            Action::Content(bytes) => self.append(&bytes),
+            Action::Content(bytes) => self.keep(&bytes),
             Action::Commit(submission) => self.commit(*submission).await,
-            Action::DiscardDraft => self.draft = None,
+            Action::DiscardDraft => self.discard_draft(),
             Action::Log(line) => self.log.write(&self.shared, line).await,
             Action::Report(report) => self.report(report),
             Action::Close => {
@@ -196,7 +202,7 @@ impl Driver {
 
     async fn close(&mut self) {
         self.closed = true;
-        self.draft = None;
+        self.discard_draft();
         if let Some(mut stream) = self.stream.take() {
             let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
             if !self.refused {
@@ -250,19 +256,38 @@ impl Driver {
         self.input(Input::DraftOpened(opened));
     }
 
-    fn append(&mut self, bytes: &[u8]) {
+    /// Takes content: into memory while the message is small, in large pieces to the disk then.
+    fn keep(&mut self, bytes: &[u8]) {
         let Some(draft) = self.draft.as_mut().filter(|_| !self.draft_failed) else { return };
-        let appended = if draft.len() + bytes.len() as u64 > INLINE_BYTES {
-            tokio::task::block_in_place(|| draft.append(bytes))
-        } else {
-            draft.append(bytes)
-        };
+        if self.gathered.is_empty() && draft.len() + bytes.len() as u64 <= INLINE_BYTES {
+            let appended = draft.append(bytes);
+            return self.appended(appended);
+        }
+        self.gathered.extend_from_slice(bytes);
+        if self.gathered.len() >= APPEND_BYTES {
+            self.append_gathered();
+        }
+    }
+
+    fn append_gathered(&mut self) {
+        let gathered = std::mem::take(&mut self.gathered);
+        let Some(draft) = self.draft.as_mut().filter(|_| !gathered.is_empty()) else { return };
+        let appended = tokio::task::block_in_place(|| draft.append(&gathered));
+        self.appended(appended);
+    }
+
+    fn appended(&mut self, appended: Result<(), sealpost_queue::Error>) {
         if let Err(error) = appended {
             self.draft_failed = true;
-            self.draft = None;
+            self.discard_draft();
             let fault = self.store_fault(&error);
             self.input(Input::StoreFailed(fault));
         }
+    }
+
+    fn discard_draft(&mut self) {
+        self.draft = None;
+        self.gathered = Vec::new();
     }
 
     async fn commit(&mut self, submission: Submission) {
@@ -270,6 +295,7 @@ impl Driver {
         if !self.flush().await {
             return;
         }
+        self.append_gathered();
         let Some(draft) = self.draft.take() else {
             self.input(Input::Stored(Err(StoreFault::Other)));
             return;

@@ -64,6 +64,11 @@ impl Transcript {
         Self { keeps_tail: false, ..Self::new(logging) }
     }
 
+    /// Whether lines go to the protocol log. If not, facts that no report quotes need not be rendered.
+    pub fn is_logged(&self) -> bool {
+        self.logging == ProtocolLogging::Verbose
+    }
+
     /// Notes a line; `Some` is to be written to the protocol log.
     pub fn note(&mut self, at: Timestamp, kind: LineKind, data: &str, context: &str) -> Option<Line> {
         let sequence = self.sequence;

@@ -2,7 +2,7 @@
 //! ends it (or `.CRLF` at its very start); `LF.CRLF`, `CR.CR` and their kin never do, and we never
 //! send a bare CR or LF that another server might read as a line end.
 
-use memchr::memchr3;
+use memchr::{memchr2, memchr3};
 
 use super::Reply;
 
@@ -75,20 +75,30 @@ impl DataDecoder {
         DecodeStatus { consumed: at, finished: self.state == Decoding::Finished, fault: self.fault }
     }
 
-    /// Takes everything up to the next octet that matters, or that octet.
+    /// Takes all octets, over many lines, up to the next that needs a closer look; that one, if it
+    /// is the first.
     fn run(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
-        match memchr3(b'\r', b'\n', 0, input) {
-            Some(0) => {
-                self.step(input[0], out);
-                1
-            }
-            plain => {
-                let length = plain.unwrap_or(input.len());
-                out.extend_from_slice(&input[..length]);
-                self.count(length);
-                length
+        let mut taken = 0;
+        loop {
+            let rest = &input[taken..];
+            let plain = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
+            self.count(plain);
+            taken += plain;
+            match rest[plain..] {
+                // A line that ends as it should, and another that begins with nothing special.
+                [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n' | 0) => {
+                    self.line_octets = 0;
+                    taken += 2;
+                }
+                _ => break,
             }
         }
+        out.extend_from_slice(&input[..taken]);
+        if taken == 0 {
+            self.step(input[0], out);
+            return 1;
+        }
+        taken
     }
 
     fn step(&mut self, byte: u8, out: &mut Vec<u8>) {
@@ -177,7 +187,7 @@ impl DataEncoder {
         let mut rest = content;
         while let Some(&byte) = rest.first() {
             let plain = match self.state {
-                Encoding::Within => memchr::memchr2(b'\r', b'\n', rest).unwrap_or(rest.len()),
+                Encoding::Within => plain_octets(rest),
                 Encoding::LineStart | Encoding::Cr => 0,
             };
             if plain == 0 {
@@ -221,6 +231,20 @@ impl DataEncoder {
             self.end_line(out);
         }
         out.extend_from_slice(b".\r\n");
+    }
+}
+
+/// How many octets from within a line go out as they are, over many lines.
+fn plain_octets(content: &[u8]) -> usize {
+    let mut plain = 0;
+    loop {
+        let rest = &content[plain..];
+        let line = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        plain += line;
+        match rest[line..] {
+            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n') => plain += 2,
+            _ => return plain,
+        }
     }
 }
 

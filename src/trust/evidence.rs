@@ -1,8 +1,11 @@
 //! What a session knows of its peer when it is judged.
 
+use std::sync::Arc;
+
 use rustls::pki_types::CertificateDer;
 
 use super::certificate::CertificateFacts;
+use super::known;
 
 /// Protocol versions we speak (RFC 8996 leaves these two).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,8 +65,8 @@ pub struct Connection<'a> {
 
 impl TlsEvidence {
     /// What the end-entity says of itself, if there is one that can be read.
-    pub fn end_entity(&self) -> Option<CertificateFacts> {
-        self.peer_chain.first().and_then(|leaf| CertificateFacts::read(leaf).ok())
+    pub fn end_entity(&self) -> Option<Arc<CertificateFacts>> {
+        self.peer_chain.first().and_then(|leaf| known::facts(leaf).ok())
     }
 }
 

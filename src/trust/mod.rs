@@ -9,6 +9,7 @@ mod evidence;
 pub mod fault;
 mod good_signatures;
 mod judge;
+mod known;
 mod memory;
 mod names;
 mod pin;

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use crate::smtp::{Reply, SessionId};
 
-use super::certificate::{CertificateFacts, printable};
+use super::certificate::printable;
 use super::evidence::TlsEvidence;
 use super::fault::{Fault, InboundAnswer};
+use super::known;
 use super::requirement::{Level, OnFailure};
 use super::verdict::{Check, Verdict};
 
@@ -197,12 +198,12 @@ pub fn certificate_lines(chain: &[CertificateDer<'_>], evidence: &TlsEvidence) -
 /// The same of a certificate alone, as after `Sending certificate`.
 pub fn own_certificate_lines(chain: &[CertificateDer<'_>]) -> Vec<(String, String)> {
     let Some(certificate) = chain.first() else { return Vec::new() };
-    match CertificateFacts::read(certificate) {
+    match known::facts(certificate) {
         Ok(facts) => vec![
-            line(facts.subject, "Certificate subject"),
-            line(facts.issuer, "Certificate issuer name"),
-            line(facts.serial, "Certificate serial number"),
-            line(facts.thumbprint, "Certificate thumbprint"),
+            line(facts.subject.clone(), "Certificate subject"),
+            line(facts.issuer.clone(), "Certificate issuer name"),
+            line(facts.serial.clone(), "Certificate serial number"),
+            line(facts.thumbprint.clone(), "Certificate thumbprint"),
             line(facts.names.join(";"), "Certificate alternate names"),
             line(format!("{} to {}", facts.not_before, facts.not_after), "Certificate validity"),
         ],

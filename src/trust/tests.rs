@@ -664,7 +664,7 @@ fn the_stamp_tells_who_was_proved_and_how() {
         &"mail1.contoso.example".parse().unwrap(),
         crate::smtp::SessionId(1),
         &evidence,
-        evidence.end_entity().as_ref(),
+        evidence.end_entity().as_deref(),
     );
     let unfolded = stamp.replace("\r\n\t", " ");
     let thumbprint = thumbprint(&case.chain[0]);

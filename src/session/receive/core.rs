@@ -27,7 +27,7 @@ pub(super) struct Core {
     /// The handshake's facts, once there was one.
     pub tls: Option<Arc<TlsEvidence>>,
     /// The client's certificate in words, rendered with the first message that needs them.
-    peer: OnceLock<Option<CertificateFacts>>,
+    peer: OnceLock<Option<Arc<CertificateFacts>>>,
     /// A partner proved itself in this session: no tarpit.
     pub proved: bool,
     pub draining: bool,
@@ -93,7 +93,7 @@ impl Core {
     /// What the client's certificate says of itself. There is one handshake in a session at most.
     pub fn peer(&self) -> Option<&CertificateFacts> {
         let evidence = self.tls.as_ref()?;
-        self.peer.get_or_init(|| evidence.end_entity()).as_ref()
+        self.peer.get_or_init(|| evidence.end_entity()).as_deref()
     }
 
     /// Notes a line of the protocol log.

@@ -34,9 +34,11 @@ pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> Sta
 pub(super) fn established(core: &mut Core, evidence: Arc<TlsEvidence>, step: &mut Step<'_>) -> State {
     step.actions
         .push(Action::Report(Report::HandshakeDone { version: evidence.version, resumed: evidence.resumed }));
-    let own = core.opening.certificate.clone();
-    for (data, context) in tls_facts::lines(own.as_deref(), &evidence) {
-        core.note(step, LineKind::Information, &data, &context);
+    if core.transcript.is_logged() {
+        let own = core.opening.certificate.clone();
+        for (data, context) in tls_facts::lines(own.as_deref(), &evidence) {
+            core.note(step, LineKind::Information, &data, &context);
+        }
     }
     core.tls = Some(evidence);
     State::Greeted

@@ -46,9 +46,11 @@ pub(super) fn established(
 ) -> State {
     step.actions
         .push(Action::Report(Report::HandshakeDone { version: evidence.version, resumed: evidence.resumed }));
-    let presented = core.opening.certificate.clone().filter(|_| own == OwnCertificate::Sent);
-    for (data, context) in tls_facts::lines(presented.as_deref(), &evidence) {
-        core.note(step, LineKind::Information, &data, &context);
+    if core.transcript.is_logged() {
+        let presented = core.opening.certificate.clone().filter(|_| own == OwnCertificate::Sent);
+        for (data, context) in tls_facts::lines(presented.as_deref(), &evidence) {
+            core.note(step, LineKind::Information, &data, &context);
+        }
     }
     core.forget_input();
     let lists = if core.opening.fetch_revocation { Lists::MayBeFetched } else { Lists::AsTheyAre };
