@@ -2,11 +2,11 @@
 //! A file is created exclusively, filled, completed with its envelope and header, synced, and only
 //! then named by a record; so a file without a record was never acknowledged.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{IoSlice, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use crate::disk::{Disk, DiskFile, read_exact_at};
 use crate::{Error, MessageId, NewMessage};
 
 pub(crate) mod header;
@@ -22,37 +22,28 @@ pub(crate) fn path_of(directory: &Path, id: MessageId) -> PathBuf {
 /// A content file that no record names yet. Dropped, it deletes itself, unless `keep` was called.
 #[derive(Debug)]
 pub(crate) struct ContentFile {
+    disk: Arc<dyn Disk>,
     path: PathBuf,
-    file: File,
+    file: Box<dyn DiskFile>,
     len: u64,
     kept: bool,
 }
 
 impl ContentFile {
-    pub(crate) fn create(directory: &Path, id: MessageId) -> Result<Self, Error> {
+    pub(crate) fn create(disk: &Arc<dyn Disk>, directory: &Path, id: MessageId) -> Result<Self, Error> {
         let path = path_of(directory, id);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(|error| Error::io("create the content file", &path, error))?;
-        let mut this = Self { path, file, len: 0, kept: false };
-        this.file
-            .seek(SeekFrom::Start(header::BYTES))
-            .map_err(|error| Error::io("write the content file", &this.path, error))?;
-        Ok(this)
+        let file = disk.create(&path).map_err(|error| Error::io("create the content file", &path, error))?;
+        Ok(Self { disk: disk.clone(), path, file, len: 0, kept: false })
     }
 
     /// One found on the disk when the index is rebuilt.
-    pub(crate) fn found(path: &Path, len: u64) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| Error::io("open the content file", path, error))?;
-        Ok(Self { path: path.to_path_buf(), file, len, kept: true })
+    pub(crate) fn found(disk: &Arc<dyn Disk>, path: &Path, len: u64) -> Result<Self, Error> {
+        let file = disk.open(path).map_err(|error| Error::io("open the content file", path, error))?;
+        Ok(Self { disk: disk.clone(), path: path.to_path_buf(), file, len, kept: true })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.file.write_all(bytes).map_err(|error| Error::io("write the content file", &self.path, error))?;
+        self.write(bytes, header::BYTES + self.len)?;
         self.len += bytes.len() as u64;
         Ok(())
     }
@@ -66,18 +57,21 @@ impl ContentFile {
     /// takes. A failed sync is `Error::Failed`: what the disk holds is unknown from then on.
     pub(crate) fn complete(&mut self, id: MessageId, message: &NewMessage) -> Result<(), Error> {
         let envelope = header::envelope(message);
-        self.file
-            .write_all(&envelope)
-            .and_then(|()| self.file.write_all_at(&Header::new(id, self.len, &envelope).render(), 0))
-            .map_err(|error| Error::io("write the content file", &self.path, error))?;
+        self.write(&envelope, header::BYTES + self.len)?;
+        self.write(&Header::new(id, self.len, &envelope).render(), 0)?;
         self.file.sync_data().map_err(|error| self.sync_failed(error))?;
         let parent = self.path.parent().unwrap_or(Path::new("."));
-        File::open(parent).and_then(|parent| parent.sync_all()).map_err(|error| self.sync_failed(error))
+        self.disk.sync_directory(parent).map_err(|error| self.sync_failed(error))
     }
 
     /// A record names the file now, or may after a crash.
     pub(crate) fn keep(&mut self) {
         self.kept = true;
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> Result<(), Error> {
+        let written = self.file.write_at(&[IoSlice::new(bytes)], offset);
+        written.map_err(|error| Error::io("write the content file", &self.path, error))
     }
 
     fn sync_failed(&self, error: std::io::Error) -> Error {
@@ -92,38 +86,74 @@ impl Drop for ContentFile {
     fn drop(&mut self) {
         if !self.kept {
             // What cannot be deleted now is an orphan that the next start sweeps.
-            let _ = std::fs::remove_file(&self.path);
+            let _ = self.disk.remove(&self.path);
         }
     }
 }
 
-/// Opens the content of a stored message, cursor at its first byte.
-pub(crate) fn open(directory: &Path, id: MessageId, len: u64) -> Result<File, Error> {
+/// The content of a stored message, read from its file: the content alone, from its first byte.
+#[derive(Debug)]
+pub struct ContentReader {
+    file: Box<dyn DiskFile>,
+    at: u64,
+    len: u64,
+}
+
+impl Read for ContentReader {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let left = self.len.saturating_sub(self.at);
+        let wanted = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        if wanted == 0 {
+            return Ok(0);
+        }
+        let count = self.file.read_at(&mut bytes[..wanted], header::BYTES + self.at)?;
+        self.at += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for ContentReader {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        let place = match to {
+            SeekFrom::Start(at) => Some(at),
+            SeekFrom::Current(by) => self.at.checked_add_signed(by),
+            SeekFrom::End(by) => self.len.checked_add_signed(by),
+        };
+        self.at = place.ok_or(std::io::ErrorKind::InvalidInput)?;
+        Ok(self.at)
+    }
+}
+
+/// Opens the content of a stored message.
+pub(crate) fn open(
+    disk: &dyn Disk,
+    directory: &Path,
+    id: MessageId,
+    len: u64,
+) -> Result<ContentReader, Error> {
     let path = path_of(directory, id);
-    let mut file = File::open(&path).map_err(|error| Error::io("open the content file", &path, error))?;
-    let header = read_header(&mut file, &path)?;
+    let file = disk.open(&path).map_err(|error| Error::io("open the content file", &path, error))?;
+    let header = read_header(&*file, &path)?;
     if header.id != id || header.content_len != len {
         return Err(Error::Damaged { path, what: "its header belongs to another message" });
     }
-    file.seek(SeekFrom::Start(header::BYTES))
-        .map_err(|error| Error::io("read the content file", &path, error))?;
-    Ok(file)
+    Ok(ContentReader { file, at: 0, len })
 }
 
 /// Reads id and envelope back from a file, to rebuild a lost index. `None`: it was never completed.
-pub(crate) fn recover(path: &Path) -> Result<Option<(MessageId, NewMessage, u64)>, Error> {
-    let mut file = File::open(path).map_err(|error| Error::io("open the content file", path, error))?;
-    let Ok(header) = read_header(&mut file, path) else { return Ok(None) };
+pub(crate) fn recover(disk: &dyn Disk, path: &Path) -> Result<Option<(MessageId, NewMessage, u64)>, Error> {
+    let file = disk.open(path).map_err(|error| Error::io("open the content file", path, error))?;
+    let Ok(header) = read_header(&*file, path) else { return Ok(None) };
     let mut envelope = vec![0; header.envelope_len as usize];
-    if file.read_exact_at(&mut envelope, header::BYTES + header.content_len).is_err() {
+    if read_exact_at(&*file, &mut envelope, header::BYTES + header.content_len).is_err() {
         return Ok(None);
     }
     Ok(header.open_envelope(&envelope).map(|message| (header.id, message, header.content_len)))
 }
 
-fn read_header(file: &mut File, path: &Path) -> Result<Header, Error> {
+fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Header, Error> {
     let mut bytes = [0; header::BYTES as usize];
-    file.read_exact(&mut bytes)
+    read_exact_at(file, &mut bytes, 0)
         .ok()
         .and_then(|()| Header::parse(&bytes))
         .ok_or_else(|| Error::Damaged { path: path.to_path_buf(), what: "it has no valid header" })

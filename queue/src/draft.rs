@@ -1,19 +1,20 @@
 //! A message on its way in: in memory while it is small, in its content file from then on. Dropped
 //! without a commit, it leaves nothing behind.
 
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::content::ContentFile;
 use crate::engine::Body;
+use crate::ground::Ground;
 use crate::{Error, INLINE_BYTES_MAX, MessageId};
 
 /// Content being received. Belongs to one session; `Queue::commit` takes it.
 #[derive(Debug)]
 pub struct Draft {
     id: MessageId,
-    directory: PathBuf,
+    ground: Arc<Ground>,
     body: Filling,
 }
 
@@ -24,8 +25,8 @@ enum Filling {
 }
 
 impl Draft {
-    pub(crate) fn new(id: MessageId, directory: PathBuf) -> Self {
-        Self { id, directory, body: Filling::Memory(Vec::new()) }
+    pub(crate) fn new(id: MessageId, ground: Arc<Ground>) -> Self {
+        Self { id, ground, body: Filling::Memory(Vec::new()) }
     }
 
     /// The id the message will have.
@@ -41,7 +42,7 @@ impl Draft {
                 memory.extend_from_slice(bytes);
             }
             Filling::Memory(memory) => {
-                let mut file = ContentFile::create(&self.directory, self.id)?;
+                let mut file = ContentFile::create(&self.ground.disk, &self.ground.directory, self.id)?;
                 file.append(memory)?;
                 file.append(bytes)?;
                 self.body = Filling::File(file);

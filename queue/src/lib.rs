@@ -9,8 +9,11 @@
 
 mod cache;
 mod content;
+mod disk;
 mod draft;
+mod driver;
 mod engine;
+mod ground;
 mod ids;
 mod index;
 mod live;
@@ -26,7 +29,11 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+pub use crate::content::ContentReader;
+pub use crate::disk::{Disk, DiskFile, DiskLock, Space, SystemDisk};
 pub use crate::draft::Draft;
+pub use crate::driver::Driver;
+pub use crate::ground::Clock;
 pub use crate::queue::Queue;
 
 /// Content up to this many bytes stands in the index and is committed with its record; larger
@@ -151,9 +158,9 @@ pub struct Claim {
 #[derive(Debug)]
 pub enum Content {
     Memory(Bytes),
-    /// The file's cursor stands at the first byte of content; `len` bytes follow.
+    /// Reads from the first byte of content; `len` bytes follow.
     File {
-        file: std::fs::File,
+        file: ContentReader,
         len: u64,
     },
 }

@@ -1,6 +1,6 @@
 //! The handle: everything the program above may ask of the queue. Clones share one queue.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -8,9 +8,13 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::cache::Cache;
+use crate::disk::{Disk, SystemDisk};
+use crate::driver::Driver;
 use crate::engine::{Body, Insert, Step, Stored};
+use crate::ground::{Clock, Ground, system_clock};
 use crate::live::{Lease, Live};
 use crate::readers::Readers;
+use crate::sqlite::SqliteEngine;
 use crate::sweeper::Sweeper;
 use crate::writer::{Job, Order, WAITING_MAX, Writer};
 use crate::{
@@ -26,7 +30,7 @@ pub struct Queue {
 }
 
 pub(crate) struct Shared {
-    directory: PathBuf,
+    ground: Arc<Ground>,
     free_bytes_min: u64,
     free_part: u64,
     orders: mpsc::Sender<Order>,
@@ -37,7 +41,7 @@ pub(crate) struct Shared {
 
 impl std::fmt::Debug for Queue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Queue").field("directory", &self.shared.directory).finish_non_exhaustive()
+        f.debug_struct("Queue").field("directory", &self.shared.ground.directory).finish_non_exhaustive()
     }
 }
 
@@ -45,48 +49,76 @@ impl Queue {
     /// Opens the queue in `directory`, which is made if need be, and repairs what a crash left.
     /// Blocks. `Error::Locked` if another process has it.
     pub fn open(directory: &Path, options: Options) -> Result<(Self, Recovery), Error> {
+        Self::open_on(directory, options, Arc::new(SystemDisk))
+    }
+
+    /// As `open`, with all files of the queue but SQLite's on the disk given.
+    pub fn open_on(
+        directory: &Path,
+        options: Options,
+        disk: Arc<dyn Disk>,
+    ) -> Result<(Self, Recovery), Error> {
+        let ground = Ground::new(directory.to_path_buf(), disk, system_clock(), true);
+        let (queue, recovery, writer) = Self::prepare(ground, options)?;
+        let run = move || writer.run();
+        let thread = std::thread::Builder::new().name("queue-writer".into()).spawn(run);
+        let thread = thread.map_err(|error| Error::io("start a thread for", directory, error))?;
+        *queue.shared.writer.lock().unwrap_or_else(PoisonError::into_inner) = Some(thread);
+        Ok((queue, recovery))
+    }
+
+    /// As `open_on`, without threads: whatever blocks is done by the caller, and nothing is written
+    /// but by `Driver::step`. For simulations that give every run the same course.
+    pub fn open_driven(
+        directory: &Path,
+        options: Options,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+    ) -> Result<(Self, Recovery, Driver), Error> {
+        let ground = Ground::new(directory.to_path_buf(), disk, clock, false);
+        let (queue, recovery, writer) = Self::prepare(ground, options)?;
+        Ok((queue, recovery, Driver::new(writer)))
+    }
+
+    fn prepare(ground: Ground, options: Options) -> Result<(Self, Recovery, Writer<SqliteEngine>), Error> {
         let Options { cache_bytes_max, free_bytes_min, free_part, index_bytes_max: _ } = options;
-        let opened = recovery::open(directory, &options)?;
+        let opened = recovery::open(&ground, &options)?;
+        let ground = Arc::new(ground);
         let live = Arc::new(Live::new(opened.index, Cache::new(cache_bytes_max), opened.ids));
         let (orders, receiver) = mpsc::channel(WAITING_MAX);
-        let thread = |error| Error::io("start a thread for", directory, error);
+        let sweeper = Sweeper::start(ground.clone());
         let writer = Writer {
             engine: opened.engine,
             live: live.clone(),
-            sweeper: Sweeper::start(directory.to_path_buf()).map_err(thread)?,
+            sweeper: sweeper.map_err(|error| Error::io("start a thread for", &ground.directory, error))?,
             orders: receiver,
-            directory: directory.to_path_buf(),
+            directory: ground.directory.clone(),
             lock: opened.lock,
         };
-        let run = move || writer.run();
-        let writer = std::thread::Builder::new().name("queue-writer".into()).spawn(run).map_err(thread)?;
         let shared = Shared {
-            directory: directory.to_path_buf(),
             free_bytes_min,
             free_part: free_part.max(1),
             orders,
-            writer: Mutex::new(Some(writer)),
+            writer: Mutex::new(None),
             live,
-            readers: Readers::new(directory),
+            readers: Readers::new(ground.clone()),
+            ground,
         };
-        Ok((Self { shared: Arc::new(shared) }, opened.recovery))
+        Ok((Self { shared: Arc::new(shared) }, opened.recovery, writer))
     }
 
     /// Begins a message. `Error::DiskFull` when less is free than `Options` say.
     pub fn begin(&self) -> Result<Draft, Error> {
         self.shared.live.check()?;
         self.check_free_space()?;
-        Ok(Draft::new(self.next_id()?, self.shared.directory.clone()))
+        Ok(Draft::new(self.next_id()?, self.shared.ground.clone()))
     }
 
     fn check_free_space(&self) -> Result<(), Error> {
-        let directory = &self.shared.directory;
-        let disk = rustix::fs::statvfs(directory)
-            .map_err(|error| Error::io("ask for the free space of", directory, error.into()))?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let all = disk.f_blocks.saturating_mul(disk.f_frsize);
-        let kept_free = self.shared.free_bytes_min.min(all / self.shared.free_part);
-        if free < kept_free { Err(Error::DiskFull(directory.clone())) } else { Ok(()) }
+        let space = self.shared.ground.space()?;
+        let kept_free = self.shared.free_bytes_min.min(space.total / self.shared.free_part);
+        let full = space.free < kept_free;
+        if full { Err(Error::DiskFull(self.shared.ground.directory.clone())) } else { Ok(()) }
     }
 
     fn next_id(&self) -> Result<MessageId, Error> {
@@ -127,11 +159,11 @@ impl Queue {
         let insert = match draft.into_body() {
             body @ Body::Inline(_) => Insert { id, message, body },
             Body::File(mut file) => {
-                let task = tokio::task::spawn_blocking(move || {
+                let complete = move || {
                     file.complete(id, &message)?;
                     Ok(Insert { id, message, body: Body::File(file) })
-                });
-                let result: Result<Insert, Error> = task.await.map_err(|_| Error::Closed)?;
+                };
+                let result = self.shared.ground.blocking(complete).await;
                 if let Err(Error::Failed(why)) = &result {
                     self.shared.live.fail(why.clone());
                 }
@@ -163,7 +195,7 @@ impl Queue {
                 Change::Move { id, recipient, destination } => Step::Move { id, recipient, destination },
                 Change::DelayNotified { id, recipient } => Step::DelayNotified { id, recipient },
                 Change::Insert { message, content } => {
-                    let mut draft = Draft::new(self.next_id()?, self.shared.directory.clone());
+                    let mut draft = Draft::new(self.next_id()?, self.shared.ground.clone());
                     inserted.push(draft.id());
                     draft.append(&content)?;
                     self.complete(draft, message).await?
@@ -261,11 +293,11 @@ impl Queue {
         if let Some(bytes) = cached {
             return Ok(Content::Memory(bytes));
         }
-        let directory = self.shared.directory.clone();
+        let ground = self.shared.ground.clone();
         let read = self.shared.readers.read(move |reader| match reader.content(id)? {
             Some(Stored::Inline(bytes)) => Ok(Content::Memory(bytes)),
             Some(Stored::File { len }) => {
-                Ok(Content::File { file: content::open(&directory, id, len)?, len })
+                Ok(Content::File { file: content::open(&*ground.disk, &ground.directory, id, len)?, len })
             }
             None => Err(Error::NoSuchMessage(id)),
         });

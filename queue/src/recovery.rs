@@ -2,20 +2,19 @@
 //! behind. The table of states and crash points is in README.md.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use rusqlite::OptionalExtension;
-use rustix::fs::FlockOperation;
 
 use crate::content::{self, ContentFile, header};
+use crate::disk::{Disk, DiskLock};
 use crate::engine::{Body, Engine, Fault, Insert, Step};
+use crate::ground::Ground;
 use crate::ids::{self, Ids};
 use crate::index::Index;
 use crate::sqlite::{SqliteEngine, Standing};
-use crate::{Error, MessageId, Options, Recovery, UnixMillis};
+use crate::{Error, MessageId, Options, Recovery};
 
 const LOCK_FILE: &str = "lock";
 
@@ -23,73 +22,61 @@ pub(crate) struct Opened {
     pub engine: SqliteEngine,
     pub index: Index,
     pub ids: Ids,
-    pub lock: File,
+    pub lock: Box<dyn DiskLock>,
     pub recovery: Recovery,
 }
 
-pub(crate) fn open(directory: &Path, options: &Options) -> Result<Opened, Error> {
-    make_directory(directory)?;
-    let lock = take_lock(directory)?;
-    make_content_directories(directory)?;
+pub(crate) fn open(ground: &Ground, options: &Options) -> Result<Opened, Error> {
+    let Ground { directory, disk, .. } = ground;
+    make_directory(&**disk, directory)?;
+    let lock = take_lock(&**disk, directory)?;
+    make_content_directories(&**disk, directory)?;
     let mut engine = SqliteEngine::open(directory, options)?;
-    sync_directory(directory)?;
+    sync_directory(&**disk, directory)?;
     let mut recovery = Recovery::default();
-    let ids = start_ids(&mut engine, directory, &mut recovery)?;
+    let ids = start_ids(&mut engine, ground, &mut recovery)?;
     let (mut index, files) = load(&engine, &mut recovery)?;
-    sweep(directory, files, &mut recovery)?;
+    sweep(ground, files, &mut recovery)?;
     hold_missing(&mut engine, directory, &mut index, &recovery)?;
     Ok(Opened { engine, index, ids, lock, recovery })
 }
 
-fn make_directory(path: &Path) -> Result<(), Error> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(path)
-        .map_err(|error| Error::io("create the directory", path, error))
+fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    disk.make_directory(path).map_err(|error| Error::io("create the directory", path, error))
 }
 
 /// Two servers on one queue would deliver everything twice. The lock goes with the process.
-fn take_lock(directory: &Path) -> Result<File, Error> {
+fn take_lock(disk: &dyn Disk, directory: &Path) -> Result<Box<dyn DiskLock>, Error> {
     let path = directory.join(LOCK_FILE);
-    let lock = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(&path)
-        .map_err(|error| Error::io("open the lock file", &path, error))?;
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(lock),
-        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::Locked(directory.to_path_buf())),
-        Err(error) => Err(Error::io("lock", &path, error.into())),
-    }
+    disk.lock(&path).map_err(|error| match error.kind() {
+        ErrorKind::WouldBlock => Error::Locked(directory.to_path_buf()),
+        _ => Error::io("lock", &path, error),
+    })
 }
 
 /// All 256 at once, so that a commit only ever syncs the directory of its own file.
-fn make_content_directories(directory: &Path) -> Result<(), Error> {
+fn make_content_directories(disk: &dyn Disk, directory: &Path) -> Result<(), Error> {
     let content = directory.join(content::DIRECTORY);
     for number in 0..=0xff {
-        make_directory(&content.join(format!("{number:02X}")))?;
+        make_directory(disk, &content.join(format!("{number:02X}")))?;
     }
-    sync_directory(&content)
+    sync_directory(disk, &content)
 }
 
-fn sync_directory(path: &Path) -> Result<(), Error> {
-    let synced = File::open(path).and_then(|directory| directory.sync_all());
-    synced.map_err(|error| Error::io("sync the directory", path, error))
+fn sync_directory(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    disk.sync_directory(path).map_err(|error| Error::io("sync the directory", path, error))
 }
 
 /// Stores a ceiling above every id to come. That there is none yet means that this index never
 /// finished its first start: it is new, or the old one was lost and content files tell what was in it.
-fn start_ids(engine: &mut SqliteEngine, directory: &Path, recovery: &mut Recovery) -> Result<Ids, Error> {
+fn start_ids(engine: &mut SqliteEngine, ground: &Ground, recovery: &mut Recovery) -> Result<Ids, Error> {
     let stored: Option<i64> = engine
         .connection()
         .query_row("SELECT value FROM setting WHERE name = 'ids'", [], |row| row.get(0))
         .optional()?;
     let mut steps = match stored {
         Some(_) => Vec::new(),
-        None => found_messages(directory)?,
+        None => found_messages(ground)?,
     };
     recovery.rebuilt = steps.len();
     let highest = steps.iter().filter_map(|step| match step {
@@ -97,16 +84,11 @@ fn start_ids(engine: &mut SqliteEngine, directory: &Path, recovery: &mut Recover
         _ => None,
     });
     let above = highest.max().unwrap_or(0).max(stored.unwrap_or(0) as u64);
-    let first = ids::first(above, now());
+    let first = ids::first(above, ground.now());
     let ceiling = first + ids::BLOCK;
     steps.push(Step::ReserveIds { below: ceiling });
-    commit(engine, directory, &steps)?;
+    commit(engine, &ground.directory, &steps)?;
     Ok(Ids::new(first, ceiling))
-}
-
-fn now() -> UnixMillis {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    UnixMillis::try_from(elapsed.as_millis()).unwrap_or(0)
 }
 
 fn commit(engine: &mut SqliteEngine, directory: &Path, steps: &[Step]) -> Result<(), Error> {
@@ -117,14 +99,14 @@ fn commit(engine: &mut SqliteEngine, directory: &Path, steps: &[Step]) -> Result
     })
 }
 
-fn found_messages(directory: &Path) -> Result<Vec<Step>, Error> {
+fn found_messages(ground: &Ground) -> Result<Vec<Step>, Error> {
     let mut steps = Vec::new();
-    for (_, path) in content_files(directory)? {
-        if let Some((id, message, len)) = content::recover(&path)?
-            && content::path_of(directory, id) == path
+    for (_, path) in content_files(ground)? {
+        if let Some((id, message, len)) = content::recover(&*ground.disk, &path)?
+            && content::path_of(&ground.directory, id) == path
             && !message.recipients.is_empty()
         {
-            let body = Body::File(ContentFile::found(&path, len)?);
+            let body = Body::File(ContentFile::found(&ground.disk, &path, len)?);
             steps.push(Step::Insert(Box::new(Insert { id, message, body })));
         }
     }
@@ -132,17 +114,14 @@ fn found_messages(directory: &Path) -> Result<Vec<Step>, Error> {
 }
 
 /// Everything in `content/` that is named like a content file.
-fn content_files(directory: &Path) -> Result<Vec<(MessageId, PathBuf)>, Error> {
+fn content_files(ground: &Ground) -> Result<Vec<(MessageId, PathBuf)>, Error> {
     let mut files = Vec::new();
-    let content = directory.join(content::DIRECTORY);
+    let content = ground.directory.join(content::DIRECTORY);
     for number in 0..=0xff {
         let folder = content.join(format!("{number:02X}"));
-        let entries = std::fs::read_dir(&folder).map_err(|error| Error::io("list", &folder, error))?;
-        for entry in entries {
-            let entry = entry.map_err(|error| Error::io("list", &folder, error))?;
-            let id = entry.file_name().to_str().and_then(|name| name.parse().ok());
-            files.extend(id.map(|id| (id, entry.path())));
-        }
+        let names = ground.disk.list(&folder).map_err(|error| Error::io("list", &folder, error))?;
+        let named = names.iter().filter_map(|name| Some((name.parse().ok()?, folder.join(name))));
+        files.extend(named);
     }
     Ok(files)
 }
@@ -162,15 +141,15 @@ fn load(engine: &SqliteEngine, recovery: &mut Recovery) -> Result<(Index, HashMa
 }
 
 /// Deletes files without a record, and finds records without a whole file.
-fn sweep(directory: &Path, mut files: HashMap<MessageId, u64>, recovery: &mut Recovery) -> Result<(), Error> {
-    for (id, path) in content_files(directory)? {
+fn sweep(ground: &Ground, mut files: HashMap<MessageId, u64>, recovery: &mut Recovery) -> Result<(), Error> {
+    for (id, path) in content_files(ground)? {
         match files.get(&id) {
-            Some(size) if path.metadata().is_ok_and(|file| file.len() >= header::BYTES + size) => {
+            Some(size) if ground.disk.size(&path).is_ok_and(|bytes| bytes >= header::BYTES + size) => {
                 files.remove(&id);
             }
             Some(_) => {}
             None => {
-                std::fs::remove_file(&path).map_err(|error| Error::io("delete", &path, error))?;
+                ground.disk.remove(&path).map_err(|error| Error::io("delete", &path, error))?;
                 recovery.orphans_removed += 1;
             }
         }

@@ -2,38 +2,47 @@
 //! milliseconds, in which the writer commits many messages. What it does not get to is an orphan that
 //! the next start sweeps.
 
-use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use crate::MessageId;
 use crate::content;
+use crate::ground::Ground;
 
-pub(crate) struct Sweeper {
-    doomed: mpsc::Sender<MessageId>,
-    thread: JoinHandle<()>,
+pub(crate) enum Sweeper {
+    Thread { doomed: mpsc::Sender<MessageId>, thread: JoinHandle<()> },
+    Here(Arc<Ground>),
 }
 
 impl Sweeper {
-    pub(crate) fn start(directory: PathBuf) -> std::io::Result<Self> {
+    pub(crate) fn start(ground: Arc<Ground>) -> std::io::Result<Self> {
+        if !ground.threads {
+            return Ok(Self::Here(ground));
+        }
         let (sender, doomed) = mpsc::channel();
-        let sweep = move || {
-            for id in doomed {
-                let _ = std::fs::remove_file(content::path_of(&directory, id));
-            }
-        };
+        let sweep = move || doomed.into_iter().for_each(|id| sweep(&ground, id));
         let thread = std::thread::Builder::new().name("queue-sweeper".into()).spawn(sweep)?;
-        Ok(Self { doomed: sender, thread })
+        Ok(Self::Thread { doomed: sender, thread })
     }
 
     pub(crate) fn delete(&self, id: MessageId) {
-        // Fails only if the thread died; then the next start sweeps.
-        let _ = self.doomed.send(id);
+        match self {
+            // Fails only if the thread died; then the next start sweeps.
+            Self::Thread { doomed, .. } => drop(doomed.send(id)),
+            Self::Here(ground) => sweep(ground, id),
+        }
     }
 
     /// Deletes what is left.
     pub(crate) fn finish(self) {
-        drop(self.doomed);
-        let _ = self.thread.join();
+        if let Self::Thread { doomed, thread } = self {
+            drop(doomed);
+            let _ = thread.join();
+        }
     }
+}
+
+fn sweep(ground: &Ground, id: MessageId) {
+    // What cannot be deleted now is an orphan that the next start sweeps.
+    let _ = ground.disk.remove(&content::path_of(&ground.directory, id));
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::disk::DiskLock;
 use crate::engine::{Body, Engine, Fault, Step};
 use crate::live::Live;
 use crate::sweeper::Sweeper;
@@ -51,7 +52,7 @@ pub(crate) struct Writer<E> {
     /// For `Error::DiskFull`.
     pub directory: std::path::PathBuf,
     /// Held until the last write is done.
-    pub lock: std::fs::File,
+    pub lock: Box<dyn DiskLock>,
 }
 
 impl<E: Engine> Writer<E> {
@@ -62,6 +63,19 @@ impl<E: Engine> Writer<E> {
             self.gather(order, &mut group);
             self.commit(std::mem::take(&mut group));
         }
+        self.finish();
+    }
+
+    /// One group of what waits, if something does. For a driver without threads.
+    pub(crate) fn step(&mut self) -> bool {
+        let Ok(order) = self.orders.try_recv() else { return false };
+        let mut group = Vec::new();
+        self.gather(order, &mut group);
+        self.commit(group);
+        true
+    }
+
+    pub(crate) fn finish(mut self) {
         self.engine.close();
         self.sweeper.finish();
         drop(self.lock);

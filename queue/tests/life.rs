@@ -289,3 +289,28 @@ async fn without_a_cache_everything_is_read_from_the_disk() {
     assert_eq!(read(&queue, id).await, b"body");
     queue.close().await;
 }
+
+/// As a simulation drives it: nothing is written but when the driver is asked to, by a clock of ours.
+#[tokio::test]
+async fn without_threads_nothing_happens_but_by_the_driver() {
+    let directory = TempDir::new().unwrap();
+    let clock = std::sync::Arc::new(|| 5_000);
+    let disk = std::sync::Arc::new(sealpost_queue::SystemDisk);
+    let (queue, _, mut driver) = Queue::open_driven(directory.path(), options(), disk, clock).unwrap();
+    assert_eq!(queue.begin().unwrap().id().0 >> 16, 5_000, "ids follow the clock that is given");
+    for size in [100, 100_000] {
+        let bytes = content(1, size);
+        let stored = put(&queue, &bytes, message(1_000, &["a@woodgrove.example", "b@woodgrove.example"]));
+        tokio::pin!(stored);
+        assert!(tokio::time::timeout(std::time::Duration::ZERO, &mut stored).await.is_err());
+        assert!(driver.step() && !driver.step());
+        let id = stored.await;
+        assert_eq!(read(&queue, id).await, bytes);
+        let removed = queue.remove(Filter::default());
+        let (removed, _) = tokio::join!(removed, async { driver.step() });
+        assert_eq!(removed.unwrap(), 1);
+    }
+    driver.finish();
+    assert!(matches!(queue.remove(Filter::default()).await, Ok(0)));
+    open(&directory).close().await;
+}

@@ -1,10 +1,9 @@
 //! The stored content of a message on its way out: header section filtered, body as it is.
 
-use std::fs::File;
 use std::io::{Read, Take};
 
 use bytes::Bytes;
-use sealpost_queue::Content;
+use sealpost_queue::{Content, ContentReader};
 
 use crate::mail::header;
 use crate::policy::{header_firewall, limits};
@@ -27,8 +26,7 @@ pub struct Outgoing {
 
 enum Rest {
     Memory(Bytes),
-    /// Ends with the content: the file goes on with the queue's own record.
-    File(Take<File>),
+    File(Take<ContentReader>),
 }
 
 impl Outgoing {
@@ -70,14 +68,14 @@ impl Outgoing {
 }
 
 /// The first part of a file, long enough to hold any header section we stored.
-fn read_start(file: &mut Take<File>) -> std::io::Result<Bytes> {
+fn read_start(file: &mut Take<ContentReader>) -> std::io::Result<Bytes> {
     let limit = limits::HEADER_SECTION_BYTES_MAX as u64 * 2;
     let mut start = Vec::new();
     tokio::task::block_in_place(|| file.take(limit).read_to_end(&mut start))?;
     Ok(start.into())
 }
 
-fn read_chunk(file: &mut Take<File>) -> std::io::Result<Option<Bytes>> {
+fn read_chunk(file: &mut Take<ContentReader>) -> std::io::Result<Option<Bytes>> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let count = tokio::task::block_in_place(|| file.read(&mut chunk))?;
     chunk.truncate(count);

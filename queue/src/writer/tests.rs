@@ -9,7 +9,9 @@ use tempfile::TempDir;
 use super::*;
 use crate::cache::Cache;
 use crate::content::ContentFile;
+use crate::disk::{Disk, SystemDisk};
 use crate::engine::Insert;
+use crate::ground::{Ground, system_clock};
 use crate::ids::Ids;
 use crate::index::Index;
 use crate::{Destination, NewMessage, NewRecipient};
@@ -49,15 +51,16 @@ fn rig() -> Rig {
     let directory = TempDir::new().unwrap();
     std::fs::create_dir_all(directory.path().join("content/07")).unwrap();
     let live = Arc::new(Live::new(Index::default(), Cache::new(1 << 20), Ids::new(1, 100)));
+    let ground = Ground::new(directory.path().to_path_buf(), Arc::new(SystemDisk), system_clock(), true);
     let (orders, receiver) = mpsc::channel(WAITING_MAX);
     let transactions = Arc::new(Mutex::new(Vec::new()));
     let writer = Writer {
         engine: Faulty(transactions.clone()),
         live: live.clone(),
-        sweeper: Sweeper::start(directory.path().to_path_buf()).unwrap(),
+        sweeper: Sweeper::start(Arc::new(ground)).unwrap(),
         orders: receiver,
         directory: directory.path().to_path_buf(),
-        lock: tempfile::tempfile().unwrap(),
+        lock: SystemDisk.lock(&directory.path().join("lock")).unwrap(),
     };
     std::thread::spawn(move || writer.run());
     Rig { directory, live, orders, transactions }
@@ -125,7 +128,8 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
 #[test]
 fn a_refused_content_file_goes_and_one_of_unknown_fate_stays() {
     let rig = rig();
-    let file = |id: u64| Body::File(ContentFile::create(rig.directory.path(), MessageId(id)).unwrap());
+    let disk: Arc<dyn Disk> = Arc::new(SystemDisk);
+    let file = |id: u64| Body::File(ContentFile::create(&disk, rig.directory.path(), MessageId(id)).unwrap());
     let path = |id: u64| crate::content::path_of(rig.directory.path(), MessageId(id));
     let full = rig.send(0x107, "full", file(0x107)).blocking_recv().unwrap();
     assert!(matches!(full, Err(Error::DiskFull(_))));
