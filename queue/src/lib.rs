@@ -239,6 +239,9 @@ pub enum Change {
 #[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Filter {
     pub id: Option<MessageId>,
+    /// Only messages behind this one: where the last page ended.
+    #[serde(default)]
+    pub after: Option<MessageId>,
     /// Domain of a recipient, or the next hop.
     pub domain: Option<String>,
     pub sender: Option<String>,
@@ -247,6 +250,22 @@ pub struct Filter {
     pub received_before: Option<UnixMillis>,
     /// At most this many messages. `None`: 10,000 for `list`, all for an operator's changes.
     pub limit: Option<usize>,
+}
+
+/// Some of the messages a filter means.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub messages: Vec<Message>,
+    /// `Filter::after` of the next page; `None`: this was the last.
+    pub next: Option<MessageId>,
+}
+
+/// Recipients of one message that an operator means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    pub id: MessageId,
+    /// Their numbers, ascending.
+    pub recipients: Vec<u32>,
 }
 
 #[derive(Debug, thiserror::Error)]

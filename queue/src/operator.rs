@@ -1,17 +1,21 @@
-//! What an operator asks and does: list, suspend, resume, retry, remove, each on what a filter means.
+//! What an operator asks and does: list, suspend, resume, retry, remove, each on what a filter means,
+//! or, for a queue of any size, page by page on the recipients that the caller has chosen.
 
 use std::sync::Arc;
 
 use crate::engine::{Reader, Step};
 use crate::live::{Lease, Live};
-use crate::{Claim, Error, Filter, Message, MessageId, Queue, Recipient, Status, UnixMillis};
+use crate::{
+    Claim, Draft, Error, Filter, Message, MessageId, NewMessage, Page, Queue, Recipient, Status, Target,
+    UnixMillis,
+};
 
 const LISTED_MAX: usize = 10_000;
+/// Most messages of one page, and the octets at which it ends whatever their number.
+const PAGE_MESSAGES_MAX: usize = 500;
+const PAGE_BYTES_MAX: usize = 4 << 20;
 /// Messages changed in one transaction, so that mail does not wait for an operator.
 const CHANGED_AT_ONCE: usize = 1_000;
-
-/// Recipients of one message.
-type Target = (MessageId, Vec<u32>);
 
 impl Queue {
     /// One message with all its recipients.
@@ -26,10 +30,67 @@ impl Queue {
         let live = self.shared.live.clone();
         let select = move |reader: &mut dyn Reader| {
             let mut found = Vec::new();
-            select(reader, &live, &filter, limit, &mut |message| found.push(message))?;
+            select(reader, &live, &filter, limit, &mut |message| {
+                found.push(message);
+                true
+            })?;
             Ok(found)
         };
         self.shared.readers.read(select).await
+    }
+
+    /// The next messages that the filter means, oldest first, behind `Filter::after`: at most
+    /// `Filter::limit` or 500, and fewer where they are large.
+    pub async fn page(&self, filter: Filter) -> Result<Page, Error> {
+        let limit = filter.limit.unwrap_or(PAGE_MESSAGES_MAX).clamp(1, PAGE_MESSAGES_MAX);
+        let live = self.shared.live.clone();
+        let select = move |reader: &mut dyn Reader| {
+            let mut messages: Vec<Message> = Vec::new();
+            let mut bytes_left = PAGE_BYTES_MAX;
+            select(reader, &live, &filter, limit, &mut |message| {
+                bytes_left = bytes_left.saturating_sub(weight(&message));
+                messages.push(message);
+                bytes_left > 0
+            })?;
+            let full = messages.len() >= limit || bytes_left == 0;
+            let next = messages.last().map(|message| message.id).filter(|_| full);
+            Ok(Page { messages, next })
+        };
+        self.shared.readers.read(select).await
+    }
+
+    /// As `commit`, with these recipients (by their place in the message) held from the start.
+    pub async fn commit_held(
+        &self,
+        draft: Draft,
+        message: NewMessage,
+        held: &[u32],
+    ) -> Result<MessageId, Error> {
+        let id = draft.id();
+        let mut steps = vec![self.complete(draft, message).await?];
+        steps.extend(held.iter().map(|number| Step::Hold { id, recipient: *number, held: true }));
+        self.write(steps).await?;
+        Ok(id)
+    }
+
+    /// Holds these recipients or lets them go, in one change; those that are gone are passed over.
+    pub async fn hold_these(&self, targets: &[Target], held: bool) -> Result<(), Error> {
+        self.change_these(targets, |id, recipient| Step::Hold { id, recipient, held }).await
+    }
+
+    /// Makes these recipients due, in one change; those held stay held.
+    pub async fn make_due(&self, targets: &[Target], due: UnixMillis) -> Result<(), Error> {
+        self.change_these(targets, |id, recipient| Step::Due { id, recipient, due }).await
+    }
+
+    /// Claims these recipients, held ones too. One that is being delivered at this moment is left
+    /// alone.
+    pub async fn claim_these(&self, targets: &[Target]) -> Result<Vec<Claim>, Error> {
+        let mut claims = Vec::with_capacity(targets.len());
+        for lease in self.lease(targets) {
+            claims.extend(self.claim_of(lease).await?);
+        }
+        Ok(claims)
     }
 
     /// Holds matching recipients; those being delivered are held if the attempt fails. Returns the
@@ -75,11 +136,7 @@ impl Queue {
     /// gives them up in words. A recipient that is being delivered at this moment is left alone.
     pub async fn claim_matching(&self, filter: Filter) -> Result<Vec<Claim>, Error> {
         let targets = self.targets(filter, |status| status != Status::Active).await?;
-        let mut claims = Vec::with_capacity(targets.len());
-        for lease in self.lease(&targets) {
-            claims.extend(self.claim_of(lease).await?);
-        }
-        Ok(claims)
+        self.claim_these(&targets).await
     }
 
     /// Claimed, nobody begins to deliver what is about to be removed.
@@ -87,7 +144,7 @@ impl Queue {
         let live = &self.shared.live;
         let claimed: Vec<_> = {
             let mut index = live.index();
-            targets.iter().filter_map(|(id, numbers)| index.claim_these(*id, numbers)).collect()
+            targets.iter().filter_map(|target| index.claim_these(target.id, &target.recipients)).collect()
         };
         claimed.into_iter().map(|claimed| Lease::new(live, claimed)).collect()
     }
@@ -98,10 +155,20 @@ impl Queue {
         step: impl Fn(MessageId, u32) -> Step,
     ) -> Result<usize, Error> {
         for part in targets.chunks(CHANGED_AT_ONCE) {
-            let each = part.iter().flat_map(|(id, numbers)| numbers.iter().map(|number| (*id, *number)));
-            self.write(each.map(|(id, number)| step(id, number)).collect()).await?;
+            self.change_these(part, &step).await?;
         }
         Ok(targets.len())
+    }
+
+    async fn change_these(
+        &self,
+        targets: &[Target],
+        step: impl Fn(MessageId, u32) -> Step,
+    ) -> Result<(), Error> {
+        let each =
+            targets.iter().flat_map(|target| target.recipients.iter().map(|number| (target.id, *number)));
+        let steps: Vec<Step> = each.map(|(id, number)| step(id, number)).collect();
+        if steps.is_empty() { Ok(()) } else { self.write(steps).await }
     }
 
     async fn targets(&self, filter: Filter, wanted: fn(Status) -> bool) -> Result<Vec<Target>, Error> {
@@ -110,11 +177,12 @@ impl Queue {
         let select = move |reader: &mut dyn Reader| {
             let mut targets = Vec::new();
             select(reader, &live, &filter, limit, &mut |message| {
-                let meant = message.recipients.iter().filter(|one| meets(&filter, one) && wanted(one.status));
-                let numbers: Vec<u32> = meant.map(|recipient| recipient.index).collect();
-                if !numbers.is_empty() {
-                    targets.push((message.id, numbers));
+                let meant = message.recipients.iter().filter(|one| filter.meets(one) && wanted(one.status));
+                let recipients: Vec<u32> = meant.map(|recipient| recipient.index).collect();
+                if !recipients.is_empty() {
+                    targets.push(Target { id: message.id, recipients });
                 }
+                true
             })?;
             Ok(targets)
         };
@@ -122,20 +190,19 @@ impl Queue {
     }
 }
 
-/// Hands over the messages a filter means, with what is claimed marked so.
+/// Hands over the messages a filter means, with what is claimed marked so, until `found` wants no more.
 fn select(
     reader: &mut dyn Reader,
     live: &Arc<Live>,
     filter: &Filter,
     limit: usize,
-    found: &mut dyn FnMut(Message),
+    found: &mut dyn FnMut(Message) -> bool,
 ) -> Result<(), Error> {
     let mut left = limit;
     let mut take = |mut message: Message| {
         mark_claimed(live, &mut message);
         if left > 0 && concerns(filter, &message) {
-            left -= 1;
-            found(message);
+            left = if found(message) { left - 1 } else { 0 };
         }
         left > 0
     };
@@ -165,20 +232,35 @@ fn mark_claimed(live: &Live, message: &mut Message) {
 
 /// The whole filter, on what a message is now.
 fn concerns(filter: &Filter, message: &Message) -> bool {
-    let Filter { id, sender, received_before, .. } = filter;
+    let Filter { id, after, sender, received_before, .. } = filter;
     id.is_none_or(|id| id == message.id)
+        && after.is_none_or(|after| message.id > after)
         && sender.as_ref().is_none_or(|sender| sender.eq_ignore_ascii_case(&message.sender))
         && received_before.is_none_or(|before| message.received < before)
-        && message.recipients.iter().any(|recipient| meets(filter, recipient))
+        && message.recipients.iter().any(|recipient| filter.meets(recipient))
 }
 
-fn meets(filter: &Filter, recipient: &Recipient) -> bool {
-    let Filter { domain, recipient: address, status, .. } = filter;
-    let in_domain = |domain: &String| {
-        let of_address = recipient.address.rsplit_once('@').map_or("", |(_, domain)| domain);
-        of_address.eq_ignore_ascii_case(domain) || recipient.destination.next_hop.eq_ignore_ascii_case(domain)
-    };
-    domain.as_ref().is_none_or(in_domain)
-        && address.as_ref().is_none_or(|address| address.eq_ignore_ascii_case(&recipient.address))
-        && status.is_none_or(|status| status == recipient.status)
+/// Octets that a message takes in a page, about.
+fn weight(message: &Message) -> usize {
+    let of_recipients = message.recipients.iter().map(|recipient| {
+        let Recipient { address, destination, note, .. } = recipient;
+        256 + address.len() + destination.next_hop.len() + note.len()
+    });
+    256 + message.meta.len() + of_recipients.sum::<usize>()
+}
+
+impl Filter {
+    /// Whether a recipient, as it stands, is one of those meant; what the filter says of its message
+    /// is not looked at.
+    pub fn meets(&self, recipient: &Recipient) -> bool {
+        let Self { domain, recipient: address, status, .. } = self;
+        let in_domain = |domain: &String| {
+            let of_address = recipient.address.rsplit_once('@').map_or("", |(_, domain)| domain);
+            of_address.eq_ignore_ascii_case(domain)
+                || recipient.destination.next_hop.eq_ignore_ascii_case(domain)
+        };
+        domain.as_ref().is_none_or(in_domain)
+            && address.as_ref().is_none_or(|address| address.eq_ignore_ascii_case(&recipient.address))
+            && status.is_none_or(|status| status == recipient.status)
+    }
 }

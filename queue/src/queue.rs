@@ -152,7 +152,7 @@ impl Queue {
     }
 
     /// Makes the content file durable, if there is one.
-    async fn complete(&self, draft: Draft, message: NewMessage) -> Result<Step, Error> {
+    pub(crate) async fn complete(&self, draft: Draft, message: NewMessage) -> Result<Step, Error> {
         self.shared.live.check()?;
         check_message(&message)?;
         let id = draft.id();

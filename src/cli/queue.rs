@@ -210,6 +210,7 @@ impl Which {
         };
         Ok(Filter {
             id,
+            after: None,
             domain: self.domain.as_deref().map(as_stored),
             sender: self.sender.as_deref().map(address_as_stored),
             recipient: self.recipient.as_deref().map(address_as_stored),

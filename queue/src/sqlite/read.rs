@@ -84,6 +84,10 @@ fn conditions(filter: &Filter) -> (String, Vec<Box<dyn ToSql>>) {
         message.push("m.id = ?");
         values.push(Box::new(key(id)));
     }
+    if let Some(after) = filter.after {
+        message.push("m.id > ?");
+        values.push(Box::new(key(after)));
+    }
     if let Some(sender) = &filter.sender {
         message.push("m.sender = ? COLLATE NOCASE");
         values.push(Box::new(sender.clone()));
