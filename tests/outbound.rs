@@ -16,3 +16,5 @@ mod peer;
 mod refused;
 #[path = "outbound/returned.rs"]
 mod returned;
+#[path = "outbound/steering.rs"]
+mod steering;

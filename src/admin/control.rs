@@ -1,5 +1,6 @@
 //! The control socket `data_directory/control.sock`, mode 0600: one JSON object a line asks, one
-//! answers, then the connection ends. Who may open the socket may do everything; nobody else can.
+//! answers, then the connection ends. What takes long says `{"progress": …}` before its answer, as
+//! often as it likes. Who may open the socket may do everything; nobody else can.
 
 use std::future::Future;
 use std::io::{self, BufRead, BufReader as StdBufReader, Read, Write};
@@ -11,7 +12,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 /// Longest request and longest response, octets.
@@ -21,6 +22,8 @@ pub const RESPONSE_BYTES_MAX: u64 = 64 << 20;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a client waits for an answer, as a reload may read many files, and may take to read it.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(120);
+/// Reports of progress that wait for a client that reads slowly; the work waits with them.
+const REPORTS_WAITING_MAX: usize = 4;
 /// Requests in hand at one time.
 const CONNECTIONS_MAX: usize = 64;
 
@@ -78,12 +81,12 @@ fn bind_private(path: &Path) -> io::Result<UnixListener> {
     Ok(listener)
 }
 
-/// Answers requests with `handler`, which also gets the user id of who asks, until `stop` is
-/// cancelled, then removes the socket. What is no JSON or too long is answered `{"error": …}`
-/// without the handler.
+/// Answers requests with `handler` until `stop` is cancelled, then removes the socket. The handler
+/// also gets the user id of who asks, and where to report progress; that channel is closed once the
+/// client has gone away. What is no JSON or too long is answered `{"error": …}` without the handler.
 pub async fn serve<H, F>(listener: UnixListener, path: PathBuf, handler: H, stop: CancellationToken)
 where
-    H: Fn(Value, Option<u32>) -> F + Send + Sync + 'static,
+    H: Fn(Value, Option<u32>, mpsc::Sender<Value>) -> F + Send + Sync + 'static,
     F: Future<Output = Value> + Send + 'static,
 {
     let handler = Arc::new(handler);
@@ -114,7 +117,7 @@ where
 
 async fn answer<H, F>(mut stream: UnixStream, handler: &H) -> io::Result<()>
 where
-    H: Fn(Value, Option<u32>) -> F,
+    H: Fn(Value, Option<u32>, mpsc::Sender<Value>) -> F,
     F: Future<Output = Value>,
 {
     let peer = stream.peer_cred().ok().map(|peer| peer.uid());
@@ -122,7 +125,10 @@ where
         .await
         .unwrap_or(Ok(Err("the request took longer than 30 s")))?;
     let response = match request {
-        Ok(request) => handler(request, peer).await,
+        Ok(request) => {
+            let (report, reports) = mpsc::channel(REPORTS_WAITING_MAX);
+            attend(&mut stream, handler(request, peer, report), reports).await
+        }
         Err(error) => json!({ "error": error }),
     };
     let mut line = response.to_string().into_bytes();
@@ -137,6 +143,28 @@ where
     tokio::time::timeout(RESPONSE_TIMEOUT, said).await.unwrap_or(Err(io::ErrorKind::TimedOut.into()))
 }
 
+/// Passes reports on while the work goes on. It is not broken off when the client is gone: what it
+/// has begun it must write down, and it learns from the closed channel that it may stop.
+async fn attend(
+    stream: &mut UnixStream,
+    work: impl Future<Output = Value>,
+    mut reports: mpsc::Receiver<Value>,
+) -> Value {
+    let mut work = std::pin::pin!(work);
+    loop {
+        tokio::select! {
+            Some(report) = reports.recv() => {
+                let line = format!("{}\n", json!({ "progress": report }));
+                let said = tokio::time::timeout(RESPONSE_TIMEOUT, stream.write_all(line.as_bytes()));
+                if !matches!(said.await, Ok(Ok(()))) {
+                    reports.close();
+                }
+            }
+            response = &mut work => return response,
+        }
+    }
+}
+
 async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Value, &'static str>> {
     let mut line = Vec::new();
     let mut reader = BufReader::new(stream.take(REQUEST_BYTES_MAX));
@@ -147,22 +175,38 @@ async fn read_request(stream: &mut UnixStream) -> io::Result<Result<Value, &'sta
     Ok(serde_json::from_slice(&line).map_err(|_| "the request is no JSON"))
 }
 
-/// Asks the server of `path` one thing and waits for its answer, for at most two minutes. Blocking:
-/// for commands.
+/// Asks the server of `path` one thing and waits for its answer, at most two minutes between two
+/// signs of life. Blocking: for commands.
 pub fn call(path: &Path, request: &Value) -> Result<Value, ControlError> {
+    call_with(path, request, &mut |_| ())
+}
+
+/// The same, with what the server says of its progress.
+pub fn call_with(
+    path: &Path,
+    request: &Value,
+    progress: &mut dyn FnMut(&Value),
+) -> Result<Value, ControlError> {
     let mut line = request.to_string();
     line.push('\n');
     if line.len() as u64 > REQUEST_BYTES_MAX {
         return Err(ControlError::RequestTooLarge);
     }
     let stream = std::os::unix::net::UnixStream::connect(path).map_err(|source| not_running(path, source))?;
-    let response = exchange(stream, line.as_bytes())
-        .map_err(|source| ControlError::Broken { path: path.to_owned(), source })?;
-    if response.len() as u64 >= RESPONSE_BYTES_MAX {
-        return Err(ControlError::ResponseTooLarge);
+    let broken = |source| ControlError::Broken { path: path.to_owned(), source };
+    let mut answers = ask(stream, line.as_bytes()).map_err(broken)?;
+    loop {
+        let answer = read_answer(&mut answers).map_err(broken)?;
+        if answer.len() as u64 >= RESPONSE_BYTES_MAX {
+            return Err(ControlError::ResponseTooLarge);
+        }
+        let answer: Value = serde_json::from_slice(&answer)
+            .map_err(|source| ControlError::BadResponse { path: path.to_owned(), source })?;
+        match answer.get("progress") {
+            Some(report) => progress(report),
+            None => return Ok(answer),
+        }
     }
-    serde_json::from_slice(&response)
-        .map_err(|source| ControlError::BadResponse { path: path.to_owned(), source })
 }
 
 fn not_running(path: &Path, source: io::Error) -> ControlError {
@@ -172,12 +216,18 @@ fn not_running(path: &Path, source: io::Error) -> ControlError {
     }
 }
 
-fn exchange(mut stream: std::os::unix::net::UnixStream, request: &[u8]) -> io::Result<Vec<u8>> {
+type Answers = StdBufReader<std::os::unix::net::UnixStream>;
+
+fn ask(mut stream: std::os::unix::net::UnixStream, request: &[u8]) -> io::Result<Answers> {
     stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
     stream.set_write_timeout(Some(REQUEST_TIMEOUT))?;
     stream.write_all(request)?;
+    Ok(StdBufReader::new(stream))
+}
+
+fn read_answer(answers: &mut Answers) -> io::Result<Vec<u8>> {
     let mut response = Vec::new();
-    StdBufReader::new(stream.take(RESPONSE_BYTES_MAX)).read_until(b'\n', &mut response)?;
+    answers.take(RESPONSE_BYTES_MAX).read_until(b'\n', &mut response)?;
     if response.is_empty() {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
     }

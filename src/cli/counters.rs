@@ -214,7 +214,7 @@ mod tests {
         assert!(error.contains("no server answers"), "{error}");
 
         let listener = control::bind(&socket).unwrap();
-        let handler = |request: Value, _| async move {
+        let handler = |request: Value, _, _| async move {
             assert_eq!(request["command"], "counters");
             json!({ "metrics": METRICS })
         };

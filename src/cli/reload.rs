@@ -19,6 +19,10 @@ pub enum AskError {
     Control(#[from] ControlError),
 }
 
+/// A server is found by `data_directory`, and one that runs is still in its old one.
+const MOVED: &str = "If data_directory was changed in the file: the running server keeps, and answers in, the one \
+                     it was started with. Restart it to use the new one, or take the change back to reach it.";
+
 /// Asks the server of these settings to read them again. Exit status 0 took effect, 2 refused (also
 /// where the file cannot be read far enough to find the server), 1 no server answered.
 pub fn run(config_file: &Path) -> ExitCode {
@@ -35,6 +39,9 @@ pub fn run(config_file: &Path) -> ExitCode {
         },
         Err(error) => {
             eprintln!("sealpost config reload: {error}");
+            if matches!(error, AskError::Control(ControlError::NotRunning { .. })) {
+                eprintln!("{MOVED}");
+            }
             ExitCode::from(if matches!(error, AskError::Location(_)) { 2 } else { 1 })
         }
     }
@@ -43,9 +50,18 @@ pub fn run(config_file: &Path) -> ExitCode {
 /// Sends one request to the server that runs with these settings. Only `data_directory` is read
 /// from the file, so that a broken configuration does not cut an operator off from the queue.
 pub fn ask(config_file: &Path, request: &Request) -> Result<Value, AskError> {
+    ask_with(config_file, request, &mut |_| ())
+}
+
+/// The same, with what the server says of its progress.
+pub fn ask_with(
+    config_file: &Path,
+    request: &Request,
+    progress: &mut dyn FnMut(&Value),
+) -> Result<Value, AskError> {
     let data = Location::read(config_file)?.data_directory()?;
     let path = control::socket_path(&data);
     let request = serde_json::to_value(request)
         .map_err(|source| ControlError::BadResponse { path: path.clone(), source })?;
-    Ok(control::call(&path, &request)?)
+    Ok(control::call_with(&path, &request, progress)?)
 }

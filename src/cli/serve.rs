@@ -73,9 +73,9 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     let socket = control::socket_path(&settings.data_directory);
     let listener = control::bind(&socket).map_err(|error| error.to_string())?;
     let operator = server.operator();
-    let answer = move |request, peer| {
+    let answer = move |request, peer, report| {
         let operator = operator.clone();
-        async move { operator.answer(request, peer).await }
+        async move { operator.answer(request, peer, report).await }
     };
     server.spawn(control::serve(listener, socket, answer, server.draining()));
     let Some(address) = settings.admin.listen else { return Ok(String::new()) };

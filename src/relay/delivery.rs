@@ -246,7 +246,8 @@ impl Delivery {
         {
             return Ok(targets.clone());
         }
-        let looking = targets::find(&self.shared, settings, connector, recipient);
+        let here = &self.worker.destination;
+        let looking = targets::find(&self.shared, settings, connector, here, recipient);
         let found = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
             let text = format!("finding the mail hosts of {} took over a minute", recipient.host());
             Err(Reply::new(451, (4, 4, 3), text))

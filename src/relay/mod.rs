@@ -12,6 +12,7 @@ pub mod control;
 mod delivery;
 mod dispatch;
 mod exchange_fields;
+pub mod holds;
 mod linger;
 mod listen;
 mod listeners;

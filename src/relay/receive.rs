@@ -300,10 +300,9 @@ impl Driver {
             self.input(Input::Stored(Err(StoreFault::Other)));
             return;
         };
-        let message = self.new_message(&submission);
-        let recipients = message.recipients.len();
-        let sender = message.sender.clone();
-        match self.shared.queue.commit(draft, message).await {
+        let recipients = submission.envelope.recipients.len();
+        let sender = submission.envelope.reverse_path.to_string();
+        match self.store(draft, &submission).await {
             Ok(_) => {
                 let durable_after = self.draft_since.elapsed();
                 self.message = Some(Accepted { sender, recipients, size: submission.size, durable_after });
@@ -316,7 +315,25 @@ impl Driver {
         }
     }
 
-    fn new_message(&self, submission: &Submission) -> sealpost_queue::NewMessage {
+    /// What a hold rule names is held from the start.
+    async fn store(
+        &self,
+        draft: Draft,
+        submission: &Submission,
+    ) -> Result<sealpost_queue::MessageId, sealpost_queue::Error> {
+        let (holds, queue) = (&self.shared.holds, &self.shared.queue);
+        let _storing = holds.storing().await;
+        let (mut message, mut meta) = self.new_message(submission);
+        let held = holds.held(&message, Shared::now().wall);
+        if held.is_empty() {
+            return queue.commit(draft, message).await;
+        }
+        meta.held = true;
+        message.meta = meta.to_bytes();
+        queue.commit_held(draft, message, &held).await
+    }
+
+    fn new_message(&self, submission: &Submission) -> (sealpost_queue::NewMessage, MessageMeta) {
         let settings = self.shared.settings.load();
         let now = Shared::now().wall;
         let envelope = &submission.envelope;
@@ -328,8 +345,9 @@ impl Driver {
             secured: submission.permit.secured_domain().cloned(),
             connector: self.opening.connector.name.clone(),
             session: self.opening.id.to_string(),
+            held: false,
         };
-        sealpost_queue::NewMessage {
+        let message = sealpost_queue::NewMessage {
             sender: envelope.reverse_path.to_string(),
             received: now.as_millisecond(),
             meta: meta.to_bytes(),
@@ -338,7 +356,8 @@ impl Driver {
                 .iter()
                 .map(|address| route::new_recipient(&settings, address, now))
                 .collect(),
-        }
+        };
+        (message, meta)
     }
 
     fn store_fault(&self, error: &sealpost_queue::Error) -> StoreFault {

@@ -29,6 +29,9 @@ pub struct MessageMeta {
     /// Receive connector and session; empty for messages of our own.
     pub connector: String,
     pub session: String,
+    /// A rule of `queue hold` held recipients of it as it came in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub held: bool,
 }
 
 /// `note` of a queued recipient: what the last attempt met.

@@ -78,7 +78,7 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     radar::show(shared);
     shared.document.store(Arc::new(loaded.document));
     let certificates = certificates::differences(&old, &settings);
-    record(shared, who, &changes, &certificates);
+    record(shared, who, &changes, &certificates).await;
     let changes = changes.iter().map(describe).chain(certificates.iter().map(ToString::to_string)).collect();
     shared.observer.event(Event::SettingsReloaded { epoch: settings.epoch, changes });
     shared.wake_dispatch.notify_one();
@@ -107,15 +107,15 @@ fn problem(file: &Path, key: &str, what: String) -> Problem {
 }
 
 /// One line of the audit log for each key and each certificate in use that changed.
-fn record(shared: &Shared, who: &str, changes: &[Change], certificates: &[certificates::Difference]) {
+async fn record(shared: &Shared, who: &str, changes: &[Change], certificates: &[certificates::Difference]) {
     for certificate in certificates {
-        shared.append_audit(who, &certificate.user, &certificate.old, &certificate.new);
+        shared.append_audit(who, &certificate.user, &certificate.old, &certificate.new).await;
     }
     if changes.is_empty() && certificates.is_empty() {
-        shared.append_audit(who, "settings reload", "", "no key changed");
+        shared.append_audit(who, "settings reload", "", "no key changed").await;
     }
     for change in changes {
-        shared.audit_change(who, change);
+        shared.audit_change(who, change).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Seek};
 
 use jiff::Timestamp;
-use sealpost_queue::{Change, Claim, Content, Filter, MessageId, NewMessage, Recipient};
+use sealpost_queue::{Change, Claim, Content, MessageId, NewMessage, Recipient};
 
 use crate::mail::dsn::{self, Diagnostic, Kind, Original};
 use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};
@@ -17,9 +17,6 @@ use super::record::{AttemptNote, MessageMeta};
 use super::route;
 use super::settle::Bounced;
 use super::shared::Shared;
-
-/// Messages that an operator removes in one step, held in memory meanwhile.
-const REMOVED_AT_ONCE: usize = 200;
 
 /// The message a report is about.
 pub struct About<'a> {
@@ -125,6 +122,7 @@ fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: 
         secured: None,
         connector: String::new(),
         session: String::new(),
+        held: false,
     };
     // Nobody is told that a report is late.
     let recipient =
@@ -213,31 +211,12 @@ pub fn read_piece(content: Content, offset: u64, limit: u64) -> std::io::Result<
     }
 }
 
-/// Takes what `filter` means out of the queue, with a report to each sender unless `tell` is off:
-/// how many messages. What is being delivered at this moment stays.
-pub async fn remove(shared: &Shared, filter: Filter, tell: bool) -> Result<usize, sealpost_queue::Error> {
-    if !tell {
-        return shared.queue.remove(filter).await;
-    }
-    let mut left = filter.limit.unwrap_or(usize::MAX);
-    let mut removed = 0;
-    while left > 0 {
-        let part = Filter { limit: Some(left.min(REMOVED_AT_ONCE)), ..filter.clone() };
-        let claims = shared.queue.claim_matching(part).await?;
-        if claims.is_empty() {
-            break;
-        }
-        for claim in &claims {
-            give_up_for_operator(shared, claim).await?;
-        }
-        removed += claims.len();
-        left -= claims.len();
-    }
-    Ok(removed)
-}
-
-/// What is claimed leaves the queue together with the report entering it.
-async fn give_up_for_operator(shared: &Shared, claim: &Claim) -> Result<(), sealpost_queue::Error> {
+/// What is claimed leaves the queue, together with the report entering it unless `tell` is off.
+pub async fn give_up_for_operator(
+    shared: &Shared,
+    claim: &Claim,
+    tell: bool,
+) -> Result<(), sealpost_queue::Error> {
     let settings = shared.settings.load_full();
     let message = &claim.message;
     let text = format!("removed from the queue by an administrator of {}", settings.hostname);
@@ -256,11 +235,16 @@ async fn give_up_for_operator(shared: &Shared, claim: &Claim) -> Result<(), seal
         .collect();
     let remove = |bounced: &Bounced| Change::Remove { id: message.id, recipient: bounced.index };
     let mut changes: Vec<Change> = bounced.iter().map(remove).collect();
-    if let Ok(meta) = MessageMeta::from_bytes(&message.meta) {
+    if let Ok(meta) = MessageMeta::from_bytes(&message.meta)
+        && tell
+    {
         let about = About { id: message.id, received: message.received, meta: &meta };
         changes.extend(failure(shared, &settings, &about, &bounced).await);
     }
     let inserted = shared.queue.apply(changes).await?;
+    if !tell {
+        return Ok(());
+    }
     for Bounced { address, note, .. } in bounced {
         let (queue_id, reason) = (message.id.to_string(), note.reason);
         shared.observer.event(Event::MessageBounced { queue_id, recipient: address, reason });

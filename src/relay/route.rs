@@ -5,8 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sealpost_queue::{Destination, NewRecipient};
 
+use crate::config::parse_smart_host;
 use crate::mail::{Address, Domain, Host};
 use crate::policy::{Settings, SmartHost, limits, send_connector};
+
+/// Before the next hop of a recipient that an operator has redirected. No host name has a colon
+/// there, so that it cannot be mistaken for one.
+const REDIRECTED: &str = "redirect:";
 
 const _: () = assert!(limits::RECIPIENTS_MAX as usize <= sealpost_queue::RECIPIENTS_MAX);
 
@@ -23,6 +28,35 @@ pub fn destination(settings: &Settings, address: &Address) -> Destination {
     };
     let connector = connector.map(|connector| connector.name.clone()).unwrap_or_default();
     Destination { next_hop, connector, tls_domain }
+}
+
+/// The delivery queue of a recipient that waits in `here`, under the present settings: a redirected
+/// one keeps its next hop, and nothing else. Connector and TLS domain are those that the settings
+/// give its domain, so that no redirection is a way around them.
+pub fn present(settings: &Settings, address: &Address, here: &Destination) -> Destination {
+    let routed = destination(settings, address);
+    if redirected_to(here).is_some() && !routed.connector.is_empty() {
+        return Destination { next_hop: here.next_hop.clone(), ..routed };
+    }
+    routed
+}
+
+/// The delivery queue of `address` when an operator sends it to `host`; `None` where no connector
+/// serves the domain, so that nothing would say how to speak to the host.
+pub fn redirected(settings: &Settings, address: &Address, host: &SmartHost) -> Option<Destination> {
+    let routed = destination(settings, address);
+    let next_hop = format!("{REDIRECTED}{host}");
+    (!routed.connector.is_empty()).then_some(Destination { next_hop, ..routed })
+}
+
+/// The host that an operator has put in the place of the routed next hop.
+pub fn redirected_to(destination: &Destination) -> Option<SmartHost> {
+    parse_smart_host(destination.next_hop.strip_prefix(REDIRECTED)?).ok()
+}
+
+/// The next hop as people read it.
+pub fn shown_next_hop(destination: &Destination) -> &str {
+    destination.next_hop.strip_prefix(REDIRECTED).unwrap_or(&destination.next_hop)
 }
 
 pub fn is_send_secure(settings: &Settings, domain: &Domain) -> bool {
@@ -66,4 +100,31 @@ fn host_name(host: &Host) -> String {
 
 fn smart_host_set(hosts: &[SmartHost]) -> String {
     hosts.iter().map(SmartHost::to_string).collect::<Vec<_>>().join(",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirected_next_hop_is_read_as_it_was_written() {
+        for text in ["backup.example", "backup.example:2525", "[192.0.2.1]:25", "[2001:db8::1]"] {
+            let host = parse_smart_host(text).ok().unwrap();
+            let next_hop = format!("{REDIRECTED}{host}");
+            let destination =
+                Destination { next_hop, connector: "Internet".to_owned(), tls_domain: String::new() };
+            assert_eq!(redirected_to(&destination), Some(host), "{text}");
+            assert_eq!(shown_next_hop(&destination), text);
+        }
+    }
+
+    #[test]
+    fn a_routed_next_hop_is_no_redirection() {
+        for next_hop in ["partner.example", "[192.0.2.1]", "a.example:25,[192.0.2.1]:26", "redirect:"] {
+            let next_hop = next_hop.to_owned();
+            let destination =
+                Destination { next_hop, connector: "Internet".to_owned(), tls_domain: String::new() };
+            assert_eq!(redirected_to(&destination), None, "{}", destination.next_hop);
+        }
+    }
 }

@@ -18,6 +18,7 @@ use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
 
 use super::connections::Connections;
+use super::holds::{HoldError, Holds};
 use super::listeners::Listeners;
 use super::partners::{radar, writer};
 use super::shared::Shared;
@@ -45,6 +46,8 @@ pub enum StartError {
     Tls(#[from] TlsSetupError),
     #[error("{0}")]
     ProtocolLog(#[from] ProtocolLogError),
+    #[error("{0}")]
+    Holds(#[from] HoldError),
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
 }
@@ -138,7 +141,8 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         orphans: recovery.orphans_removed as u64,
     });
     let protocol_log = ProtocolLog::open(&settings.protocol_log, Arc::clone(&observer))?;
-    let audit = AuditLog::new(&data);
+    let audit = Arc::new(AuditLog::new(&data));
+    let holds = Holds::open(&data)?;
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| StartError::Resolver(e.to_string()))?;
     let lists = revocation::open(&settings, &observer);
     let server_tls = tls::listeners(&settings, &HashMap::new())?;
@@ -148,6 +152,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         document: ArcSwap::from_pointee(document),
         revocation: lists,
         queue,
+        holds,
         observer,
         protocol_log,
         audit,
@@ -167,6 +172,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
 fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(dispatch::run(Arc::clone(shared)));
     shared.tasks.spawn(timers::run(Arc::clone(shared)));
+    shared.tasks.spawn(control::end_holds(Arc::clone(shared)));
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
     shared.tasks.spawn(revocation::refresh(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));

@@ -55,7 +55,7 @@ impl<'a> Settlement<'a> {
                 self.give_up(recipient.index, &recipient.address, AttemptNote::ours(&reply, "bad address"));
                 continue;
             };
-            let destination = route::destination(self.settings, &address);
+            let destination = route::present(self.settings, &address, here);
             if recipient.expires <= now {
                 self.give_up_expired(recipient);
             } else if destination != *here {

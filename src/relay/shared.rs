@@ -21,6 +21,7 @@ use crate::observe::{AuditEntry, AuditLog, Observer, ProtocolLog};
 use crate::policy::{OwnCertificate, Settings};
 
 use super::connections::Connections;
+use super::holds::Holds;
 use super::listeners::Listeners;
 use super::revocation::RevocationLists;
 
@@ -32,9 +33,10 @@ pub struct Shared {
     pub document: ArcSwap<Document>,
     pub revocation: RevocationLists,
     pub queue: Queue,
+    pub holds: Holds,
     pub observer: Arc<Observer>,
     pub protocol_log: ProtocolLog,
-    pub audit: AuditLog,
+    pub audit: Arc<AuditLog>,
     pub server_tls: ArcSwap<HashMap<String, ListenerTls>>,
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
@@ -69,25 +71,29 @@ impl Shared {
     }
 
     /// One line of `audit.log`; an action that cannot be recorded is an error event, not a refusal.
-    pub fn append_audit(&self, user: &str, what: &str, old: &str, new: &str) {
-        self.append(&AuditEntry { at: Timestamp::now(), user, what, old, new, secure_list: false });
+    pub async fn append_audit(&self, user: &str, what: &str, old: &str, new: &str) {
+        let (old, new) = (old.to_owned(), new.to_owned());
+        self.append(user.to_owned(), what.to_owned(), old, new, false).await;
     }
 
     /// One line of `audit.log` for a key that a reload changed.
-    pub fn audit_change(&self, user: &str, change: &Change) {
-        self.append(&AuditEntry {
-            at: Timestamp::now(),
-            user,
-            what: &format!("settings reload: {}", change.key),
-            old: change.old.as_deref().unwrap_or_default(),
-            new: change.new.as_deref().unwrap_or_default(),
-            secure_list: change.secure_list,
-        });
+    pub async fn audit_change(&self, user: &str, change: &Change) {
+        let what = format!("settings reload: {}", change.key);
+        let (old, new) = (change.old.clone().unwrap_or_default(), change.new.clone().unwrap_or_default());
+        self.append(user.to_owned(), what, old, new, change.secure_list).await;
     }
 
-    fn append(&self, entry: &AuditEntry<'_>) {
-        if let Err(error) = self.audit.append(entry) {
-            tracing::error!(%error, user = entry.user, what = entry.what, "an action could not be audited");
-        }
+    /// The disk is waited for on a thread that may wait: those of the runtime carry mail.
+    async fn append(&self, user: String, what: String, old: String, new: String, secure_list: bool) {
+        let audit = Arc::clone(&self.audit);
+        let written = tokio::task::spawn_blocking(move || {
+            let at = Timestamp::now();
+            let entry = AuditEntry { at, user: &user, what: &what, old: &old, new: &new, secure_list };
+            if let Err(error) = audit.append(&entry) {
+                tracing::error!(%error, user, what, "an action could not be audited");
+            }
+        });
+        // Fails only where the runtime ends.
+        let _ = written.await;
     }
 }

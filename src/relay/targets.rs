@@ -6,10 +6,13 @@ use rand::seq::SliceRandom;
 
 use crate::mail::{Address, Domain, Host};
 use crate::net::local;
+use sealpost_queue::Destination;
+
 use crate::policy::routing::{self, AddressAnswer, HostTarget, Plan};
-use crate::policy::{SendConnector, Settings, SmartHostName, limits};
+use crate::policy::{SendConnector, Settings, SmartHost, SmartHostName, limits};
 use crate::smtp::Reply;
 
+use super::route;
 use super::shared::Shared;
 
 /// One address to connect to.
@@ -25,18 +28,21 @@ pub async fn find(
     shared: &Shared,
     settings: &Settings,
     connector: &SendConnector,
+    destination: &Destination,
     recipient: &Address,
 ) -> Result<Vec<Target>, Reply> {
-    let hosts = if connector.dns_routing_enabled {
-        dns_hosts(shared, settings, connector, recipient).await?
-    } else {
-        smart_hosts(connector)
+    let redirected = route::redirected_to(destination);
+    let dns = connector.dns_routing_enabled && redirected.is_none();
+    let hosts = match &redirected {
+        Some(host) => vec![host_target(host, connector.port)],
+        None if dns => dns_hosts(shared, settings, connector, recipient).await?,
+        None => smart_hosts(connector),
     };
     let mut targets = Vec::new();
     let mut last_problem = None;
     for host in hosts {
         match addresses_of(shared, &host).await {
-            Ok(addresses) => targets.extend(usable(shared, connector, &host, addresses, &mut last_problem)),
+            Ok(addresses) => targets.extend(usable(shared, dns, &host, addresses, &mut last_problem)),
             Err(problem) => note_problem(&mut last_problem, problem),
         }
         if targets.len() >= limits::ADDRESSES_TRIED_MAX {
@@ -71,19 +77,18 @@ async fn dns_hosts(
 }
 
 pub(super) fn smart_hosts(connector: &SendConnector) -> Vec<HostTarget> {
-    let mut hosts: Vec<HostTarget> = connector
-        .smart_hosts
-        .iter()
-        .map(|smart| {
-            let port = smart.port.unwrap_or(connector.port);
-            match &smart.host {
-                SmartHostName::Name(name) => HostTarget { name: name.to_string(), port },
-                SmartHostName::Address(ip) => HostTarget::literal(*ip, port),
-            }
-        })
-        .collect();
+    let each = connector.smart_hosts.iter();
+    let mut hosts: Vec<HostTarget> = each.map(|smart| host_target(smart, connector.port)).collect();
     hosts.shuffle(&mut rand::rng());
     hosts
+}
+
+fn host_target(smart: &SmartHost, default_port: u16) -> HostTarget {
+    let port = smart.port.unwrap_or(default_port);
+    match &smart.host {
+        SmartHostName::Name(name) => HostTarget { name: name.to_string(), port },
+        SmartHostName::Address(ip) => HostTarget::literal(*ip, port),
+    }
 }
 
 /// Names under which an MX record means this server.
@@ -110,13 +115,12 @@ async fn addresses_of(shared: &Shared, host: &HostTarget) -> Result<Vec<IpAddr>,
 /// Drops addresses that are ourselves or never a next hop, noting why.
 fn usable(
     shared: &Shared,
-    connector: &SendConnector,
+    dns: bool,
     host: &HostTarget,
     addresses: Vec<IpAddr>,
     problem: &mut Option<Reply>,
 ) -> Vec<Target> {
     let bound = shared.bound.load();
-    let dns = connector.dns_routing_enabled;
     let mut targets = Vec::new();
     for ip in addresses {
         let address = SocketAddr::new(ip, host.port);

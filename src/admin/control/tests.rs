@@ -7,8 +7,14 @@ use super::*;
 async fn server(path: &Path) -> (CancellationToken, tokio::task::JoinHandle<()>) {
     let stop = CancellationToken::new();
     let listener = bind(path).unwrap();
-    let handler =
-        |request: Value, peer: Option<u32>| async move { json!({ "asked": request["command"], "by": peer }) };
+    let handler = |request: Value, peer: Option<u32>, report: mpsc::Sender<Value>| async move {
+        let mut reports = 0;
+        while reports < request["reports"].as_u64().unwrap_or(0) && report.send(json!(reports)).await.is_ok()
+        {
+            reports += 1;
+        }
+        json!({ "asked": request["command"], "by": peer, "reports": reports })
+    };
     let serving = tokio::spawn(serve(listener, path.to_owned(), handler, stop.clone()));
     (stop, serving)
 }
@@ -27,7 +33,7 @@ async fn a_request_is_answered_and_the_socket_is_for_its_owner_alone() {
 
     let answer = call_from_thread(&path, json!({ "command": "counters" })).await.unwrap();
     let own = rustix::process::getuid().as_raw();
-    assert_eq!(answer, json!({ "asked": "counters", "by": own }), "the system says who asks");
+    assert_eq!(answer, json!({ "asked": "counters", "by": own, "reports": 0 }), "the system says who asks");
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing but the socket is left");
 
     stop.cancel();
@@ -57,7 +63,8 @@ async fn rubbish_and_endless_requests_get_an_error_and_the_server_goes_on() {
     for (request, said) in [(b"nonsense\n".to_vec(), "no JSON"), (std::mem::take(&mut endless), "1 MiB")] {
         let path = path.clone();
         let answer = tokio::task::spawn_blocking(move || {
-            exchange(std::os::unix::net::UnixStream::connect(path).unwrap(), &request).unwrap()
+            let stream = std::os::unix::net::UnixStream::connect(path).unwrap();
+            read_answer(&mut ask(stream, &request).unwrap()).unwrap()
         });
         let answer: Value = serde_json::from_slice(&answer.await.unwrap()).unwrap();
         assert!(answer["error"].as_str().unwrap().contains(said), "{answer}");
@@ -65,4 +72,35 @@ async fn rubbish_and_endless_requests_get_an_error_and_the_server_goes_on() {
     let too_large = json!({ "x": "y".repeat(usize::try_from(REQUEST_BYTES_MAX).unwrap()) });
     assert!(matches!(call_from_thread(&path, too_large).await, Err(ControlError::RequestTooLarge)));
     assert!(call_from_thread(&path, json!({})).await.is_ok());
+}
+
+#[tokio::test]
+async fn progress_comes_before_the_answer_and_ends_with_who_asked() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = socket_path(directory.path());
+    let (_stop, _serving) = server(&path).await;
+    let socket = path.clone();
+    let told = tokio::task::spawn_blocking(move || {
+        let mut reports = Vec::new();
+        let request = json!({ "command": "x", "reports": 100 });
+        let answer = call_with(&socket, &request, &mut |report| reports.push(report.clone())).unwrap();
+        (reports, answer["reports"].clone())
+    });
+    let (reports, count) = told.await.unwrap();
+    // The answer overtakes reports that still wait.
+    let expected: Vec<Value> = (0..reports.len()).map(|report| json!(report)).collect();
+    assert!(reports.len() >= 100 - REPORTS_WAITING_MAX && reports == expected, "{reports:?}");
+    assert_eq!(count, 100);
+    // The channel closes under a handler whose client is gone, and it comes to its end.
+    let (report, reports) = mpsc::channel(1);
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    drop(theirs);
+    let work = async move {
+        let mut count = 0;
+        while report.send(json!(count)).await.is_ok() {
+            count += 1;
+        }
+        json!("stopped")
+    };
+    assert_eq!(attend(&mut ours, work, reports).await, json!("stopped"));
 }
