@@ -12,6 +12,7 @@ pub mod partners;
 mod protocol_log;
 mod record;
 mod registry;
+mod rotating;
 #[cfg(test)]
 pub(crate) mod test_settings;
 pub mod text;

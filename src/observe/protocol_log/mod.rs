@@ -1,33 +1,43 @@
-//! The protocol log's writer: CSV as Exchange writes it, one file set for all receive connectors
+//! The protocol log: CSV as Exchange writes it, one file set for all receive connectors
 //! and one for all send connectors (docs/protocol-log.md). Sessions hand lines to one thread
 //! through a bounded queue; a full queue makes them wait, and only a disk that fails or stands
 //! still for five seconds costs lines, never mail.
 
-mod csv;
-mod file_set;
-mod retention;
-mod writer;
-
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
 
 use crate::policy::ProtocolLogSettings;
 use crate::session::transcript::{Line, LineKind};
 use crate::smtp::SessionId;
 use crate::trust::Direction;
 
+use super::rotating::{self, Limits, RotatingLog, Row, Series, Tell, Trouble};
 use super::{Event, Observer};
 
-/// Lines that may wait for the disk before sessions do.
-const QUEUED_LINES_MAX: usize = 8192;
-/// How long a session waits for the log before its line is given up.
-const STALL: Duration = Duration::from_secs(5);
+/// The names of the fields, as Exchange writes them.
+const FIELDS: &str = "date-time,connector-id,session-id,sequence-number,local-endpoint,\
+                      remote-endpoint,event,data,context";
+const RECEIVE: Series = Series {
+    folder: "SmtpReceive",
+    prefix: "RECV",
+    daily: false,
+    log_type: "SMTP Receive Protocol Log",
+    fields: FIELDS,
+};
+const SEND: Series = Series {
+    folder: "SmtpSend",
+    prefix: "SEND",
+    daily: false,
+    log_type: "SMTP Send Protocol Log",
+    fields: FIELDS,
+};
+/// Inbound, outbound.
+const SERIES: &[&Series] = &[&RECEIVE, &SEND];
 
 /// One line of one session, complete.
 #[derive(Clone, Debug)]
@@ -60,11 +70,12 @@ impl LogRecord {
 /// The way into the protocol log. Cheap to clone; the writer ends with the last clone.
 #[derive(Clone, Debug)]
 pub struct ProtocolLog {
-    queue: mpsc::Sender<Job>,
-    state: Arc<State>,
-    observer: Arc<Observer>,
-    stall: Duration,
+    log: RotatingLog<Directed>,
+    stop_mail_on_error: Arc<AtomicBool>,
 }
+
+/// A record with the side that decides on its file.
+struct Directed(Direction, LogRecord);
 
 /// Why the protocol log cannot begin.
 #[derive(Debug, thiserror::Error)]
@@ -75,91 +86,86 @@ pub enum ProtocolLogError {
     Thread(std::io::Error),
 }
 
-/// What the writer thread is asked for.
-enum Job {
-    Line(Direction, LogRecord),
-    Settings(Box<ProtocolLogSettings>),
-    Flush(oneshot::Sender<()>),
-}
+impl Row for Directed {
+    fn series(&self) -> usize {
+        match self.0 {
+            Direction::Inbound => 0,
+            Direction::Outbound => 1,
+        }
+    }
 
-/// What writer and sessions tell each other.
-#[derive(Debug, Default)]
-struct State {
-    /// A session waited `STALL` in vain; nobody waits again until the writer moves.
-    stalled: AtomicBool,
-    /// The last write failed.
-    failing: AtomicBool,
-    stop_mail_on_error: AtomicBool,
+    fn at(&self) -> Timestamp {
+        self.1.at
+    }
+
+    fn write(&self, line: &mut String) {
+        let LogRecord { at, connector, session, sequence, local, remote, kind, data, context } = &self.1;
+        // Writing to a String cannot fail.
+        let _ = write!(line, "{at:.3},");
+        rotating::field(line, connector);
+        let _ = write!(line, ",{session},{sequence},{local},{remote},{},", kind.as_char());
+        rotating::field(line, data);
+        line.push(',');
+        rotating::field(line, context);
+    }
 }
 
 impl ProtocolLog {
     /// Makes the directories and starts the writer. Files are made with the first line.
     pub fn open(settings: &ProtocolLogSettings, observer: Arc<Observer>) -> Result<Self, ProtocolLogError> {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let path = file_set::folder(settings, direction);
-            file_set::make_folder(&path).map_err(|source| ProtocolLogError::Directory { path, source })?;
-        }
-        let state = Arc::new(State::default());
-        state.stop_mail_on_error.store(settings.stop_mail_on_error, Ordering::Relaxed);
-        let (queue, jobs) = mpsc::channel(QUEUED_LINES_MAX);
-        writer::start(settings, jobs, Arc::clone(&state), Arc::clone(&observer))
+        let limits = limits(settings);
+        rotating::make_folders(&limits, SERIES)
+            .map_err(|(path, source)| ProtocolLogError::Directory { path, source })?;
+        let log = RotatingLog::start("protocol-log", SERIES, &limits, tell(observer))
             .map_err(ProtocolLogError::Thread)?;
-        Ok(Self { queue, state, observer, stall: STALL })
+        Ok(Self { log, stop_mail_on_error: Arc::new(AtomicBool::new(settings.stop_mail_on_error)) })
     }
 
     /// Hands a line over; it is on disk within one second. Waits while the queue is full, for at
     /// most five seconds; after that the line is lost, counted and told, and mail goes on unless
     /// `must_stop_mail`.
     pub async fn write(&self, direction: Direction, record: LogRecord) {
-        let job = match self.queue.try_send(Job::Line(direction, record)) {
-            Ok(()) => return,
-            Err(mpsc::error::TrySendError::Full(job)) if !self.state.stalled.load(Ordering::Relaxed) => job,
-            Err(mpsc::error::TrySendError::Full(_) | mpsc::error::TrySendError::Closed(_)) => {
-                return self.lose();
-            }
-        };
-        if self.queue.send_timeout(job, self.stall).await.is_err() {
-            self.stall();
-            self.lose();
-        }
+        self.log.write(Directed(direction, record)).await;
     }
 
     /// Whether `stop_mail_on_error` is set and lines are being lost now: then the server answers
     /// 421 to new connections and begins no delivery, until a write succeeds. The writer tries
     /// again every second.
     pub fn must_stop_mail(&self) -> bool {
-        self.state.stop_mail_on_error.load(Ordering::Relaxed)
-            && (self.state.stalled.load(Ordering::Relaxed) || self.state.failing.load(Ordering::Relaxed))
+        self.stop_mail_on_error.load(Ordering::Relaxed) && self.log.is_losing()
     }
 
     /// Takes new limits or another directory after a reload; lines already handed over go by the old.
     pub async fn reconfigure(&self, settings: &ProtocolLogSettings) {
-        self.state.stop_mail_on_error.store(settings.stop_mail_on_error, Ordering::Relaxed);
-        let job = Job::Settings(Box::new(settings.clone()));
-        if self.queue.send_timeout(job, self.stall).await.is_err() {
-            let error = "it took no new settings within 5 s; reload again when it works".to_owned();
-            self.observer.event(Event::ProtocolLogError { error });
-        }
+        self.stop_mail_on_error.store(settings.stop_mail_on_error, Ordering::Relaxed);
+        self.log.reconfigure(limits(settings)).await;
     }
 
     /// Returns when every line handed over before is on disk (or lost).
     pub async fn flush(&self) {
-        let (done, flushed) = oneshot::channel();
-        if self.queue.send(Job::Flush(done)).await.is_ok() {
-            let _ = flushed.await;
-        }
+        self.log.flush().await;
     }
+}
 
-    fn stall(&self) {
-        if !self.state.stalled.swap(true, Ordering::Relaxed) {
-            let error = "the disk took nothing for 5 s; lines are dropped until it does".to_owned();
-            self.observer.event(Event::ProtocolLogError { error });
-        }
+fn limits(settings: &ProtocolLogSettings) -> Limits {
+    let ProtocolLogSettings { directory, max_file_size, max_directory_size, max_age, stop_mail_on_error: _ } =
+        settings;
+    Limits {
+        directory: directory.clone(),
+        max_file_size: *max_file_size,
+        max_directory_size: *max_directory_size,
+        max_age: *max_age,
     }
+}
 
-    fn lose(&self) {
-        self.observer.event(Event::ProtocolLogLost { lines: 1 });
-    }
+fn tell(observer: Arc<Observer>) -> Tell {
+    Arc::new(move |trouble| {
+        observer.event(match trouble {
+            Trouble::Lost(lines) => Event::ProtocolLogLost { lines },
+            Trouble::Error(error) => Event::ProtocolLogError { error },
+            Trouble::AgedEarly(file) => Event::ProtocolLogAgedEarly { file: file.display().to_string() },
+        });
+    })
 }
 
 #[cfg(test)]

@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::*;
 use crate::observe::test_settings;
@@ -211,14 +211,14 @@ async fn a_failing_log_is_tried_again_without_lines() {
 #[tokio::test]
 async fn a_disk_that_stands_still_costs_one_wait_and_then_lines() {
     let observer = observer();
-    let (queue, _jobs) = mpsc::channel(2);
     let stall = Duration::from_millis(50);
-    let log = ProtocolLog { queue, state: Arc::default(), observer: Arc::clone(&observer), stall };
+    let (log, _jobs) = RotatingLog::stuck(2, stall, tell(Arc::clone(&observer)));
+    let log = ProtocolLog { log, stop_mail_on_error: Arc::new(AtomicBool::new(true)) };
     let started = Instant::now();
     for sequence in 0..10 {
         log.write(Direction::Inbound, record("2023-01-11T15:00:00Z", sequence, LineKind::Sent, "x")).await;
     }
     assert!(started.elapsed() >= stall);
-    assert!(log.state.stalled.load(Ordering::Relaxed));
+    assert!(log.must_stop_mail());
     assert_eq!(lost(&observer), "8");
 }

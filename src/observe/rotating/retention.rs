@@ -1,13 +1,12 @@
-//! What becomes of old protocol log files: they go when `max_age` is over, and the oldest go
-//! earlier when both folders together hold more than `max_directory_size`.
+//! What becomes of old log files: they go when `max_age` is over, and the oldest go earlier when the
+//! folders of one log together hold more than `max_directory_size`.
 
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use super::file_set::{self, FileSet, Hour, LogFile};
-use crate::policy::ProtocolLogSettings;
-use crate::trust::Direction;
+use super::Limits;
+use super::file_set::{self, FileSet};
 
 /// What one round found and did.
 #[derive(Debug, Default)]
@@ -20,23 +19,24 @@ pub(super) struct Pruned {
 }
 
 /// Removes what is too old, then the oldest until the size fits. Files being written stay.
-pub(super) fn prune(sets: &[FileSet], settings: &ProtocolLogSettings, now: Timestamp) -> Pruned {
+pub(super) fn prune(sets: &[FileSet], limits: &Limits, now: Timestamp) -> Pruned {
     let mut pruned = Pruned::default();
     let mut files = Vec::new();
-    for (set, direction) in sets.iter().zip([Direction::Inbound, Direction::Outbound]) {
-        match file_set::list(set.folder(), direction) {
-            Ok(list) => files.extend(list),
+    for set in sets {
+        let series = set.series();
+        match file_set::list(set.folder(), series) {
+            Ok(list) => files.extend(list.into_iter().map(|file| (series.end_of(file.period), file))),
             Err(error) => pruned.errors.push(format!("cannot list {}: {error}", set.folder().display())),
         }
     }
     files.sort();
-    let sized: Vec<(LogFile, u64)> =
-        files.into_iter().filter_map(|file| Some((size(&file.path)?, file))).map(|(s, f)| (f, s)).collect();
-    pruned.bytes = sized.iter().map(|(_, size)| size).sum();
-    for (file, size) in sized {
-        let old = is_old(file.hour, settings, now);
+    let sized: Vec<_> =
+        files.into_iter().filter_map(|(end, file)| Some((end, size(&file.path)?, file))).collect();
+    pruned.bytes = sized.iter().map(|(_, size, _)| size).sum();
+    for (end, size, file) in sized {
+        let old = is_old(end, limits, now);
         let current = sets.iter().any(|set| set.current() == Some(file.path.as_path()));
-        if current || !(old || pruned.bytes > settings.max_directory_size) {
+        if current || !(old || pruned.bytes > limits.max_directory_size) {
             continue;
         }
         match std::fs::remove_file(&file.path) {
@@ -56,9 +56,8 @@ fn size(path: &Path) -> Option<u64> {
     path.metadata().ok().map(|metadata| metadata.len())
 }
 
-/// Whether the hour of a file ended `max_age` ago. An age of zero means never, as in Exchange.
-fn is_old(hour: Hour, settings: &ProtocolLogSettings, now: Timestamp) -> bool {
-    let end = hour.saturating_add(1).saturating_mul(3600);
+/// Whether the hour or day of a file ended `max_age` ago. An age of zero means never, as in Exchange.
+fn is_old(end: i64, limits: &Limits, now: Timestamp) -> bool {
     let age = u64::try_from(now.as_second().saturating_sub(end)).unwrap_or(0);
-    !settings.max_age.is_zero() && age > settings.max_age.as_secs()
+    !limits.max_age.is_zero() && age > limits.max_age.as_secs()
 }

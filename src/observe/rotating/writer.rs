@@ -1,4 +1,4 @@
-//! The thread that owns the protocol log's files. It takes what is queued, writes it in one go and
+//! The thread that owns the files of one log. It takes what is queued, writes it in one go and
 //! makes it durable at the latest half a second later.
 
 use std::io;
@@ -11,26 +11,24 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::file_set::{FileSet, Written};
-use super::{Job, LogRecord, State, csv, retention};
-use crate::observe::{Event, Observer};
-use crate::policy::ProtocolLogSettings;
-use crate::trust::Direction;
+use super::{Job, Limits, Row, Series, State, Tell, Trouble, retention};
 
 /// Most lines of one write.
 const BATCH_LINES_MAX: usize = 1024;
-/// How long a written line may wait for its sync; CONTRACT section 5 allows a second.
+/// How long a written line may wait for its sync; a second is promised.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
 /// How often a failing log is tried again, and how often age is looked at.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
 const AGE_EVERY: Duration = Duration::from_secs(600);
 
 struct Writer {
-    settings: ProtocolLogSettings,
-    /// Inbound, outbound.
-    sets: [FileSet; 2],
+    limits: Limits,
+    series: &'static [&'static Series],
+    /// One for each series.
+    sets: Vec<FileSet>,
     state: Arc<State>,
-    observer: Arc<Observer>,
-    /// Octets in both folders, as far as we know.
+    tell: Tell,
+    /// Octets in all folders, as far as we know.
     bytes: u64,
     /// Nothing more can be removed until another file is begun.
     exhausted: bool,
@@ -38,34 +36,37 @@ struct Writer {
     age_due: Instant,
 }
 
-pub(super) fn start(
-    settings: &ProtocolLogSettings,
-    jobs: mpsc::Receiver<Job>,
+pub(super) fn start<R: Row>(
+    name: &str,
+    series: &'static [&'static Series],
+    limits: &Limits,
+    jobs: mpsc::Receiver<Job<R>>,
     state: Arc<State>,
-    observer: Arc<Observer>,
+    tell: Tell,
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
     let mut writer = Writer {
-        settings: settings.clone(),
-        sets: file_sets(settings),
+        limits: limits.clone(),
+        series,
+        sets: file_sets(limits, series),
         state,
-        observer,
+        tell,
         bytes: 0,
         exhausted: false,
         sync_due: None,
         age_due: Instant::now(),
     };
     let run = move || runtime.block_on(writer.run(jobs));
-    std::thread::Builder::new().name("protocol-log".to_owned()).spawn(run)?;
+    std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
     Ok(())
 }
 
-fn file_sets(settings: &ProtocolLogSettings) -> [FileSet; 2] {
-    [FileSet::new(settings, Direction::Inbound), FileSet::new(settings, Direction::Outbound)]
+fn file_sets(limits: &Limits, series: &[&'static Series]) -> Vec<FileSet> {
+    series.iter().map(|series| FileSet::new(&limits.directory, limits.max_file_size, series)).collect()
 }
 
 impl Writer {
-    async fn run(&mut self, mut jobs: mpsc::Receiver<Job>) {
+    async fn run<R: Row>(&mut self, mut jobs: mpsc::Receiver<Job<R>>) {
         let mut batch = Vec::with_capacity(BATCH_LINES_MAX);
         loop {
             let received = jobs.recv_many(&mut batch, BATCH_LINES_MAX);
@@ -93,13 +94,13 @@ impl Writer {
         next
     }
 
-    fn take(&mut self, batch: &mut Vec<Job>) {
+    fn take<R: Row>(&mut self, batch: &mut Vec<Job<R>>) {
         let mut flushed = Vec::new();
         let mut line = String::new();
         for job in batch.drain(..) {
             match job {
-                Job::Line(direction, record) => self.append(direction, &record, &mut line),
-                Job::Settings(settings) => self.reconfigure(*settings),
+                Job::Line(row) => self.append(&row, &mut line),
+                Job::Limits(limits) => self.reconfigure(limits),
                 Job::Flush(done) => flushed.push(done),
             }
         }
@@ -112,29 +113,30 @@ impl Writer {
         }
     }
 
-    fn append(&mut self, direction: Direction, record: &LogRecord, line: &mut String) {
+    fn append<R: Row>(&mut self, row: &R, line: &mut String) {
         line.clear();
-        csv::write(line, record);
-        let set = self.set(direction);
-        let result = set.append(line, record.at);
+        row.write(line);
+        line.push_str("\r\n");
+        let series = row.series();
+        let result = self.sets[series].append(line, row.at());
         if result.is_err() {
             // The line itself is lost too, unless it was already among the pending.
-            self.observer.event(Event::ProtocolLogLost { lines: 1 });
+            (self.tell)(Trouble::Lost(1));
         }
-        self.done(direction, result);
+        self.done(series, result);
     }
 
     fn flush(&mut self) {
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            let result = self.set(direction).flush();
-            self.done(direction, result);
+        for series in 0..self.sets.len() {
+            let result = self.sets[series].flush();
+            self.done(series, result);
         }
-        if self.bytes > self.settings.max_directory_size && !self.exhausted {
+        if self.bytes > self.limits.max_directory_size && !self.exhausted {
             self.prune();
         }
     }
 
-    fn done(&mut self, direction: Direction, result: io::Result<Written>) {
+    fn done(&mut self, series: usize, result: io::Result<Written>) {
         match result {
             Ok(written) => {
                 self.bytes += written.bytes;
@@ -146,20 +148,20 @@ impl Writer {
                     self.prune();
                 }
             }
-            Err(error) => self.failed(direction, &error),
+            Err(error) => self.failed(series, &error),
         }
     }
 
-    fn failed(&mut self, direction: Direction, error: &io::Error) {
-        let set = self.set(direction);
+    fn failed(&mut self, series: usize, error: &io::Error) {
+        let set = &mut self.sets[series];
         let lines = set.take_pending_lines();
         let folder = set.folder().display().to_string();
         if lines > 0 {
-            self.observer.event(Event::ProtocolLogLost { lines });
+            (self.tell)(Trouble::Lost(lines));
         }
         if !self.state.failing.swap(true, Ordering::Relaxed) {
             let error = format!("cannot write in {folder}: {error}; lines are dropped until it works again");
-            self.observer.event(Event::ProtocolLogError { error });
+            (self.tell)(Trouble::Error(error));
         }
     }
 
@@ -169,9 +171,9 @@ impl Writer {
 
     fn sync(&mut self) {
         self.sync_due = None;
-        for direction in [Direction::Inbound, Direction::Outbound] {
-            if let Err(error) = self.set(direction).sync() {
-                self.failed(direction, &error);
+        for series in 0..self.sets.len() {
+            if let Err(error) = self.sets[series].sync() {
+                self.failed(series, &error);
             }
         }
     }
@@ -199,29 +201,22 @@ impl Writer {
 
     fn prune(&mut self) {
         self.age_due = Instant::now() + AGE_EVERY;
-        let pruned = retention::prune(&self.sets, &self.settings, Timestamp::now());
+        let pruned = retention::prune(&self.sets, &self.limits, Timestamp::now());
         self.bytes = pruned.bytes;
-        self.exhausted = self.bytes > self.settings.max_directory_size;
+        self.exhausted = self.bytes > self.limits.max_directory_size;
         for file in pruned.early {
-            self.observer.event(Event::ProtocolLogAgedEarly { file: file.display().to_string() });
+            (self.tell)(Trouble::AgedEarly(file));
         }
         for error in pruned.errors {
-            self.observer.event(Event::ProtocolLogError { error });
+            (self.tell)(Trouble::Error(error));
         }
     }
 
-    fn reconfigure(&mut self, settings: ProtocolLogSettings) {
+    fn reconfigure(&mut self, limits: Limits) {
         self.flush();
         self.sync();
-        self.sets = file_sets(&settings);
-        self.settings = settings;
+        self.sets = file_sets(&limits, self.series);
+        self.limits = limits;
         self.prune();
-    }
-
-    fn set(&mut self, direction: Direction) -> &mut FileSet {
-        match direction {
-            Direction::Inbound => &mut self.sets[0],
-            Direction::Outbound => &mut self.sets[1],
-        }
     }
 }

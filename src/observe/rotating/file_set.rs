@@ -1,5 +1,5 @@
-//! The files of one direction: `RECVyyyymmddhh-n.LOG` or `SENDyyyymmddhh-n.LOG`, a new one each
-//! UTC hour and whenever one is full.
+//! The files of one series, such as `RECVyyyymmddhh-n.LOG`: a new one each UTC hour or day and
+//! whenever one is full.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -9,24 +9,22 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::csv;
-use crate::policy::ProtocolLogSettings;
-use crate::trust::Direction;
+use super::Series;
 
-/// Hours since the Unix epoch.
-pub(super) type Hour = i64;
+/// Hours or days since the Unix epoch.
+pub(super) type Period = i64;
 
 /// A file of ours, by its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LogFile {
-    pub(super) hour: Hour,
+    pub(super) period: Period,
     pub(super) number: u32,
     pub(super) path: PathBuf,
 }
 
-/// Lines of one direction on their way to the disk.
+/// Lines of one series on their way to the disk.
 pub(super) struct FileSet {
-    direction: Direction,
+    series: &'static Series,
     folder: PathBuf,
     file_size_max: u64,
     current: Option<Current>,
@@ -48,33 +46,26 @@ pub(super) struct Written {
     pub(super) new_file: bool,
 }
 
-pub(super) fn folder(settings: &ProtocolLogSettings, direction: Direction) -> PathBuf {
-    settings.directory.join(match direction {
-        Direction::Inbound => "SmtpReceive",
-        Direction::Outbound => "SmtpSend",
-    })
-}
-
 /// Readable for the server's group, so that an operator can be let in without more.
 pub(super) fn make_folder(path: &Path) -> io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o750).create(path)
 }
 
-pub(super) fn hour_of(at: Timestamp) -> Hour {
-    at.as_second().div_euclid(3600)
-}
-
 impl FileSet {
-    pub(super) fn new(settings: &ProtocolLogSettings, direction: Direction) -> Self {
+    pub(super) fn new(directory: &Path, file_size_max: u64, series: &'static Series) -> Self {
         Self {
-            direction,
-            folder: folder(settings, direction),
-            file_size_max: settings.max_file_size,
+            series,
+            folder: directory.join(series.folder),
+            file_size_max,
             current: None,
             pending: String::new(),
             pending_lines: 0,
             unsynced: false,
         }
+    }
+
+    pub(super) fn series(&self) -> &'static Series {
+        self.series
     }
 
     pub(super) fn folder(&self) -> &Path {
@@ -92,16 +83,16 @@ impl FileSet {
         std::mem::take(&mut self.pending_lines)
     }
 
-    /// Adds a line, beginning another file where hour or size ask for it. It reaches the disk with
+    /// Adds a line, beginning another file where time or size ask for it. It reaches the disk with
     /// `flush`.
     pub(super) fn append(&mut self, line: &str, at: Timestamp) -> io::Result<Written> {
         let mut written = Written::default();
-        if self.is_over(hour_of(at), line.len()) {
+        if self.is_over(self.series.period_of(at), line.len()) {
             written = self.flush()?;
             self.close()?;
         }
         if self.current.is_none() {
-            self.open(hour_of(at), line.len())?;
+            self.open(self.series.period_of(at), line.len())?;
             written.new_file = true;
         }
         self.pending.push_str(line);
@@ -142,7 +133,7 @@ impl FileSet {
     /// Makes sure that a file can be written: after a failure, to see whether it is over.
     pub(super) fn probe(&mut self, at: Timestamp) -> io::Result<()> {
         if self.current.is_none() {
-            self.open(hour_of(at), 0)?;
+            self.open(self.series.period_of(at), 0)?;
         }
         Ok(())
     }
@@ -153,13 +144,13 @@ impl FileSet {
         synced
     }
 
-    /// Whether a line of this hour and length belongs in another file. A straggler of the hour
+    /// Whether a line of this hour or day and length belongs in another file. A straggler of the one
     /// before does not.
-    fn is_over(&self, hour: Hour, length: usize) -> bool {
+    fn is_over(&self, period: Period, length: usize) -> bool {
         let Some(current) = &self.current else { return false };
-        let other_hour = hour != current.name.hour && hour != current.name.hour - 1;
+        let other_period = period != current.name.period && period != current.name.period - 1;
         let waiting = (self.pending.len() + length) as u64;
-        other_hour || (self.has_lines() && current.size + waiting > self.file_size_max)
+        other_period || (self.has_lines() && current.size + waiting > self.file_size_max)
     }
 
     fn has_lines(&self) -> bool {
@@ -168,14 +159,14 @@ impl FileSet {
     }
 
     fn header_length(&self) -> usize {
-        header(self.direction, Timestamp::UNIX_EPOCH).len()
+        header(self.series, Timestamp::UNIX_EPOCH).len()
     }
 
-    /// Goes on with the last file of the hour, if it has room and ends with a whole line; else
+    /// Goes on with the last file of the hour or day, if it has room and ends with a whole line; else
     /// begins the next.
-    fn open(&mut self, hour: Hour, length: usize) -> io::Result<()> {
+    fn open(&mut self, period: Period, length: usize) -> io::Result<()> {
         make_folder(&self.folder)?;
-        let last = list(&self.folder, self.direction)?.into_iter().filter(|file| file.hour == hour).max();
+        let last = list(&self.folder, self.series)?.into_iter().filter(|file| file.period == period).max();
         if let Some(last) = &last
             && let Some((file, size)) = resume(&last.path)?
             && size + length as u64 <= self.file_size_max
@@ -184,12 +175,12 @@ impl FileSet {
             return Ok(());
         }
         let number = last.map_or(1, |last| last.number.saturating_add(1));
-        let path = self.folder.join(name(self.direction, hour, number));
+        let path = self.folder.join(self.series.name(period, number));
         let mut file = OpenOptions::new().append(true).create_new(true).mode(0o640).open(&path)?;
-        let header = header(self.direction, Timestamp::now());
+        let header = header(self.series, Timestamp::now());
         file.write_all(header.as_bytes())?;
         self.current =
-            Some(Current { file, name: LogFile { hour, number, path }, size: header.len() as u64 });
+            Some(Current { file, name: LogFile { period, number, path }, size: header.len() as u64 });
         self.unsynced = true;
         Ok(())
     }
@@ -208,80 +199,96 @@ fn resume(path: &Path) -> io::Result<Option<(File, u64)>> {
     Ok((last == *b"\n").then_some((file, size)))
 }
 
-fn header(direction: Direction, at: Timestamp) -> String {
-    let log_type = match direction {
-        Direction::Inbound => "SMTP Receive Protocol Log",
-        Direction::Outbound => "SMTP Send Protocol Log",
-    };
+fn header(series: &Series, at: Timestamp) -> String {
     format!(
-        "#Software: Sealpost\r\n#Version: {}\r\n#Log-type: {log_type}\r\n#Date: {at:.3}\r\n#Fields: {}\r\n",
+        "#Software: Sealpost\r\n#Version: {}\r\n#Log-type: {}\r\n#Date: {at:.3}\r\n#Fields: {}\r\n",
         env!("CARGO_PKG_VERSION"),
-        csv::FIELDS,
+        series.log_type,
+        series.fields,
     )
 }
 
-fn prefix(direction: Direction) -> &'static str {
-    match direction {
-        Direction::Inbound => "RECV",
-        Direction::Outbound => "SEND",
+impl Series {
+    pub(super) fn period_of(&self, at: Timestamp) -> Period {
+        at.as_second().div_euclid(self.seconds())
+    }
+
+    /// When a period ends, seconds since the Unix epoch.
+    pub(super) fn end_of(&self, period: Period) -> i64 {
+        period.saturating_add(1).saturating_mul(self.seconds())
+    }
+
+    fn seconds(&self) -> i64 {
+        if self.daily { 86_400 } else { 3_600 }
+    }
+
+    fn name(&self, period: Period, number: u32) -> String {
+        let at = Timestamp::from_second(period.saturating_mul(self.seconds())).unwrap_or(Timestamp::MAX);
+        let form = if self.daily { "%Y%m%d" } else { "%Y%m%d%H" };
+        format!("{}{}-{number}.LOG", self.prefix, at.to_zoned(TimeZone::UTC).strftime(form))
+    }
+
+    /// Hour or day and number of `RECV2026112201-3.LOG`.
+    fn parse(&self, name: &str) -> Option<(Period, u32)> {
+        let (stamp, number) = name.strip_prefix(self.prefix)?.strip_suffix(".LOG")?.split_once('-')?;
+        let digits = stamp.bytes().chain(number.bytes()).all(|b| b.is_ascii_digit());
+        if stamp.len() != if self.daily { 8 } else { 10 } || !digits {
+            return None;
+        }
+        let month = stamp[4..6].parse().ok().filter(|month| (1..=12).contains(month))?;
+        let date = jiff::civil::date(stamp[..4].parse().ok()?, month, 1);
+        let day: i8 = stamp[6..8].parse().ok()?;
+        let date = date.with().day(day).build().ok()?;
+        let clock: i8 = if self.daily { 0 } else { stamp[8..].parse().ok().filter(|clock| *clock < 24)? };
+        let at = date.at(clock, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?.timestamp();
+        Some((self.period_of(at), number.parse().ok()?))
     }
 }
 
-fn name(direction: Direction, hour: Hour, number: u32) -> String {
-    let at = Timestamp::from_second(hour.saturating_mul(3600)).unwrap_or(Timestamp::MAX);
-    format!("{}{}-{number}.LOG", prefix(direction), at.to_zoned(TimeZone::UTC).strftime("%Y%m%d%H"))
-}
-
-/// The files of one direction in a folder, unsorted; whatever else lies there is not ours.
-pub(super) fn list(folder: &Path, direction: Direction) -> io::Result<Vec<LogFile>> {
+/// The files of one series in a folder, unsorted; whatever else lies there is not ours.
+pub(super) fn list(folder: &Path, series: &Series) -> io::Result<Vec<LogFile>> {
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
-        if let Some((hour, number)) = entry.file_name().to_str().and_then(|name| parse(name, direction)) {
-            files.push(LogFile { hour, number, path: entry.path() });
+        if let Some((period, number)) = entry.file_name().to_str().and_then(|name| series.parse(name)) {
+            files.push(LogFile { period, number, path: entry.path() });
         }
     }
     Ok(files)
-}
-
-/// Hour and number of `RECV2026112201-3.LOG`.
-fn parse(name: &str, direction: Direction) -> Option<(Hour, u32)> {
-    let (hour, number) = name.strip_prefix(prefix(direction))?.strip_suffix(".LOG")?.split_once('-')?;
-    if hour.len() != 10 || !hour.bytes().chain(number.bytes()).all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let date = jiff::civil::date(
-        hour[..4].parse().ok()?,
-        hour[4..6].parse().ok().filter(|month| (1..=12).contains(month))?,
-        1,
-    );
-    let day: i8 = hour[6..8].parse().ok()?;
-    let date = date.with().day(day).build().ok()?;
-    let clock: i8 = hour[8..].parse().ok().filter(|clock| *clock < 24)?;
-    let at = date.at(clock, 0, 0, 0).to_zoned(TimeZone::UTC).ok()?.timestamp();
-    Some((hour_of(at), number.parse().ok()?))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HOURLY: Series =
+        Series { folder: "SmtpReceive", prefix: "RECV", daily: false, log_type: "x", fields: "y" };
+    const DAILY: Series =
+        Series { folder: "MessageTracking", prefix: "MSGTRK", daily: true, log_type: "x", fields: "y" };
+
     #[test]
-    fn a_name_says_its_hour_and_number() {
+    fn a_name_says_its_time_and_number() {
         let at: Timestamp = "2023-01-11T16:59:59.999Z".parse().unwrap();
-        let name = name(Direction::Inbound, hour_of(at), 12);
-        assert_eq!(name, "RECV2023011116-12.LOG");
-        assert_eq!(parse(&name, Direction::Inbound), Some((hour_of(at), 12)));
-        assert_eq!(parse(&name, Direction::Outbound), None);
+        for (series, other, expected) in
+            [(HOURLY, DAILY, "RECV2023011116-12.LOG"), (DAILY, HOURLY, "MSGTRK20230111-12.LOG")]
+        {
+            let name = series.name(series.period_of(at), 12);
+            assert_eq!(name, expected);
+            assert_eq!(series.parse(&name), Some((series.period_of(at), 12)));
+            assert_eq!(other.parse(&name), None);
+        }
     }
 
     #[test]
     fn other_names_are_not_ours() {
         for name in ["RECV20230111-1.LOG", "RECV2023131116-1.LOG", "RECV2023023016-1.LOG"] {
-            assert_eq!(parse(name, Direction::Inbound), None, "{name}");
+            assert_eq!(HOURLY.parse(name), None, "{name}");
         }
         for name in ["RECV2023011124-1.LOG", "RECV2023011116-.LOG", "RECV2023011116-1.LOG.gz", "keep.txt"] {
-            assert_eq!(parse(name, Direction::Inbound), None, "{name}");
+            assert_eq!(HOURLY.parse(name), None, "{name}");
+        }
+        for name in ["MSGTRK2023011116-1.LOG", "MSGTRK20230230-1.LOG", "MSGTRK20230111-1.log"] {
+            assert_eq!(DAILY.parse(name), None, "{name}");
         }
     }
 }
