@@ -97,6 +97,7 @@ fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
         key_exchange: None,
         resumed: false,
         peer_chain: vec![leaf.der().clone(), middle.der.clone()],
+        staple: None,
     };
     let lists = match revocation {
         RevocationMode::Off => Vec::new(),

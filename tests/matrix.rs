@@ -7,6 +7,8 @@
 
 #[path = "matrix/authority.rs"]
 mod authority;
+#[path = "common/ocsp.rs"]
+mod ocsp;
 #[path = "matrix/peers.rs"]
 mod peers;
 #[path = "dialogues/pki.rs"]

@@ -37,6 +37,16 @@ impl<IO> Stream<IO> {
     }
 }
 
+impl<IO: AsyncRead + AsyncWrite + Unpin> Stream<IO> {
+    /// Has the next connection to the same server make a full handshake, with what it shows then.
+    pub fn refuse_resumption(&self) {
+        match self {
+            Stream::Plain(_) | Stream::Server(_) => {}
+            Stream::Client(tls) => tls.refuse_resumption(),
+        }
+    }
+}
+
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Stream<IO> {
     /// A peer that closes without `close_notify` is common after QUIT, and reads as end of stream:
     /// SMTP marks the end of everything that counts itself, so nothing cut off passes for whole.

@@ -300,6 +300,9 @@ impl SendConnection {
             Report::HandshakeFailed { error } => self.handshake(None, Some(error)),
             Report::Judged(verdict) => {
                 self.shared.revocation.note_use(&verdict, Shared::now().wall);
+                if let (false, Some(stream)) = (verdict.is_good(), &self.stream) {
+                    stream.refuse_resumption();
+                }
                 let (host, evidence) = (self.opening.host.clone(), self.evidence.clone());
                 Event::OutboundJudged { verdict, connector, session, host, evidence }
             }

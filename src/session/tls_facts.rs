@@ -29,6 +29,7 @@ pub(super) fn fetch_lines(wanted: &[WantedList]) -> Vec<(String, String)> {
 }
 
 /// What judgement found.
-pub(super) fn verdict_lines(verdict: &Verdict) -> [(String, String); 2] {
-    [verdict.chain_status_line(), verdict.log_line()]
+pub(super) fn verdict_lines(verdict: &Verdict) -> impl Iterator<Item = (String, String)> {
+    let staple = verdict.staple_line().into_iter();
+    staple.chain([verdict.chain_status_line(), verdict.log_line()])
 }

@@ -25,6 +25,8 @@ pub struct TlsEvidence {
     pub resumed: bool,
     /// As the peer sent it, end-entity first; empty when it sent none.
     pub peer_chain: Vec<CertificateDer<'static>>,
+    /// The OCSP response that a server stapled to it, now or when the resumed session was made.
+    pub staple: Option<Arc<[u8]>>,
 }
 
 /// How far TLS came on a connection.

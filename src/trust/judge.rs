@@ -11,6 +11,7 @@ use super::evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState};
 use super::fault::Fault;
 use super::memory::{self, Span};
 use super::names;
+use super::ocsp::Staple;
 use super::requirement::{
     Direction, Level, NamePattern, Requirement, RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
 };
@@ -39,6 +40,7 @@ pub struct CertificateFindings {
     /// As in `Verdict`.
     pub missing_lists: Vec<WantedList>,
     pub lists_used: Vec<Arc<RevocationList>>,
+    pub staple: Option<Staple>,
 }
 
 /// Judges a connection after the handshake, fresh or resumed. Pure: time and lists are handed in.
@@ -75,6 +77,7 @@ pub fn judge(
         matched_name: findings.matched_name,
         missing_lists: findings.missing_lists,
         lists_used: findings.lists_used,
+        staple: findings.staple,
     }
 }
 
@@ -177,13 +180,16 @@ fn peer_findings(
         Direction::Inbound => policy.usage,
         Direction::Outbound => UsagePolicy::Server,
     };
-    judge_certificates(&CertificateDemand { policy, usage, names }, &evidence.peer_chain, revocation, now)
+    let demand = CertificateDemand { policy, usage, names };
+    judge_certificates(&demand, &evidence.peer_chain, evidence.staple.as_deref(), revocation, now)
 }
 
-/// Judges a chain as a peer sent it: the first certificate is the end-entity.
+/// Judges a chain as a peer sent it: the first certificate is the end-entity. `staple` is the OCSP
+/// response that came with it, if one did.
 pub fn judge_certificates(
     demand: &CertificateDemand<'_>,
     chain: &[CertificateDer<'_>],
+    staple: Option<&[u8]>,
     revocation: &RevocationSet,
     now: Timestamp,
 ) -> CertificateFindings {
@@ -198,13 +204,14 @@ pub fn judge_certificates(
         return findings;
     };
     let memory = &demand.policy.memory;
-    let question = memory::question(demand, chain);
+    let question = memory::question(demand, chain, staple);
     if let Some(known) = memory.recall(&question, revocation, now) {
         return known;
     }
     match Certificate::read(first) {
         Ok(leaf) => {
-            let span = trust_findings(demand, &leaf, rest, revocation, now, &mut findings);
+            let chain = chain_demand(demand, staple, revocation, now);
+            let span = trust_findings(demand, &leaf, rest, &chain, &mut findings);
             pin_findings(demand, &leaf, &mut findings);
             name_findings(demand, &leaf, &mut findings);
             if findings.facts.is_empty() {
@@ -222,18 +229,14 @@ pub fn judge_certificates(
     findings
 }
 
-/// Chain and revocation; or, where a pin stands for both, what still applies to the end-entity.
-/// Without facts, they hold for the span that comes back.
-fn trust_findings(
-    demand: &CertificateDemand<'_>,
-    leaf: &Certificate<'_>,
-    rest: &[CertificateDer<'_>],
-    lists: &RevocationSet,
+fn chain_demand<'a>(
+    demand: &CertificateDemand<'a>,
+    staple: Option<&'a [u8]>,
+    lists: &'a RevocationSet,
     now: Timestamp,
-    findings: &mut CertificateFindings,
-) -> Span {
+) -> ChainDemand<'a> {
     let policy = demand.policy;
-    let chain_demand = ChainDemand {
+    ChainDemand {
         anchors: &policy.anchors,
         usage: demand.usage,
         revocation: policy.revocation,
@@ -241,16 +244,29 @@ fn trust_findings(
         intermediates: &policy.intermediates,
         algorithms: &policy.algorithms,
         lists,
+        staple,
         now,
-    };
+    }
+}
+
+/// Chain and revocation; or, where a pin stands for both, what still applies to the end-entity.
+/// Without facts, they hold for the span that comes back.
+fn trust_findings(
+    demand: &CertificateDemand<'_>,
+    leaf: &Certificate<'_>,
+    rest: &[CertificateDer<'_>],
+    chain_demand: &ChainDemand<'_>,
+    findings: &mut CertificateFindings,
+) -> Span {
+    let policy = demand.policy;
     if policy.anchors.is_empty() && !policy.pins.is_empty() {
         marks::critical_extensions(leaf, &mut findings.facts);
-        marks::usage(&[leaf], &chain_demand, &mut findings.facts);
+        marks::usage(&[leaf], chain_demand, &mut findings.facts);
         marks::algorithms(&[leaf], &policy.algorithms, &mut findings.facts);
-        marks::validity(&[leaf], now, &mut findings.facts);
+        marks::validity(&[leaf], chain_demand.now, &mut findings.facts);
         return Span::of(&leaf.parsed);
     }
-    let chain = judge_chain(leaf, rest, &chain_demand);
+    let chain = judge_chain(leaf, rest, chain_demand);
     let is_of_revocation = |fact: &Fact| matches!(fact.fault, Fault::Revoked | Fault::RevocationUnknown);
     if chain.facts.iter().all(is_of_revocation) {
         findings.verified.push(Check::Chain);
@@ -261,6 +277,7 @@ fn trust_findings(
     findings.facts.extend(chain.facts);
     findings.missing_lists = chain.missing_lists;
     findings.lists_used = chain.lists_used;
+    findings.staple = chain.staple;
     chain.span
 }
 

@@ -1,7 +1,7 @@
 //! What one policy has found good before. A memory changes no answer, it only saves signature
 //! checks: it belongs to one policy, forgets everything when the revocation lists are others, and
 //! never answers past a limit of the judgement: the validity of each certificate of the path and
-//! of its anchor, and the lists that spoke for them. Bad findings are not kept: they say when they
+//! of its anchor, and the lists and OCSP responses that spoke for them. Bad findings are not kept: they say when they
 //! were made, and a stranger could fill the memory with them.
 
 use std::collections::HashMap;
@@ -99,7 +99,11 @@ impl Kept {
 }
 
 /// Everything but policy, lists and time that a judgement depends on, as one hash.
-pub(super) fn question(demand: &CertificateDemand<'_>, chain: &[CertificateDer<'_>]) -> [u8; 32] {
+pub(super) fn question(
+    demand: &CertificateDemand<'_>,
+    chain: &[CertificateDer<'_>],
+    staple: Option<&[u8]>,
+) -> [u8; 32] {
     let mut hash = Sha256::new();
     let mut part = |octets: &[u8]| {
         hash.update((octets.len() as u64).to_be_bytes());
@@ -116,6 +120,10 @@ pub(super) fn question(demand: &CertificateDemand<'_>, chain: &[CertificateDer<'
     }
     part(b"chain");
     chain.iter().for_each(|certificate| part(certificate.as_ref()));
+    if let Some(staple) = staple {
+        part(b"staple");
+        part(staple);
+    }
     hash.finalize().into()
 }
 

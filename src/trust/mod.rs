@@ -12,6 +12,7 @@ mod judge;
 mod known;
 mod memory;
 mod names;
+mod ocsp;
 mod pin;
 pub mod render;
 mod requirement;
@@ -30,6 +31,9 @@ pub use fault::{Fault, FaultRow, InboundAnswer, reference as fault_reference};
 pub use judge::{CertificateDemand, CertificateFindings, judge, judge_certificates};
 pub use memory::JudgementMemory;
 pub use names::proves_name;
+#[cfg(test)]
+pub(crate) use ocsp::tests::maker as ocsp_maker;
+pub use ocsp::{STAPLE_BYTES_MAX, Staple, StapleProblem, staple_next_update};
 pub use pin::PinError;
 pub use requirement::{
     AlgorithmPolicy, Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth,

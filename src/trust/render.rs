@@ -96,8 +96,14 @@ impl Verdict {
             "domain": self.domain,
             "verified": verified,
             "matched_name": self.matched_name,
+            "ocsp_staple": self.staple.as_ref().map(ToString::to_string),
             "facts": facts,
         })
+    }
+
+    /// The protocol log's line on the OCSP response that a server stapled, if one was looked at.
+    pub fn staple_line(&self) -> Option<(String, String)> {
+        self.staple.as_ref().map(|staple| line(printable(&staple.to_string()), "Stapled OCSP response"))
     }
 
     /// Data and context of the protocol log's verdict line.

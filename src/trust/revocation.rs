@@ -225,7 +225,7 @@ impl std::fmt::Debug for RevocationList {
 }
 
 /// Serial numbers are compared as numbers: some authorities pad them, and 255 is not -1.
-fn significant(mut serial: &[u8]) -> &[u8] {
+pub(super) fn significant(mut serial: &[u8]) -> &[u8] {
     while let [0, rest @ ..] = serial
         && rest.first().is_some_and(|next| next & 0x80 == 0)
     {
@@ -319,7 +319,7 @@ fn refuse_unknown_critical(source: &str, entry: &RevokedCertificate<'_>) -> Resu
     Ok(())
 }
 
-fn reason_words(code: u8) -> Option<&'static str> {
+pub(super) fn reason_words(code: u8) -> Option<&'static str> {
     Some(match code {
         1 => "key compromise",
         2 => "CA compromise",

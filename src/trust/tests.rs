@@ -16,6 +16,7 @@ use super::*;
 
 mod conformance;
 mod policy;
+mod staple;
 
 const NOW: &str = "2026-06-01T12:00:00Z";
 const DOMAIN: &str = "woodgrovebank.example";
@@ -114,6 +115,7 @@ struct Case {
     chain: Vec<CertificateDer<'static>>,
     policy: TrustPolicy,
     lists: RevocationSet,
+    staple: Option<Vec<u8>>,
     now: Timestamp,
     direction: Direction,
     level: Level,
@@ -128,7 +130,8 @@ impl Case {
         };
         let (direction, level) = (Direction::Inbound, Level::DomainSecure);
         let own = OwnCertificateState::NotApplicable;
-        Self { chain, policy, lists: RevocationSet::default(), now: now(), direction, level, own }
+        let lists = RevocationSet::default();
+        Self { chain, policy, lists, staple: None, now: now(), direction, level, own }
     }
 
     fn usage(mut self, usage: UsagePolicy) -> Self {
@@ -165,6 +168,7 @@ impl Case {
             key_exchange: None,
             resumed: false,
             peer_chain: self.chain.clone(),
+            staple: self.staple.as_deref().map(Arc::from),
         }
     }
 
@@ -615,6 +619,7 @@ fn verdict_of(fault: Fault) -> Verdict {
         matched_name: None,
         missing_lists: Vec::new(),
         lists_used: Vec::new(),
+        staple: None,
     }
 }
 

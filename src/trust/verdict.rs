@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::mail::Domain;
 
 use super::fault::Fault;
+use super::ocsp::Staple;
 use super::requirement::{Direction, Level, Mode};
 use super::revocation::RevocationList;
 use super::wanted::WantedList;
@@ -45,6 +46,8 @@ pub struct Verdict {
     pub missing_lists: Vec<WantedList>,
     /// Lists that said a certificate is not revoked.
     pub lists_used: Vec<Arc<RevocationList>>,
+    /// What became of the OCSP response that a server stapled; `None` where none was looked at.
+    pub staple: Option<Staple>,
 }
 
 /// The right to accept a message or to say `MAIL` to a next hop (DESIGN rule 5).

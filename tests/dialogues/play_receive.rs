@@ -91,6 +91,7 @@ impl<'a> Player<'a> {
                 key_exchange: Some("X25519MLKEM768".to_owned()),
                 resumed: script.setting("resumed").is_some(),
                 peer_chain,
+                staple: None,
             }),
             now: Instant::now(),
             actions: VecDeque::new(),

@@ -65,6 +65,7 @@ impl<'a> Player<'a> {
                 key_exchange: None,
                 resumed: script.setting("resumed").is_some(),
                 peer_chain,
+                staple: None,
             }),
             now: Instant::now(),
             actions: VecDeque::new(),

@@ -11,6 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use sealpost::trust::RevocationList;
 use time::{Duration, OffsetDateTime};
 
+use crate::ocsp::Response;
 use crate::pki::clock;
 
 pub const DOMAIN: &str = "woodgrovebank.example";
@@ -72,6 +73,8 @@ pub struct Authority {
 pub struct Shown {
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivateKeyDer<'static>,
+    /// The OCSP response that goes with it where a server shows it.
+    pub staple: Option<Vec<u8>>,
 }
 
 impl Authority {
@@ -102,7 +105,7 @@ impl Authority {
 
     pub fn issue_to(&self, params: &CertificateParams, key: &KeyPair) -> Shown {
         let der = params.signed_by(key, &self.issuer).unwrap().der().clone();
-        Shown { chain: vec![der], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+        Shown { chain: vec![der], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()), staple: None }
     }
 
     /// Current from 8 days ago for so many days from now.
@@ -135,11 +138,20 @@ impl Shown {
         self.chain.extend(more.iter().map(|der| (*der).clone()));
         self
     }
+
+    /// With a response of the authority that issued it. Current for longer than any clock of a
+    /// machine goes: what has run out is not resumed.
+    pub fn stapling(mut self, by: &Authority, change: impl FnOnce(Response) -> Response) -> Self {
+        let ordinary = Response::of(&self.chain[0], &by.der, clock());
+        let lasting = Response { next_update: Some("2096-01-01T00:00:00Z".parse().unwrap()), ..ordinary };
+        self.staple = Some(change(lasting).signed_by(by.issuer.key()));
+        self
+    }
 }
 
 /// Signed by itself.
 pub fn self_signed(params: &CertificateParams) -> Shown {
     let key = KeyPair::generate().unwrap();
     let der = params.self_signed(&key).unwrap().der().clone();
-    Shown { chain: vec![der], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+    Shown { chain: vec![der], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()), staple: None }
 }

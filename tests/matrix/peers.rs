@@ -41,7 +41,9 @@ pub fn server(shown: &Shown, version: &'static SupportedProtocolVersion) -> TlsA
 
 fn certified(shown: &Shown, provider: &CryptoProvider) -> Option<Arc<CertifiedKey>> {
     let key = provider.key_provider.load_private_key(shown.key.clone_key()).unwrap();
-    (!shown.chain.is_empty()).then(|| Arc::new(CertifiedKey::new(shown.chain.clone(), key)))
+    let certified =
+        CertifiedKey { ocsp: shown.staple.clone(), ..CertifiedKey::new(shown.chain.clone(), key) };
+    (!shown.chain.is_empty()).then(|| Arc::new(certified))
 }
 
 /// Sends one message by the book and goes on as far as it is let. The replies to MAIL and to the

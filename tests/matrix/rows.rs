@@ -17,6 +17,8 @@ use x509_parser::prelude::FromDer;
 use crate::authority::{
     Authority, DOMAIN, Shown, at, authority, extension, leaf, named, self_signed, with_names, with_raw_name,
 };
+use crate::ocsp::Response;
+use crate::pki::clock;
 
 /// What becomes of mail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +118,8 @@ pub fn all() -> Vec<Row> {
     params.serial_number = Some(SerialNumber::from_slice(&[40]));
     let middle = root.below(params);
     let world = World { root, middle, stranger: Authority::root("Stranger Root CA") };
-    let groups = [good, names, dates_and_usages, trust, structure, constraints, revocation, algorithms, odd];
+    let groups =
+        [good, names, dates_and_usages, trust, structure, constraints, revocation, stapled, algorithms, odd];
     groups.into_iter().flat_map(|group| group(&world)).collect()
 }
 
@@ -264,7 +267,7 @@ fn trust(world: &World) -> Vec<Row> {
     let World { root, middle, stranger } = world;
     let alone = self_signed(&leaf());
     let (alone_pin, alone_again) =
-        (pin(&alone), Shown { chain: alone.chain.clone(), key: alone.key.clone_key() });
+        (pin(&alone), Shown { chain: alone.chain.clone(), key: alone.key.clone_key(), staple: None });
     let pinned = root.issue(&leaf());
     let right = pin(&pinned);
     let nobody = || Arc::new(AnchorSet::new("none", Vec::new()));
@@ -407,11 +410,36 @@ fn revocation(world: &World) -> Vec<Row> {
     ]
 }
 
+/// Only a server staples: to our server the same certificates come without.
+fn stapled(world: &World) -> Vec<Row> {
+    let root = &world.root;
+    let good = || root.issue(&leaf());
+    let revoked = |response: Response| response.revoked(clock(), Some(1));
+    let unknown = |name, shown| world.bad(name, shown, Fault::RevocationUnknown).lists(vec![]);
+    vec![
+        world
+            .good("revoked says the staple, good the list", good().stapling(root, revoked))
+            .of_server(Expected::Refused(Fault::Revoked))
+            .core(),
+        unknown("no list, but a good staple", good().stapling(root, |response| response))
+            .of_server(Expected::Admitted)
+            .core(),
+        world
+            .bad("good says the staple, revoked the list", good().stapling(root, |r| r), Fault::Revoked)
+            .lists(vec![root.list(7, &[7])]),
+        unknown("no list, and a staple of another authority", good().stapling(&world.stranger, revoked)),
+        unknown(
+            "no list, and a staple for another certificate",
+            good().stapling(root, |response| Response { serial: vec![8], ..response }),
+        ),
+    ]
+}
+
 fn fixture(pem: &[u8], root_at: usize) -> (Shown, AnchorSet) {
     let mut chain: Vec<_> = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
     let root = chain.remove(root_at);
     let key = PrivateKeyDer::from_pem_slice(pem).unwrap();
-    (Shown { chain, key }, AnchorSet::from_certificates("old-root.pem", [root]))
+    (Shown { chain, key, staple: None }, AnchorSet::from_certificates("old-root.pem", [root]))
 }
 
 /// Two kinds of certificates that no library makes any more come from files.

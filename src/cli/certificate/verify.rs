@@ -34,6 +34,9 @@ pub struct VerifyArgs {
     /// Revocation lists: PEM or DER
     #[arg(long = "crl", value_name = "FILE")]
     pub crls: Vec<PathBuf>,
+    /// OCSP response as a server staples it to its certificate: DER
+    #[arg(long, value_name = "FILE")]
+    pub ocsp: Option<PathBuf>,
     /// Judge as of this time (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
     pub at: Option<Timestamp>,
@@ -134,8 +137,9 @@ fn answer(args: &VerifyArgs) -> Result<Answer, VerifyError> {
     };
     let lists = RevocationSet { lists: read_lists(&args.crls, &mut warnings)?, ..RevocationSet::default() };
     let demand = CertificateDemand { policy: &policy, usage: policy.usage, names: args.names.clone() };
+    let staple = args.ocsp.as_deref().map(read_file).transpose()?;
     let now = args.at.unwrap_or_else(Timestamp::now);
-    let findings = judge_certificates(&demand, &chain, &lists, now);
+    let findings = judge_certificates(&demand, &chain, staple.as_deref(), &lists, now);
     let level = level(&findings);
     let end_entity = chain.first().and_then(|leaf| CertificateFacts::read(leaf).ok());
     Ok(Answer { findings, level, end_entity, warnings })
@@ -169,6 +173,7 @@ impl Answer {
             "fault": self.fault().map(Fault::name),
             "level": self.level,
             "facts": self.findings.facts,
+            "ocsp_staple": self.findings.staple.as_ref().map(ToString::to_string),
             "verified": verified,
             "matched_name": self.findings.matched_name,
             "subject": self.end_entity.as_ref().map(|facts| &facts.subject),
@@ -191,6 +196,9 @@ impl Answer {
             for (what, value) in rows {
                 text.push_str(&format!("{what:<11}{value}\n"));
             }
+        }
+        if let Some(staple) = &self.findings.staple {
+            text.push_str(&format!("OCSP       {}\n", printable(&staple.to_string())));
         }
         let verified: Vec<&str> = self.findings.verified.iter().map(|check| check.as_str()).collect();
         match self.fault() {

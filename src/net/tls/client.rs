@@ -104,9 +104,10 @@ impl ClientTls {
             .map_err(|error| {
                 HandshakeError::new(&error, presentation.was_asked() && may_be_refusal(&error))
             })?;
-        let evidence = evidence(tls.get_ref().1);
-        let presented = presentation.settle(evidence.resumed);
-        Ok((Stream::Client(Box::new(ClientStream { tls, presentation })), evidence, presented))
+        let mut evidence = evidence(tls.get_ref().1);
+        let shown = presentation.settle(evidence.resumed);
+        evidence.staple = shown.staple;
+        Ok((Stream::Client(Box::new(ClientStream { tls, presentation })), evidence, shown.own))
     }
 }
 
@@ -138,6 +139,11 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ClientStream<IO> {
     ) -> Poll<io::Result<()>> {
         let presentation = Arc::clone(&self.presentation);
         CURRENT.sync_scope(presentation, || Pin::new(&mut self.tls).poll_read(context, buffer))
+    }
+
+    /// The peer was not admitted: the next connection to it is to be a full handshake.
+    pub(in crate::net) fn refuse_resumption(&self) {
+        self.presentation.refuse();
     }
 
     pub(in crate::net) fn pinned(&mut self) -> Pin<&mut TlsStream<IO>> {

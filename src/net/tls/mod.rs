@@ -67,6 +67,7 @@ fn evidence(session: &CommonState) -> TlsEvidence {
         key_exchange: session.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_chain: chain.iter().cloned().map(CertificateDer::into_owned).collect(),
+        staple: None,
     }
 }
 

@@ -13,6 +13,8 @@ use rustls::{
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::public_key::PublicKey;
 
+use super::sessions::CURRENT;
+
 /// Proves possession of the key, and nothing else.
 #[derive(Debug)]
 pub(super) struct ProofOfPossession {
@@ -117,16 +119,18 @@ impl ClientCertVerifier for ProofOfPossession {
     }
 }
 
-/// Outbound: the server's chain and names are judged after the handshake.
+/// Outbound: the server's chain, names and OCSP response are judged after the handshake.
 impl ServerCertVerifier for ProofOfPossession {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
         _intermediates: &[CertificateDer<'_>],
         _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
+        ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // Outside `ClientTls` there is no connection at hand, and nobody who judges.
+        let _ = CURRENT.try_with(|connection| connection.stapled(ocsp_response));
         Ok(ServerCertVerified::assertion())
     }
 

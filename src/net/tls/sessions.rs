@@ -1,19 +1,24 @@
 //! The client's memory of TLS sessions. A resumed session carries no certificate request (RFC 8446
 //! 4.3.2), so whether our certificate was asked for and sent is kept with each session; a session
-//! whose answer is unknown is never resumed.
+//! whose answer is unknown is never resumed. Nor does it carry an OCSP response, so that is kept as
+//! well, and a session whose response has run out is not resumed: a full handshake brings a new one.
+//! Nor is one whose server was not admitted: it may have mended its certificate.
 //!
 //! rustls calls store and resolver without saying for which connection. One configuration serves
 //! many connections, so the connection at hand is a task-local around each call into rustls that
 //! can lead there: the handshake and every read.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
+use jiff::Timestamp;
 use rustls::NamedGroup;
 use rustls::client::{ClientSessionStore, Tls12ClientSessionValue, Tls13ClientSessionValue};
 use rustls::pki_types::ServerName;
 
 use crate::session::send::OwnCertificate as Presented;
+use crate::trust::{STAPLE_BYTES_MAX, staple_next_update};
 
 /// Servers remembered, and TLS 1.3 tickets of each.
 const SERVERS_MAX: usize = 256;
@@ -24,15 +29,37 @@ tokio::task_local! {
     pub(super) static CURRENT: Arc<Presentation>;
 }
 
-/// What became of our certificate on one connection, while it comes to be known.
+/// What a full handshake leaves behind that a resumed one does not repeat. Copies are of the same
+/// handshake.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    /// What became of our certificate.
+    pub own: Presented,
+    /// The OCSP response that the server stapled to its certificate.
+    pub staple: Option<Arc<[u8]>>,
+    /// When the response runs out.
+    staple_until: Option<Timestamp>,
+    /// Set when the peer was not admitted: it may mend what it shows.
+    refused: Arc<AtomicBool>,
+}
+
+impl Shown {
+    fn new(own: Presented, staple: Option<Arc<[u8]>>) -> Self {
+        let staple_until = staple.as_deref().and_then(staple_next_update);
+        Self { own, staple, staple_until, refused: Arc::default() }
+    }
+}
+
+/// What both sides showed on one connection, while it comes to be known.
 #[derive(Debug, Default)]
 pub(super) struct Presentation {
     /// What this handshake's certificate request led to; empty without one.
     request: OnceLock<Presented>,
-    /// The answer kept with the session that was last offered for resumption.
-    offered: Mutex<Option<Presented>>,
+    staple: OnceLock<Arc<[u8]>>,
+    /// What is kept with the session that was last offered for resumption.
+    offered: Mutex<Option<Shown>>,
     /// Set once the handshake is done; what the store goes by.
-    answer: OnceLock<Presented>,
+    answer: OnceLock<Shown>,
 }
 
 impl Presentation {
@@ -45,11 +72,39 @@ impl Presentation {
         self.request.get().is_some()
     }
 
+    /// Notes the OCSP response of a server. Of one that is too large as much is kept as shows it.
+    pub(super) fn stapled(&self, response: &[u8]) {
+        if !response.is_empty() {
+            let kept = &response[..response.len().min(STAPLE_BYTES_MAX + 1)];
+            let _ = self.staple.set(Arc::from(kept));
+        }
+    }
+
     /// Fixes the answer at the end of the handshake. A resumed session without a known answer,
     /// which the store never offers, counts as not asked for.
-    pub(super) fn settle(&self, resumed: bool) -> Presented {
-        let known = if resumed { *lock(&self.offered) } else { self.request.get().copied() };
-        *self.answer.get_or_init(|| known.unwrap_or(Presented::NotRequested))
+    pub(super) fn settle(&self, resumed: bool) -> Shown {
+        let known = if resumed { lock(&self.offered).clone() } else { Some(self.fresh()) };
+        let nothing = || Shown::new(Presented::NotRequested, None);
+        self.answer.get_or_init(|| known.unwrap_or_else(nothing)).clone()
+    }
+
+    fn fresh(&self) -> Shown {
+        let own = self.request.get().copied().unwrap_or(Presented::NotRequested);
+        Shown::new(own, self.staple.get().cloned())
+    }
+
+    /// No session that goes back to the same full handshake is resumed from now on.
+    pub(super) fn refuse(&self) {
+        if let Some(shown) = self.answer.get() {
+            shown.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What a session made on this connection may be resumed with.
+    fn resumable(&self) -> Option<&Shown> {
+        let has_run_out = |until: Timestamp| until < Timestamp::now();
+        let shown = self.answer.get().filter(|shown| !shown.refused.load(Ordering::Relaxed))?;
+        (!shown.staple_until.is_some_and(has_run_out)).then_some(shown)
     }
 }
 
@@ -99,8 +154,8 @@ fn current() -> Option<Arc<Presentation>> {
 
 /// Offers a session to the current connection if its answer is known.
 fn offer<T>(session: T, maker: &Presentation) -> Option<T> {
-    let answer = *maker.answer.get()?;
-    *lock(&current()?.offered) = Some(answer);
+    let shown = maker.resumable()?.clone();
+    *lock(&current()?.offered) = Some(shown);
     Some(session)
 }
 
@@ -144,7 +199,7 @@ impl ClientSessionStore for SessionMemory {
     fn take_tls13_ticket(&self, name: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
         let mut servers = lock(&self.servers);
         let tickets = &mut servers.by_name.get_mut(name)?.tls13;
-        let newest_known = tickets.iter().rposition(|(_, maker)| maker.answer.get().is_some())?;
+        let newest_known = tickets.iter().rposition(|(_, maker)| maker.resumable().is_some())?;
         let (value, maker) = tickets.remove(newest_known)?;
         offer(value, &maker)
     }

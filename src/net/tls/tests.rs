@@ -183,6 +183,85 @@ async fn a_session_whose_answer_is_unknown_is_not_resumed() {
     }
 }
 
+/// A server that staples `staple` to its certificate, in one version.
+fn stapling_server(version: &'static SupportedProtocolVersion, staple: &[u8]) -> TlsAcceptor {
+    let own = certificate(HOST);
+    let config = ServerConfig::builder_with_provider(provider(KeyExchange::PostQuantum))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert_with_ocsp(own.chain.clone(), own.key.clone_key(), staple.to_vec())
+        .unwrap();
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn meet_stapling(server: &TlsAcceptor, client: &ClientTls) -> (Stream<DuplexStream>, TlsEvidence) {
+    let (near, far) = duplex(64 << 10);
+    let (accepted, connected) = tokio::join!(server.accept(far), client.connect(near, HOST, LONG));
+    let (mut connected, evidence, _) = connected.unwrap();
+    greet(&mut Stream::Server(Box::new(accepted.unwrap())), &mut connected).await;
+    (connected, evidence)
+}
+
+/// A response that is current from an hour ago for so long.
+fn response(lasting: jiff::SignedDuration) -> Vec<u8> {
+    let (shown, now) = (certificate(HOST), jiff::Timestamp::now());
+    let response = crate::trust::ocsp_maker::Response::of(&shown.chain[0], &shown.chain[0], now);
+    let begin = now - jiff::SignedDuration::from_hours(1);
+    response.between(begin, Some(begin + lasting)).signed_by(&KeyPair::generate().unwrap())
+}
+
+#[tokio::test]
+async fn a_stapled_response_is_still_there_on_a_resumed_session() {
+    for (version, _) in BOTH {
+        let staple = response(jiff::SignedDuration::from_hours(48));
+        let (server, client) = (stapling_server(version, &staple), ClientTls::new(None).unwrap());
+        for resumed in [false, true, true] {
+            let (_, evidence) = meet_stapling(&server, &client).await;
+            assert_eq!(evidence.resumed, resumed);
+            assert_eq!(evidence.staple.as_deref(), Some(staple.as_slice()), "{version:?} {resumed}");
+        }
+        let (_, evidence) =
+            meet_stapling(&stapling_server(version, b""), &ClientTls::new(None).unwrap()).await;
+        assert_eq!(evidence.staple, None);
+    }
+}
+
+#[tokio::test]
+async fn a_session_whose_response_has_run_out_is_not_resumed() {
+    for (version, _) in BOTH {
+        let old = response(jiff::SignedDuration::from_mins(30));
+        let (server, client) = (stapling_server(version, &old), ClientTls::new(None).unwrap());
+        for _ in 0..2 {
+            assert!(!meet_stapling(&server, &client).await.1.resumed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_was_not_admitted_shows_its_certificate_anew() {
+    for (version, _) in BOTH {
+        let (server, client) = (stapling_server(version, b""), ClientTls::new(None).unwrap());
+        meet_stapling(&server, &client).await;
+        let (stream, evidence) = meet_stapling(&server, &client).await;
+        assert!(evidence.resumed);
+        // Also what was brought by the connection before.
+        stream.refuse_resumption();
+        for resumed in [false, true] {
+            assert_eq!(meet_stapling(&server, &client).await.1.resumed, resumed, "{version:?}");
+        }
+    }
+}
+
+/// Of a response that nobody could use no more is kept than shows that it is too large.
+#[tokio::test]
+async fn a_huge_response_is_not_kept_whole() {
+    let (server, client) =
+        (stapling_server(&rustls::version::TLS13, &[7; 40_000]), ClientTls::new(None).unwrap());
+    let (_, evidence) = meet_stapling(&server, &client).await;
+    assert_eq!(evidence.staple.unwrap().len(), crate::trust::STAPLE_BYTES_MAX + 1);
+}
+
 #[tokio::test]
 async fn tickets_of_one_name_are_not_offered_to_another() {
     let server = ServerTls::new(&certificate(HOST)).unwrap();

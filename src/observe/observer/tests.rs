@@ -26,6 +26,7 @@ fn verdict(direction: Direction, domain: &str, faults: &[Fault], mode: Mode) -> 
         matched_name: None,
         missing_lists: Vec::new(),
         lists_used: Vec::new(),
+        staple: None,
     })
 }
 

@@ -26,6 +26,7 @@ fn verdict(faults: &[Fault], mode: Mode) -> Arc<Verdict> {
         matched_name: None,
         missing_lists: Vec::new(),
         lists_used: Vec::new(),
+        staple: None,
     })
 }
 
@@ -38,6 +39,7 @@ fn evidence() -> Option<Arc<TlsEvidence>> {
         key_exchange: None,
         resumed: false,
         peer_chain: identity.chain,
+        staple: None,
     }))
 }
 

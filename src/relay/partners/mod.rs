@@ -252,6 +252,7 @@ fn reply(partner: &Partner, seen: &DomainRecord, fault: Option<Fault>) -> String
         matched_name: None,
         missing_lists: Vec::new(),
         lists_used: Vec::new(),
+        staple: None,
     };
     let reply = match seen.direction {
         Direction::Inbound => verdict.reply(partner.on_inbound_failure, SessionId(0)),

@@ -57,6 +57,7 @@ pub fn judge_inbound(
         key_exchange: None,
         resumed: false,
         peer_chain: chain.to_vec(),
+        staple: None,
     };
     let connection = Connection {
         tls: TlsState::Established(&evidence),

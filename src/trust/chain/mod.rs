@@ -10,6 +10,7 @@ mod path;
 mod pool;
 mod revocation;
 mod rules;
+mod staple;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use super::anchors::AnchorSet;
 use super::fault::Fault;
 use super::good_signatures::Remembering;
 use super::memory::Span;
+use super::ocsp::Staple;
 use super::requirement::{AlgorithmPolicy, RevocationDepth, RevocationMode, UsagePolicy};
 use super::revocation::{RevocationList, RevocationSet};
 use super::verdict::Fact;
@@ -45,6 +47,8 @@ pub(super) struct ChainDemand<'a> {
     pub intermediates: &'a [CertificateDer<'static>],
     pub algorithms: &'a AlgorithmPolicy,
     pub lists: &'a RevocationSet,
+    /// The OCSP response that came with the end-entity certificate.
+    pub staple: Option<&'a [u8]>,
     pub now: Timestamp,
 }
 
@@ -59,6 +63,8 @@ pub(super) struct ChainFindings {
     /// As in `Verdict`; of every path on which nothing else is wrong.
     pub missing_lists: Vec<WantedList>,
     pub lists_used: Vec<Arc<RevocationList>>,
+    /// As in `Verdict`.
+    pub staple: Option<Staple>,
 }
 
 /// Judges a chain: the first certificate is the end-entity, the rest in any order, with any junk.
@@ -93,6 +99,7 @@ pub(super) fn judge_chain(
         revocation_checked: false,
         missing_lists: Vec::new(),
         lists_used: Vec::new(),
+        staple: None,
     });
     best.missing_lists = missing_lists;
     blame_unreadable(&pool, &mut best.facts);
@@ -124,6 +131,7 @@ fn examine(pool: &Pool<'_>, path: &Path, demand: &ChainDemand<'_>, admitted: boo
         revocation_checked: revocation.all_known,
         missing_lists: revocation.missing_lists,
         lists_used: revocation.lists_used,
+        staple: revocation.staple,
     }
 }
 

@@ -9,9 +9,11 @@ use x509_parser::extensions::{DistributionPointName, KeyUsage, ParsedExtension};
 use super::ChainDemand;
 use super::path::Path;
 use super::pool::{Certificate, Pool};
+use super::staple::{self, Heard};
 use crate::trust::certificate::{hex, printable};
 use crate::trust::fault::Fault;
 use crate::trust::memory::Span;
+use crate::trust::ocsp::Staple;
 use crate::trust::requirement::{RevocationDepth, RevocationMode};
 use crate::trust::revocation::{PointName, RevocationList, RevokedEntry, point_names};
 use crate::trust::verdict::Fact;
@@ -23,15 +25,18 @@ const SHORT_LIVED_SECONDS: i64 = 7 * 24 * 60 * 60;
 const NO_REVOCATION_AVAILABLE: &str = "2.5.29.56";
 
 /// Who signed a certificate, as far as its lists are concerned.
-struct Issuer<'a> {
-    key_content: &'a [u8],
+#[derive(Clone, Copy)]
+pub(super) struct Issuer<'a> {
+    pub key_content: &'a [u8],
     /// Whether its key usage, if it has one, allows to sign lists.
     may_sign_lists: bool,
 }
 
 enum Status<'a> {
-    Good(&'a Arc<RevocationList>),
-    Revoked(&'a RevocationList, &'a RevokedEntry),
+    /// By this list; `None` where none is needed.
+    Good(Option<&'a Arc<RevocationList>>),
+    /// By whose word, and what it says.
+    Revoked(String, RevokedEntry),
     Unknown(Unknown),
 }
 
@@ -52,12 +57,28 @@ pub(super) struct Findings {
     pub span: Span,
     pub missing_lists: Vec<WantedList>,
     pub lists_used: Vec<Arc<RevocationList>>,
+    pub staple: Option<Staple>,
 }
 
 impl Findings {
     pub(super) fn nothing(all_known: bool) -> Self {
         let (facts, missing_lists, lists_used) = Default::default();
-        Self { facts, all_known, span: Span::ALWAYS, missing_lists, lists_used }
+        Self { facts, all_known, span: Span::ALWAYS, missing_lists, lists_used, staple: None }
+    }
+
+    fn take(&mut self, certificate: &Certificate<'_>, status: Status<'_>, demand: &ChainDemand<'_>) {
+        self.facts.extend(fact_of(certificate, &status, demand));
+        match status {
+            Status::Good(list) => {
+                self.span = list.map_or(self.span, |list| self.span.and(list.span()));
+                self.lists_used.extend(list.cloned());
+            }
+            Status::Revoked(..) => self.all_known = false,
+            Status::Unknown(unknown) => {
+                self.all_known = false;
+                self.missing_lists.extend(unknown.missing);
+            }
+        }
     }
 }
 
@@ -70,7 +91,7 @@ pub(super) fn examine(pool: &Pool<'_>, path: &Path, anchor: usize, demand: &Chai
     };
     for (height, &member) in path.members.iter().enumerate().take(depth) {
         let certificate = &pool.certificates[member];
-        if needs_no_list(certificate) || is_anchor(certificate, anchor, demand) {
+        if is_anchor(certificate, anchor, demand) {
             continue;
         }
         let issuer = match path.members.get(height + 1) {
@@ -87,18 +108,13 @@ pub(super) fn examine(pool: &Pool<'_>, path: &Path, anchor: usize, demand: &Chai
         };
         let mut issuers = vec![issuer];
         issuers.extend(other_keys(pool, path, certificate));
-        let status = status(certificate, &issuers, demand);
-        findings.facts.extend(fact_of(certificate, &status, demand));
-        match status {
-            Status::Good(list) => {
-                findings.span = findings.span.and(list.span());
-                findings.lists_used.push(Arc::clone(list));
-            }
-            Status::Revoked(..) => findings.all_known = false,
-            Status::Unknown(unknown) => {
-                findings.all_known = false;
-                findings.missing_lists.extend(unknown.missing);
-            }
+        // Staples are of the end-entity alone.
+        let heard = if height == 0 { staple::hear(certificate, &issuers[0], demand) } else { None };
+        let status = standing(certificate, &issuers, heard.as_ref(), demand);
+        findings.take(certificate, status, demand);
+        if let Some(Heard { staple, span }) = heard {
+            findings.span = findings.span.and(span);
+            findings.staple = Some(staple);
         }
     }
     findings
@@ -139,6 +155,44 @@ fn is_anchor(certificate: &Certificate<'_>, anchor: usize, demand: &ChainDemand<
         && anchor.subject_public_key_info.as_ref() == certificate.key_content()
 }
 
+/// What the lists say, and the staple beside them: one that says revoked is believed whatever they
+/// say, one that says good serves where there is no list.
+fn standing<'a>(
+    certificate: &Certificate<'_>,
+    issuers: &[Issuer<'_>],
+    heard: Option<&Heard>,
+    demand: &ChainDemand<'a>,
+) -> Status<'a> {
+    let staple = heard.map(|heard| &heard.staple);
+    if let Some(Staple::Revoked(entry)) = staple {
+        return Status::Revoked("the OCSP response that came with it".to_owned(), *entry);
+    }
+    if needs_no_list(certificate) {
+        return Status::Good(None);
+    }
+    match (status(certificate, issuers, demand), staple) {
+        (Status::Unknown(_), Some(Staple::Good { .. })) => Status::Good(None),
+        (Status::Unknown(unknown), Some(Staple::Ignored(problem))) => {
+            let why =
+                format!("{}; the OCSP response that came with it does not count: {problem}", unknown.why);
+            Status::Unknown(Unknown { why, ..unknown })
+        }
+        (status, _) => status,
+    }
+}
+
+/// Whether a certificate of the issuer itself is known not to be revoked, and while that holds.
+pub(super) fn known_good(
+    certificate: &Certificate<'_>,
+    issuer: &Issuer<'_>,
+    demand: &ChainDemand<'_>,
+) -> Option<Span> {
+    match standing(certificate, &[*issuer], None, demand) {
+        Status::Good(list) => Some(list.map_or(Span::ALWAYS, |list| list.span())),
+        Status::Revoked(..) | Status::Unknown(_) => None,
+    }
+}
+
 /// Newest list first: the first that names it, or the first that is current, decides.
 fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &ChainDemand<'a>) -> Status<'a> {
     let name = certificate.parsed.issuer().as_raw();
@@ -161,7 +215,7 @@ fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &Ch
             continue;
         };
         if let Some(entry) = list.find(certificate.parsed.raw_serial()) {
-            return Status::Revoked(list, entry);
+            return Status::Revoked(format!("the list {}", list.source), *entry);
         }
         // RFC 5280 6.3.3 (f). What such a list names is revoked all the same: it is the issuer's word.
         if !issuer.may_sign_lists {
@@ -169,7 +223,7 @@ fn status<'a>(certificate: &Certificate<'_>, issuers: &[Issuer<'_>], demand: &Ch
             continue;
         }
         if list.is_current_at(whole_second(demand.now)) {
-            return Status::Good(list);
+            return Status::Good(Some(list));
         }
         reason.get_or_insert_with(|| not_current(list, demand.now));
     }
@@ -244,14 +298,14 @@ fn fact_of(certificate: &Certificate<'_>, status: &Status<'_>, demand: &ChainDem
     let label = certificate.label();
     match (status, demand.revocation) {
         (Status::Good(_), _) | (Status::Unknown(_), RevocationMode::SoftFail | RevocationMode::Off) => None,
-        (Status::Revoked(list, entry), _) => {
+        (Status::Revoked(by, entry), _) => {
             let reason = entry.reason.unwrap_or("no reason given");
             let serial = hex(certificate.parsed.raw_serial());
             Some(Fact {
                 fault: Fault::Revoked,
                 detail: format!(
-                    "Certificate {label} was revoked by its issuer on {} ({reason}), says the list {}.",
-                    entry.date, list.source
+                    "Certificate {label} was revoked by its issuer on {} ({reason}), says {by}.",
+                    entry.date
                 ),
                 wanted: "a certificate that is not revoked".into(),
                 got: format!("serial {serial} revoked on {} ({reason})", entry.date),

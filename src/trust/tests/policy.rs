@@ -67,7 +67,7 @@ fn ask(
 ) -> Option<Fault> {
     let names = vec![NamePattern::Exact(DOMAIN.parse().unwrap())];
     let demand = CertificateDemand { policy, usage: UsagePolicy::Either, names };
-    judge_certificates(&demand, chain, lists, now).facts.first().map(|fact| fact.fault)
+    judge_certificates(&demand, chain, None, lists, now).facts.first().map(|fact| fact.fault)
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn each_question_is_remembered_apart_and_bad_answers_not_at_all() {
             for name in [DOMAIN, "other.example"] {
                 let names = vec![NamePattern::Exact(name.parse().unwrap())];
                 let demand = CertificateDemand { policy: &policy, usage, names };
-                let findings = judge_certificates(&demand, &chain, &lists, now());
+                let findings = judge_certificates(&demand, &chain, None, &lists, now());
                 answers.push(findings.facts.iter().map(|fact| fact.fault).collect::<Vec<_>>());
             }
         }

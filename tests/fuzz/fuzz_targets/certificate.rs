@@ -35,13 +35,13 @@ fuzz_target!(|input: &[u8]| {
     let lists = RevocationSet::default();
     let now = "2026-06-01T12:00:00Z".parse().expect("a time");
     let demand = CertificateDemand { policy: &policy, usage: UsagePolicy::Either, names: Vec::new() };
-    let first = judge_certificates(&demand, &chain, &lists, now);
-    let second = judge_certificates(&demand, &chain, &lists, now);
+    let first = judge_certificates(&demand, &chain, None, &lists, now);
+    let second = judge_certificates(&demand, &chain, None, &lists, now);
     assert_eq!(first.facts, second.facts);
     for fact in &first.facts {
         assert!(!fact.detail.contains(char::is_control));
     }
     let nobody = TrustPolicy::of(Arc::new(AnchorSet::new("none", Vec::new())));
     let demand = CertificateDemand { policy: &nobody, ..demand };
-    assert!(!judge_certificates(&demand, &chain, &lists, now).facts.is_empty());
+    assert!(!judge_certificates(&demand, &chain, None, &lists, now).facts.is_empty());
 });
