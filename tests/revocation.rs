@@ -398,3 +398,31 @@ listen = ""
     std::fs::write(&config, text).unwrap();
     Server::start(executable(), &config, &site.path("woodgrove.log")).unwrap()
 }
+
+/// Soft-fail forgives a list that is missing, so a file that is being replaced must not be missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_gone_or_half_written_lets_no_revoked_partner_pass() {
+    let mut scene = Scene::new().await;
+    scene.site.authority.revoke(&scene.partner, RevocationReason::KeyCompromise);
+    let list = scene.site.authority.revocation_list(time::Duration::days(7)).unwrap();
+    let file = scene.site.path("partners.crl");
+    std::fs::write(&file, list.der()).unwrap();
+    let trust = "crl_fetch = false\nrevocation = \"soft-fail\"\ncrl_files = [\"partners.crl\"]";
+    let edge = scene.site.start_edge_trusting(trust, "");
+    assert_eq!(scene.mail(&edge).await.code, 550);
+    let told = |scene: &Scene, event: &str| scene.site.log().matches(event).count();
+    std::fs::write(&file, &list.der()[..40]).unwrap();
+    scene.await_log("RevocationListKept").await;
+    assert_eq!(told(&scene, "RevocationListLoaded"), 1, "each list is told once: {}", scene.site.log());
+    assert_eq!(scene.mail(&edge).await.code, 550);
+    std::fs::remove_file(&file).unwrap();
+    scene.await_log("cannot read").await;
+    assert_eq!(scene.mail(&edge).await.code, 550);
+    std::fs::write(&file, list.der()).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while told(&scene, "RevocationListLoaded") < 2 {
+        assert!(Instant::now() < deadline, "{}", scene.site.log());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(scene.mail(&edge).await.code, 550);
+}

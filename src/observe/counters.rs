@@ -172,8 +172,8 @@ pub const FAMILIES: &[FamilyRow] = &[
         CRL_NEXT_UPDATE,
         Kind::Gauge,
         &["issuer"],
-        "When the next revocation list of this issuer is due, Unix time",
-        "Whenever lists are read; a list without nextUpdate is not shown.",
+        "When the first of this issuer's revocation lists in use is due, Unix time",
+        "Whenever lists are read; neither a list that has a successor nor one without nextUpdate is shown.",
     ),
     row(
         CRL_FETCHES,

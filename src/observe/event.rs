@@ -191,6 +191,14 @@ pub enum Event {
         source: String,
         error: String,
     },
+    /// A configured file is gone, or cannot be read whole; what was read of it before stays in
+    /// force. `good_until` is when the first of those lists runs out.
+    RevocationListKept {
+        source: String,
+        error: String,
+        #[serde(serialize_with = "optional_display")]
+        good_until: Option<Timestamp>,
+    },
     /// A distribution point gave a list that is good, or said that the one we have still is.
     RevocationListFetched {
         source: String,

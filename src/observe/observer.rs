@@ -130,7 +130,8 @@ impl Observer {
             Event::RevocationListExpiring { .. } => Level::Warning,
             Event::PinUnmatched { .. } => Level::Info,
             Event::StorageFailed { .. } | Event::SettingsRefused { .. } => Level::Error,
-            Event::CertificateExpired { .. } | Event::RevocationListFailed { .. } => Level::Error,
+            Event::CertificateExpired { .. } => Level::Error,
+            Event::RevocationListFailed { .. } | Event::RevocationListKept { .. } => Level::Error,
             Event::ProtocolLogLost { lines } => {
                 counters.log_lines_lost.inc_by(*lines);
                 if self.may_tell_loss() { Level::Error } else { Level::Debug }
@@ -218,7 +219,7 @@ impl Observer {
         }
     }
 
-    /// Replaces what is shown of revocation lists: issuer and nextUpdate of the newest list of each.
+    /// Replaces what is shown of revocation lists: of each issuer the nextUpdate that comes first.
     pub fn set_crl_next_update(&self, lists: impl IntoIterator<Item = (String, Timestamp)>) {
         let family = &self.counters.crl_next_update;
         let mut shown = self.shown.lock().unwrap_or_else(PoisonError::into_inner);
@@ -228,7 +229,8 @@ impl Observer {
         for (issuer, next_update) in lists {
             let labels = [("issuer", super::text::escape(&issuer).into_owned())];
             let gauge = family.get_or_create_owned(&labels);
-            gauge.set(gauge.get().max(next_update.as_second()));
+            let (before, end) = (gauge.get(), next_update.as_second());
+            gauge.set(if before == 0 { end } else { before.min(end) });
             shown.crls.push(labels);
         }
     }

@@ -76,7 +76,7 @@ pub enum RevocationListError {
 }
 
 /// Which of the issuer's certificates a list is for (RFC 5280 5.2.5).
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 struct Scope {
     only_end_entities: bool,
     only_authorities: bool,
@@ -174,6 +174,11 @@ impl RevocationList {
     #[must_use]
     pub fn usable_until(&self, until: Option<Timestamp>) -> Self {
         Self { usable_until: until, ..self.clone() }
+    }
+
+    /// Whether this list is the other one's successor, or the other one itself.
+    pub fn replaces(&self, other: &RevocationList) -> bool {
+        self.issuer == other.issuer && self.scope == other.scope && self.this_update >= other.this_update
     }
 
     /// A list without next-update promises nothing about today, so it is never current; what it

@@ -94,6 +94,19 @@ fn series_of_secure_domains_start_at_zero_and_no_other_domain_makes_one() {
 }
 
 #[test]
+fn of_two_lists_of_one_issuer_the_one_that_ends_first_is_shown() {
+    let observer = Observer::new(&with_lists(&[BANK], &[BANK]));
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let gauge = "sealpost_crl_next_update_timestamp_seconds{issuer=\"CN=ca\"}";
+    for ends in [[100, 200], [200, 100]] {
+        observer.set_crl_next_update(ends.map(|end| ("CN=ca".to_owned(), at(end))));
+        assert_eq!(value(&observer, gauge).as_deref(), Some("100"));
+    }
+    observer.set_crl_next_update([("CN=ca".to_owned(), at(300))]);
+    assert_eq!(value(&observer, gauge).as_deref(), Some("300"));
+}
+
+#[test]
 fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
     let observer = Observer::new(&with_lists(&[BANK], &[BANK]));
     observer.set_certificate_expiry([(CertificateRole::Server, "CN=a".to_owned(), Timestamp::UNIX_EPOCH)]);

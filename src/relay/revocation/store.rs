@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Guard};
 use jiff::Timestamp;
 use tokio::sync::{Notify, Semaphore, watch};
 
+use crate::net::crl;
 use crate::net::crl_cache::{CachedList, CrlCache, Origin};
 use crate::policy::CrlFetchSettings;
 use crate::trust::{ListKey, RevocationList, RevocationSet, Verdict, WantedList};
@@ -32,6 +33,9 @@ const USE_NOTED_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// Shared by the sessions, which read the snapshot, and those who change it.
 pub struct RevocationLists {
     pub(super) cache: CrlCache,
+    /// What was read of the configured files. Locked while they are read, so that two readings
+    /// follow one another.
+    files: Mutex<crl::Files>,
     snapshot: ArcSwap<RevocationSet>,
     state: Mutex<State>,
     /// Fetches under way; a receiver ends with its fetch.
@@ -94,6 +98,7 @@ impl RevocationLists {
         let snapshot = ArcSwap::from_pointee(state.snapshot(1));
         Self {
             cache,
+            files: Mutex::default(),
             snapshot,
             state: Mutex::new(state),
             flights: Mutex::default(),
@@ -105,6 +110,10 @@ impl RevocationLists {
     /// What sessions are judged by now.
     pub fn load(&self) -> Guard<Arc<RevocationSet>> {
         self.snapshot.load()
+    }
+
+    pub(super) fn files(&self) -> MutexGuard<'_, crl::Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Other files, or other settings.

@@ -172,3 +172,18 @@ fn whoever_publishes_most_gives_way_first() {
     let gone = |number: i64| greedy.wanted(&[]).key(&format!("http://crl.example/{number}"));
     assert_eq!(evicted, [gone(0), gone(1)]);
 }
+
+#[test]
+fn a_list_that_has_a_successor_is_not_waited_for_and_every_other_is() {
+    let (one, two) = (Publisher::new("one"), Publisher::new("two"));
+    let lists = vec![
+        one.list("old.crl", at(0), at(DAY)),
+        one.list("new.crl", at(60), at(5 * DAY)),
+        two.list("two.crl", at(0), at(2 * DAY)),
+        two.list("again.crl", at(0), at(3 * DAY)),
+    ];
+    let lists =
+        RevocationSet { lists: lists.into_iter().map(Arc::new).collect(), ..RevocationSet::default() };
+    let needed: Vec<&str> = super::super::needed(&lists).iter().map(|list| list.source.as_str()).collect();
+    assert_eq!(needed, ["new.crl", "two.crl", "again.crl"]);
+}
