@@ -19,9 +19,15 @@ pub mod reload;
 pub mod serve;
 pub mod user;
 
+/// What `--version` says; a build with the feature `fips` calls itself so.
+#[cfg(not(feature = "fips"))]
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+#[cfg(feature = "fips")]
+const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (FIPS)");
+
 /// An edge mail transport agent that exchanges mail with partners over mutually authenticated TLS.
 #[derive(Debug, Parser)]
-#[command(name = "sealpost", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "sealpost", version = VERSION, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {
     /// Configuration file [default: $SEALPOST_CONFIG, else /etc/sealpost/sealpost.toml]
     #[arg(short = 'c', long = "config", value_name = "FILE", global = true)]

@@ -30,6 +30,8 @@ pub enum Event {
     /// The server runs: `ready` was said.
     Started {
         version: &'static str,
+        /// Whether all cryptography of TLS is that of a FIPS 140-3 module, and the module says so.
+        fips: bool,
         listening: Vec<String>,
     },
     /// SIGTERM: sessions in hand are finished, new ones refused.

@@ -72,9 +72,11 @@ impl Server {
         spawn_tasks(&shared);
         radar::show(&shared);
         tls::remind_of_expired(&shared);
-        shared
-            .observer
-            .event(Event::Started { version: env!("CARGO_PKG_VERSION"), listening: ready.clone() });
+        shared.observer.event(Event::Started {
+            version: env!("CARGO_PKG_VERSION"),
+            fips: crate::net::tls::is_fips(),
+            listening: ready.clone(),
+        });
         Ok(Self { shared, ready: ready.join(" ") })
     }
 

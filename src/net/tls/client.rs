@@ -23,7 +23,7 @@ use crate::trust::TlsEvidence;
 use super::error::may_be_refusal;
 use super::possession::ProofOfPossession;
 use super::sessions::{CURRENT, Presentation, SessionMemory};
-use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, provider};
+use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, promised, provider};
 
 /// One configuration and session memory: for one send connector, certificate of ours and secure
 /// domain (`ClientTlsPool`), never for one connection, which could resume nothing.
@@ -73,6 +73,7 @@ impl ClientTls {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_client_cert_resolver(Arc::new(OneCertificate { certificate }));
+        promised(config.fips(), name)?;
         config.resumption = Resumption::store(Arc::new(SessionMemory::default()));
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
     }

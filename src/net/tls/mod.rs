@@ -40,6 +40,21 @@ impl KeyExchange {
     }
 }
 
+/// Whether TLS uses nothing but the FIPS 140-3 module that the feature `fips` builds in, and the
+/// module has passed its self-tests.
+pub fn is_fips() -> bool {
+    provider(KeyExchange::PostQuantum).fips() && provider(KeyExchange::Classical).fips()
+}
+
+/// A build that promises the module must not run without it.
+fn promised(is_fips: bool, source_name: &str) -> Result<(), TlsSetupError> {
+    if is_fips || !cfg!(feature = "fips") {
+        return Ok(());
+    }
+    let error = "this build promises FIPS cryptography, and the module does not say that it is in FIPS mode";
+    Err(TlsSetupError { source_name: source_name.to_owned(), error: error.to_owned() })
+}
+
 fn provider(key_exchange: KeyExchange) -> Arc<CryptoProvider> {
     use rustls::NamedGroup::{X25519, secp256r1, secp384r1, secp521r1};
     let mut provider = aws_lc_rs::default_provider();

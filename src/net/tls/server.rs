@@ -13,7 +13,7 @@ use crate::policy::OwnCertificate;
 use crate::trust::TlsEvidence;
 
 use super::possession::ProofOfPossession;
-use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, provider};
+use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, promised, provider};
 
 /// Sessions kept for resumption, with the client's chain some 5 KB each.
 const SESSIONS_MAX: usize = 2048;
@@ -51,6 +51,7 @@ impl ServerTls {
         // large that some senders break, and it would outlive a reload.
         config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
         config.send_tls13_tickets = 1;
+        promised(config.fips(), &certificate.source)?;
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)) })
     }
 

@@ -112,6 +112,19 @@ fn limited(own: Option<&OwnCertificate>, version: &'static SupportedProtocolVers
 static BOTH: [(&SupportedProtocolVersion, TlsVersion); 2] =
     [(&rustls::version::TLS12, TlsVersion::Tls12), (&rustls::version::TLS13, TlsVersion::Tls13)];
 
+/// Only a build that promises the module says that it has it; and with it all that both sides offer
+/// is the module's.
+#[test]
+fn only_a_fips_build_says_that_it_is_one() {
+    assert_eq!(is_fips(), cfg!(feature = "fips"));
+    for key_exchange in [KeyExchange::PostQuantum, KeyExchange::Classical] {
+        let groups = &provider(key_exchange).kx_groups;
+        assert!(groups.iter().any(|group| group.name() == rustls::NamedGroup::secp256r1));
+        let plain_x25519 = groups.iter().any(|group| group.name() == rustls::NamedGroup::X25519);
+        assert_eq!(plain_x25519, !cfg!(feature = "fips"));
+    }
+}
+
 #[tokio::test]
 async fn mutual_tls_fresh_and_resumed_shows_both_chains() {
     for (version, expected) in BOTH {
