@@ -43,6 +43,11 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         queue: QueueSettings {
             message_expiration: hour,
             delay_notification: hour,
+            back_pressure: crate::policy::BackPressureSettings {
+                max_messages: 0,
+                min_free_disk: 0,
+                max_memory: 0,
+            },
             retry_intervals: vec![hour],
         },
         dns: DnsSettings { servers: Vec::new() },

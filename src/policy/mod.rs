@@ -2,10 +2,15 @@
 //! firewall and limits. Pure: settings are values that `config` has read and checked.
 
 mod accepted_domain;
+pub mod back_pressure;
 mod certificate_use;
+pub mod concurrency;
 pub mod expiry;
+pub mod fair_share;
 pub mod header_firewall;
+pub mod host_memory;
 pub mod limits;
+pub mod next_hop;
 pub mod own_certificate;
 mod partner;
 pub mod receive_connector;
@@ -16,12 +21,13 @@ pub mod send_connector;
 mod settings;
 
 pub use accepted_domain::{AcceptedDomain, AllowedSenders};
+pub use back_pressure::{Pressure, Resource};
 pub use certificate_use::{CertificateUse, CertificateUser, certificate_uses};
 pub use own_certificate::{NoCertificate, OwnCertificate};
-pub use partner::Partner;
+pub use partner::{Partner, Priority};
 pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
 pub use settings::{
-    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, HttpProxy, ProtocolLogSettings, QueueSettings,
-    Settings, Transport,
+    AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, HeaderFrom, HttpProxy,
+    ProtocolLogSettings, QueueSettings, Settings, Transport,
 };

@@ -6,6 +6,15 @@ use std::time::Duration;
 use crate::mail::Domain;
 use crate::trust::{Mode, OnFailure, TrustPolicy};
 
+/// `priority`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Priority {
+    Low,
+    #[default]
+    Normal,
+    High,
+}
+
 /// `[[partner]]`, or the implied one of a listed domain that no entry refines.
 #[derive(Clone, Debug)]
 pub struct Partner {
@@ -17,6 +26,10 @@ pub struct Partner {
     /// `None`: the `[queue]` value.
     pub message_expiration: Option<Duration>,
     pub delay_notification: Option<Duration>,
+    /// `None`: the `[queue]` value. Never empty.
+    pub retry_intervals: Option<Vec<Duration>>,
+    /// Against other partners, when there are not workers enough for all.
+    pub priority: Priority,
     pub mode: Mode,
     /// Thumbprint or SAN name of the certificate we present to this partner.
     pub certificate: Option<String>,

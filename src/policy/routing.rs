@@ -155,6 +155,20 @@ impl fmt::Display for HostTarget {
     }
 }
 
+/// The addresses of one host with the families by turns, the first one's first (RFC 8305 4), so that
+/// a family that does not work costs one try and not all of them.
+pub fn by_turns(addresses: &[IpAddr]) -> Vec<IpAddr> {
+    let Some(first) = addresses.first().map(IpAddr::is_ipv4) else { return Vec::new() };
+    let mut of_first = addresses.iter().filter(|address| address.is_ipv4() == first);
+    let mut of_other = addresses.iter().filter(|address| address.is_ipv4() != first);
+    let mut ordered = Vec::with_capacity(addresses.len());
+    while ordered.len() < addresses.len() {
+        ordered.extend(of_first.next());
+        ordered.extend(of_other.next());
+    }
+    ordered
+}
+
 /// Why `target` is never a next hop, if so. It is ourselves when one of our `bindings` covers its
 /// address and port, a wildcard binding covering every one of `local_addresses` and all loopback
 /// ones. Other loopback and unspecified addresses that DNS led to (`from_dns`) are refused when we

@@ -134,3 +134,17 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_families_of_one_host_take_turns() {
+    let ips = |text: &str| text.split_whitespace().map(|ip| ip.parse().unwrap()).collect::<Vec<IpAddr>>();
+    let table = [
+        ("", ""),
+        ("192.0.2.1 192.0.2.2", "192.0.2.1 192.0.2.2"),
+        ("192.0.2.1 192.0.2.2 192.0.2.3 ::1 ::2", "192.0.2.1 ::1 192.0.2.2 ::2 192.0.2.3"),
+        ("::1 ::2 192.0.2.1", "::1 192.0.2.1 ::2"),
+    ];
+    for (given, expected) in table {
+        assert_eq!(by_turns(&ips(given)), ips(expected), "{given}");
+    }
+}

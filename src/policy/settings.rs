@@ -82,6 +82,17 @@ pub struct QueueSettings {
     pub delay_notification: Duration,
     /// Never empty; the last repeats.
     pub retry_intervals: Vec<Duration>,
+    pub back_pressure: BackPressureSettings,
+}
+
+/// Where back pressure becomes high; 0 is no limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BackPressureSettings {
+    pub max_messages: u64,
+    /// Octets; on a small disk an eighth of it is enough.
+    pub min_free_disk: u64,
+    /// Octets, resident.
+    pub max_memory: u64,
 }
 
 /// `[dns]`.
@@ -113,6 +124,20 @@ impl Settings {
     /// The partner entry that holds `domain`.
     pub fn partner_of(&self, domain: &Domain) -> Option<&Arc<Partner>> {
         self.partners.iter().find(|partner| partner.domains.contains(domain))
+    }
+
+    /// The partner that a delivery queue with this TLS domain belongs to. Only secured recipients
+    /// follow a partner entry.
+    pub fn partner_of_tls_domain(&self, tls_domain: &str) -> Option<&Arc<Partner>> {
+        let domain = Domain::parse(tls_domain).ok()?;
+        self.partner_of(&domain)
+    }
+
+    /// The waits between attempts of a delivery queue.
+    pub fn retry_intervals(&self, tls_domain: &str) -> &[Duration] {
+        let partner = self.partner_of_tls_domain(tls_domain);
+        let own = partner.and_then(|partner| partner.retry_intervals.as_deref());
+        own.unwrap_or(&self.queue.retry_intervals)
     }
 
     pub fn accepted_domain(&self, domain: &Domain) -> Option<&AcceptedDomain> {

@@ -16,8 +16,9 @@ use super::record::{AttemptNote, MessageMeta};
 use super::shared::Shared;
 use super::{report, route};
 
-/// After an outcome could not be written down.
-const STORAGE_PAUSE: Duration = Duration::from_secs(2);
+/// Between two tries to write an outcome down: the first pause, and the longest.
+const STORAGE_PAUSE_MIN: Duration = Duration::from_secs(2);
+const STORAGE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// One recipient given up.
 pub struct Bounced {
@@ -86,7 +87,7 @@ impl<'a> Settlement<'a> {
         let note =
             AttemptNote::ours(&reply, format!("the queue record of this message cannot be read: {error}"));
         for recipient in &claim.message.recipients {
-            self.retry(recipient.index, recipient.attempts, &recipient.address, &note);
+            self.retry(recipient, &note);
         }
     }
 
@@ -131,22 +132,23 @@ impl<'a> Settlement<'a> {
             if give_up {
                 self.give_up(pending.recipient.index, &pending.recipient.address, note);
             } else {
-                let recipient = &pending.recipient;
-                self.retry(recipient.index, recipient.attempts, &recipient.address, &note);
+                self.retry(&pending.recipient, &note);
             }
         }
     }
 
-    fn retry(&mut self, recipient: u32, attempts: u32, address: &str, note: &AttemptNote) {
-        let wait = retry::interval(&self.settings.queue.retry_intervals, attempts + 1);
+    fn retry(&mut self, recipient: &Recipient, note: &AttemptNote) {
+        let intervals = self.settings.retry_intervals(&recipient.destination.tls_domain);
+        let wait = retry::interval(intervals, recipient.attempts.saturating_add(1));
         let next_attempt = route::after(Timestamp::now(), wait);
         self.events.push(Event::MessageDeferred {
             queue_id: self.id.to_string(),
-            recipient: address.to_owned(),
+            recipient: recipient.address.clone(),
             reason: note.reason.clone(),
             next_attempt: Timestamp::from_millisecond(next_attempt).unwrap_or(Timestamp::MAX),
         });
-        self.changes.push(Change::Retry { id: self.id, recipient, next_attempt, note: note.to_bytes() });
+        let (id, note) = (self.id, note.to_bytes());
+        self.changes.push(Change::Retry { id, recipient: recipient.index, next_attempt, note });
     }
 
     fn give_up(&mut self, recipient: u32, address: &str, note: AttemptNote) {
@@ -195,20 +197,51 @@ impl Settled {
     }
 }
 
-/// Applies changes. A full disk is waited out while the claim is held, for what was delivered and
-/// is not written down would be delivered twice.
+/// Applies changes. Storage that fails is waited out while the claim is held, whatever the error:
+/// what was delivered and is not written down would be delivered again. `None`: it cannot be written
+/// before the server stops, and by then nothing is claimed any more.
 async fn store(shared: &Shared, changes: Vec<Change>) -> Option<Vec<MessageId>> {
+    let mut pause = STORAGE_PAUSE_MIN;
     loop {
         let error = match shared.queue.apply(changes.clone()).await {
             Ok(inserted) => return Some(inserted),
             Err(error) => error,
         };
         shared.observer.event(Event::StorageFailed { error: error.to_string() });
-        // What was claimed is due again at once; a store that fails must not be a busy loop.
-        tokio::time::sleep(STORAGE_PAUSE).await;
-        if !matches!(error, sealpost_queue::Error::DiskFull(_)) || shared.draining.is_cancelled() {
+        match after_failure(&error) {
+            AfterFailure::TryAgain => {
+                let _drained = tokio::time::timeout(pause, shared.draining.cancelled()).await;
+                pause = STORAGE_PAUSE_MAX.min(pause * 2);
+            }
+            AfterFailure::HoldUntilTheEnd => shared.draining.cancelled().await,
+            AfterFailure::GiveBack => {
+                // It is due again at once; that must not be a busy loop.
+                tokio::time::sleep(STORAGE_PAUSE_MIN).await;
+                return None;
+            }
+        }
+        if shared.draining.is_cancelled() {
             return None;
         }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum AfterFailure {
+    /// A disk may have room, or answer, again.
+    TryAgain,
+    /// The queue writes nothing more in this run. Its workers stand still with what they hold.
+    HoldUntilTheEnd,
+    /// This change can never be written.
+    GiveBack,
+}
+
+fn after_failure(error: &sealpost_queue::Error) -> AfterFailure {
+    use sealpost_queue::Error;
+    match error {
+        Error::Failed(_) | Error::Closed => AfterFailure::HoldUntilTheEnd,
+        Error::Invalid(_) | Error::NoSuchMessage(_) => AfterFailure::GiveBack,
+        _ => AfterFailure::TryAgain,
     }
 }
 
@@ -232,5 +265,28 @@ fn in_words(millis: i64) -> String {
         7_200.. => format!("{} hours", seconds / 3_600),
         120.. => format!("{} minutes", seconds / 60),
         _ => format!("{seconds} seconds"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_queue::Error;
+
+    use super::*;
+
+    #[test]
+    fn what_was_delivered_is_not_given_back_because_a_disk_fails() {
+        let io =
+            |kind: std::io::ErrorKind| Error::Io { what: "write", path: "/q".into(), source: kind.into() };
+        let table = [
+            (Error::DiskFull("/q".into()), AfterFailure::TryAgain),
+            (io(std::io::ErrorKind::PermissionDenied), AfterFailure::TryAgain),
+            (Error::Failed("fsync: Input/output error".to_owned()), AfterFailure::HoldUntilTheEnd),
+            (Error::Closed, AfterFailure::HoldUntilTheEnd),
+            (Error::Invalid("a note of more than 16 KiB"), AfterFailure::GiveBack),
+        ];
+        for (error, expected) in table {
+            assert_eq!(after_failure(&error), expected, "{error}");
+        }
     }
 }

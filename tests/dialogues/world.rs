@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use sealpost::mail::{Address, Domain};
 use sealpost::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, CrlFetchSettings, DnsSettings, HeaderFrom, Partner,
-    Permissions, ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector,
-    Settings, Transport,
+    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CrlFetchSettings, DnsSettings,
+    HeaderFrom, Partner, Permissions, Priority, ProtocolLogSettings, ProtocolLogging, QueueSettings,
+    ReceiveConnector, SendConnector, Settings, Transport,
 };
 use sealpost::trust::{
     Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
@@ -35,6 +35,8 @@ pub fn partner(name: &str, domains: &[&str], policy: TrustPolicy) -> Partner {
         on_outbound_failure: OnFailure::Defer,
         message_expiration: None,
         delay_notification: None,
+        retry_intervals: None,
+        priority: Priority::Normal,
         mode: Mode::Enforce,
         certificate: None,
     }
@@ -138,6 +140,7 @@ pub fn settings(pki: &Pki) -> Settings {
             message_expiration: Duration::from_secs(2 * 86_400),
             delay_notification: Duration::from_secs(4 * 3600),
             retry_intervals: vec![Duration::from_secs(60)],
+            back_pressure: BackPressureSettings { max_messages: 0, min_free_disk: 0, max_memory: 0 },
         },
         dns: DnsSettings { servers: Vec::new() },
         protocol_log: ProtocolLogSettings {

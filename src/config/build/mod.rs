@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, DnsSettings, HeaderFrom, ProtocolLogSettings,
-    QueueSettings, Settings, Transport,
+    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, HeaderFrom,
+    ProtocolLogSettings, QueueSettings, Settings, Transport,
 };
 
 use super::document::{Document, Table, Value};
@@ -120,6 +120,11 @@ fn queue(table: &Table) -> QueueSettings {
         message_expiration: table.read("message_expiration", format::duration).unwrap_or_default(),
         delay_notification: table.read("delay_notification", format::duration).unwrap_or_default(),
         retry_intervals: table.read_all("retry_intervals", format::positive_duration),
+        back_pressure: BackPressureSettings {
+            max_messages: table.integer("max_messages"),
+            min_free_disk: table.read("min_free_disk", format::size).unwrap_or_default(),
+            max_memory: table.read("max_memory", format::size).unwrap_or_default(),
+        },
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mail::Domain;
-use crate::policy::{Partner, Transport};
+use crate::policy::{Partner, Priority, Transport};
 use crate::trust::{Mode, OnFailure, TrustPolicy};
 
 use super::super::document::{Document, Table};
@@ -46,6 +46,15 @@ fn written(table: &Table, anchors: &mut Anchors<'_>, problems: &mut Problems) ->
         on_outbound_failure: on_failure("on_outbound_failure"),
         message_expiration: table.read("message_expiration", format::duration).filter(|_| own_expiration),
         delay_notification: table.read("delay_notification", format::duration),
+        retry_intervals: table
+            .is_written("retry_intervals")
+            .then(|| table.read_all("retry_intervals", format::positive_duration))
+            .filter(|intervals| !intervals.is_empty()),
+        priority: match table.text("priority") {
+            Some("low") => Priority::Low,
+            Some("high") => Priority::High,
+            _ => Priority::Normal,
+        },
         mode: match table.text("mode") {
             Some("report") => Mode::Report,
             _ => Mode::Enforce,
@@ -63,6 +72,8 @@ fn implied(domain: &Domain, default_policy: &Arc<TrustPolicy>) -> Partner {
         on_outbound_failure: OnFailure::Defer,
         message_expiration: None,
         delay_notification: Some(DELAY_NOTIFICATION),
+        retry_intervals: None,
+        priority: Priority::Normal,
         mode: Mode::Enforce,
         certificate: None,
     }

@@ -230,6 +230,20 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         "partner",
+        "retry_intervals",
+        many(format::POSITIVE_DURATION),
+        Default::Derived("`[queue].retry_intervals`"),
+        "Waits between attempts to deliver to this partner; the last repeats.",
+    ),
+    Key::new(
+        "partner",
+        "priority",
+        word(&["low", "normal", "high"]),
+        Default::Text("normal"),
+        "Weight against other partners when there are not workers enough for all: 1, 2 or 4. Partners go before strangers in any case.",
+    ),
+    Key::new(
+        "partner",
         "mode",
         word(&["enforce", "report"]),
         Default::Text("enforce"),
@@ -293,6 +307,28 @@ pub const KEYS: &[Key] = &[
         many(format::POSITIVE_DURATION),
         Default::List(RETRY_INTERVALS),
         "Waits between attempts; the last repeats.",
+    ),
+    Key::new(
+        "queue",
+        "max_messages",
+        Kind::Integer { min: 0, max: 1_000_000_000 },
+        Default::Integer(2_000_000),
+        "Back pressure by queue length: from so many messages on everyone is refused with `452 4.3.1`, from 80 % on strangers; until it is below 90 % and 60 %. 0 is no limit.",
+    )
+    .unit("messages"),
+    Key::new(
+        "queue",
+        "min_free_disk",
+        one(format::SIZE),
+        Default::Text("256 MiB"),
+        "Back pressure by free space where the queue is (or an eighth of the disk, if that is less): with no more than that free everyone is refused with `452 4.3.1`, with no more than twice as much strangers; until there is 1.25 and 2.5 times as much.",
+    ),
+    Key::new(
+        "queue",
+        "max_memory",
+        one(format::SIZE),
+        Default::Text("2 GiB"),
+        "Back pressure by resident memory: from so much on everyone is refused with `452 4.3.1`, from 85 % on strangers; until it is below 92 % and 75 %.",
     ),
     Key::new(
         "dns",

@@ -32,6 +32,8 @@ fn site(mode: Mode, on_inbound_failure: OnFailure) -> (Settings, PartnerRecord, 
         on_outbound_failure: OnFailure::Defer,
         message_expiration: None,
         delay_notification: None,
+        retry_intervals: None,
+        priority: crate::policy::Priority::Normal,
         mode,
         certificate: None,
     };
