@@ -34,6 +34,7 @@ pub use crate::disk::{Disk, DiskFile, DiskLock, Space, SystemDisk};
 pub use crate::draft::Draft;
 pub use crate::driver::Driver;
 pub use crate::ground::Clock;
+pub use crate::index::Due;
 pub use crate::queue::Queue;
 
 /// Content up to this many bytes stands in the index and is committed with its record; larger

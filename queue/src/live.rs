@@ -62,7 +62,7 @@ impl Live {
         files
     }
 
-    fn announce(&self) {
+    pub(crate) fn announce(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
 

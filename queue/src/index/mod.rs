@@ -2,9 +2,12 @@
 //! `claim` and the operator's counts never scan a table. It is rebuilt from the records at start and
 //! follows each transaction after it is durable.
 
+mod ahead;
 mod schedule;
 #[cfg(test)]
 mod tests;
+
+pub use ahead::Due;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -244,7 +247,7 @@ impl Index {
     }
 
     pub(crate) fn due(&self, now: UnixMillis) -> Vec<DueDestination> {
-        self.schedule.due(now)
+        self.schedule.due(now, usize::MAX)
     }
 
     pub(crate) fn next_due(&self) -> Option<UnixMillis> {

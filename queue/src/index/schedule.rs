@@ -30,6 +30,12 @@ struct Lane {
 }
 
 impl Lane {
+    fn due_by(&self, now: UnixMillis) -> Option<DueDestination> {
+        let earliest = self.head().filter(|due| *due <= now)?;
+        let recipients = self.due.iter().take_while(|(due, ..)| *due <= now).take(COUNTED_MAX).count();
+        Some(DueDestination { destination: (*self.destination).clone(), recipients, earliest })
+    }
+
     fn head(&self) -> Option<UnixMillis> {
         self.due.first().map(|(due, _, _)| *due)
     }
@@ -91,17 +97,18 @@ impl Schedule {
         self.lanes.len()
     }
 
-    /// Lanes with something due, the longest waiting first.
-    pub(super) fn due(&self, now: UnixMillis) -> Vec<DueDestination> {
-        let ready = self.heads.iter().take_while(|(due, _)| *due <= now);
-        ready
-            .map(|(earliest, slot)| {
-                let lane = &self.lanes[*slot as usize];
-                let recipients =
-                    lane.due.iter().take_while(|(due, ..)| *due <= now).take(COUNTED_MAX).count();
-                DueDestination { destination: (*lane.destination).clone(), recipients, earliest: *earliest }
-            })
-            .collect()
+    /// Up to `limit` lanes with something due, the longest waiting first.
+    pub(super) fn due(&self, now: UnixMillis, limit: usize) -> Vec<DueDestination> {
+        let ready = self.heads.iter().take_while(|(due, _)| *due <= now).take(limit);
+        ready.filter_map(|(_, slot)| self.lanes[*slot as usize].due_by(now)).collect()
+    }
+
+    pub(super) fn due_at(&self, destination: &Destination, now: UnixMillis) -> Option<DueDestination> {
+        self.lanes[self.slot(destination)? as usize].due_by(now)
+    }
+
+    pub(super) fn slot(&self, destination: &Destination) -> Option<Slot> {
+        self.names.get(destination).copied()
     }
 
     pub(super) fn next_due(&self) -> Option<UnixMillis> {

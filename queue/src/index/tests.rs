@@ -74,3 +74,43 @@ fn a_message_to_ten_thousand_is_claimed_in_one_go() {
     assert!(index.give_back(&claimed));
     assert_eq!(index.due(1)[0].recipients, 100);
 }
+
+#[test]
+fn a_look_is_bounded_and_says_when_it_is_cut() {
+    let mut index = Index::default();
+    for id in 1..=10 {
+        insert(&mut index, id, &format!("h{id}.example"), &[i64::try_from(id).unwrap()]);
+    }
+    let look = index.due_first(8, 3);
+    let earliest: Vec<UnixMillis> = look.destinations.iter().map(|due| due.earliest).collect();
+    assert_eq!((earliest, look.cut), (vec![1, 2, 3], true));
+    assert!(!index.due_first(3, 3).cut);
+    let one = |index: &Index, name: &str, now| index.schedule.due_at(&destination(name), now);
+    assert_eq!(one(&index, "h9.example", 9).map(|due| due.recipients), Some(1));
+    assert_eq!(one(&index, "h9.example", 8), None);
+    assert_eq!(one(&index, "nobody.example", 9), None);
+}
+
+#[test]
+fn what_waited_is_brought_forward_unless_it_is_held_claimed_or_another_queues() {
+    let mut index = Index::default();
+    let here = destination("back.example");
+    for id in 1..=4 {
+        insert(&mut index, id, "back.example", &[1_000]);
+    }
+    insert(&mut index, 5, "other.example", &[1_000]);
+    insert(&mut index, 6, "back.example", &[2]);
+    index.follow(&Step::Hold { id: MessageId(2), recipient: 0, held: true });
+    let claimed = index.claim_these(MessageId(3), &[0]).expect("free");
+    for id in 1..=6 {
+        index.bring_forward(&here, MessageId(id), 7);
+    }
+    let due =
+        |index: &Index| index.due(999).iter().map(|due| (due.recipients, due.earliest)).collect::<Vec<_>>();
+    assert_eq!(due(&index), [(3, 2)], "messages 6, 1 and 4, and none is put off");
+    index.give_back(&claimed);
+    assert_eq!(due(&index), [(3, 2)]);
+    index.follow(&Step::Hold { id: MessageId(2), recipient: 0, held: false });
+    assert_eq!(due(&index), [(3, 2)]);
+    assert_eq!(index.next_due_after(999), Some(1_000));
+}
