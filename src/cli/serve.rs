@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, control};
+use crate::observe::Event;
 use crate::relay::{Server, StartError};
 
 /// Open files asked of the system at start: sessions, content and log files.
@@ -18,18 +19,18 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Runs the server. Exit status 2 where the settings are refused, 1 where the start fails otherwise.
 pub fn run(config: &Path) -> ExitCode {
     crate::observe::event_log::start();
-    raise_descriptor_limit();
+    let limit_low = raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
     };
-    let status = runtime.block_on(serve(config));
+    let status = runtime.block_on(serve(config, limit_low));
     // Not even a thread that waits for a dead disk keeps the process.
     runtime.shutdown_timeout(LAST_WAIT);
     status
 }
 
-async fn serve(config: &Path) -> ExitCode {
+async fn serve(config: &Path, limit_low: Option<Event>) -> ExitCode {
     // Handlers first: a signal that comes while we start must not kill us half-way.
     let signals =
         (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
@@ -46,6 +47,9 @@ async fn serve(config: &Path) -> ExitCode {
         }
         Err(error) => return fail(1, &error.to_string()),
     };
+    if let Some(event) = limit_low {
+        server.observer().event(event);
+    }
     match open_doors(&server).await {
         Ok(admin) => eprintln!("ready {}{admin}", server.listening()),
         Err(error) => return fail(1, &error),
@@ -82,10 +86,11 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     let failed = |error: std::io::Error| format!("[admin] cannot listen on {address}: {error}");
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
+    let observer = server.observer();
     let serving = admin::serve(listener, server.observer(), server.draining());
     server.spawn(async move {
         if let Err(error) = serving.await {
-            tracing::error!(%error, "the [admin] listener ended");
+            observer.event(Event::AdminFailed { error: error.to_string() });
         }
     });
     Ok(format!(" admin={local}"))
@@ -96,15 +101,16 @@ fn fail(status: u8, error: &str) -> ExitCode {
     ExitCode::from(status)
 }
 
-/// Asks for as many open files as the hard limit allows, up to what we can use.
-fn raise_descriptor_limit() {
+/// Asks for as many open files as the hard limit allows, up to what we can use. What is to be told
+/// when there is somebody to tell it to.
+fn raise_descriptor_limit() -> Option<Event> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let wanted = limit.maximum.map_or(DESCRIPTORS_WANTED, |maximum| maximum.min(DESCRIPTORS_WANTED));
     if limit.current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(wanted), maximum: limit.maximum };
-        if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, wanted, "cannot raise the limit of open files");
-        }
+        let failed = setrlimit(Resource::Nofile, raised).err();
+        return failed.map(|error| Event::DescriptorLimitLow { wanted, error: error.to_string() });
     }
+    None
 }

@@ -149,9 +149,60 @@ pub enum Event {
         epoch: u64,
         changes: Vec<String>,
     },
+    /// Something in the settings is allowed and probably not meant.
+    SettingsWarning {
+        warning: String,
+    },
     /// A reload was refused; the old settings stay.
     SettingsRefused {
         problems: Vec<String>,
+    },
+    /// A connection came from an address that no receive connector of its binding admits.
+    ConnectionNotAdmitted {
+        remote: SocketAddr,
+        binding: SocketAddr,
+    },
+    /// A connection could not be taken from the system, such as for want of file descriptors.
+    AcceptFailed {
+        binding: SocketAddr,
+        error: String,
+    },
+    /// Another certificate of ours has become the best one of a receive connector.
+    CertificateOffered {
+        connector: String,
+        certificate: String,
+    },
+    /// A certificate of ours has become the best one and cannot be used.
+    CertificateNotOffered {
+        error: String,
+    },
+    /// Sessions that were still open at the end of the time to drain.
+    SessionsCutOff {
+        after_seconds: u64,
+    },
+    /// At the stop the disk took nothing: what was acknowledged is safe, log lines may be lost.
+    StopIncomplete {
+        waited_seconds: u64,
+    },
+    /// What was seen of partners could not be read or kept; mail goes on.
+    PartnerRecordFailed {
+        error: String,
+        consequence: &'static str,
+    },
+    /// An action of an operator took effect and could not be written to audit.log.
+    AuditFailed {
+        user: String,
+        what: String,
+        error: String,
+    },
+    /// The `[admin]` listener ended; mail goes on.
+    AdminFailed {
+        error: String,
+    },
+    /// The limit of open files could not be raised to what many connections take.
+    DescriptorLimitLow {
+        wanted: u64,
+        error: String,
     },
     /// Written every hour while it lasts.
     CertificateExpired {

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
 use crate::policy::Settings;
-use crate::trust::Direction;
+use crate::smtp::SessionId;
+use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::event::Event;
 use super::partners::{PartnerWatch, Peer};
@@ -72,9 +73,14 @@ impl Observer {
     /// Writes the record and moves the counters. Never waits.
     #[allow(clippy::needless_pass_by_value, reason = "an event is told once and then over")]
     pub fn event(&self, event: Event) {
+        let level = self.count(&event);
+        record::write(level, &event);
+    }
+
+    /// Moves the counters of an event, and says how much it matters.
+    fn count(&self, event: &Event) -> Level {
         let counters = &self.counters;
-        let level = match &event {
-            Event::Started { .. } | Event::QueueRecovered { .. } => Level::Info,
+        match event {
             Event::Stopping { .. } => {
                 self.stopping.store(true, Ordering::Relaxed);
                 Level::Info
@@ -84,14 +90,10 @@ impl Observer {
                 if error.is_none() { Level::Debug } else { Level::Warning }
             }
             Event::InboundJudged { verdict, connector, session, remote, evidence } => {
-                counters.judged(verdict);
-                self.partners.judged(verdict, connector, *session, Peer::Address(*remote), evidence);
-                if verdict.is_good() { Level::Debug } else { Level::Warning }
+                self.judged(verdict, connector, *session, Peer::Address(*remote), evidence)
             }
             Event::OutboundJudged { verdict, connector, session, host, evidence } => {
-                counters.judged(verdict);
-                self.partners.judged(verdict, connector, *session, Peer::Host(host.clone()), evidence);
-                if verdict.is_good() { Level::Debug } else { Level::Warning }
+                self.judged(verdict, connector, *session, Peer::Host(host.clone()), evidence)
             }
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
@@ -115,8 +117,6 @@ impl Observer {
                 counters.bounced.inc();
                 Level::Warning
             }
-            Event::DsnQueued { .. } | Event::SettingsReloaded { .. } => Level::Info,
-            Event::RevocationListLoaded { .. } => Level::Info,
             Event::RevocationListFetched { changed, .. } => {
                 counters.crl_fetch(if *changed { "fetched" } else { "unchanged" });
                 if *changed { Level::Info } else { Level::Debug }
@@ -125,20 +125,25 @@ impl Observer {
                 counters.crl_fetch("failed");
                 Level::Warning
             }
-            Event::DsnDropped { .. } | Event::CertificateExpiring { .. } => Level::Warning,
-            Event::ProtocolLogAgedEarly { .. } => Level::Warning,
-            Event::RevocationListExpiring { .. } => Level::Warning,
-            Event::PinUnmatched { .. } => Level::Info,
-            Event::StorageFailed { .. } | Event::SettingsRefused { .. } => Level::Error,
-            Event::CertificateExpired { .. } => Level::Error,
-            Event::RevocationListFailed { .. } | Event::RevocationListKept { .. } => Level::Error,
             Event::ProtocolLogLost { lines } => {
                 counters.log_lines_lost.inc_by(*lines);
                 if self.may_tell_loss() { Level::Error } else { Level::Debug }
             }
-            Event::ProtocolLogError { .. } => Level::Error,
-        };
-        record::write(level, &event);
+            told_only => level_of(told_only),
+        }
+    }
+
+    fn judged(
+        &self,
+        verdict: &Arc<Verdict>,
+        connector: &str,
+        session: SessionId,
+        peer: Peer,
+        evidence: &Option<Arc<TlsEvidence>>,
+    ) -> Level {
+        self.counters.judged(verdict);
+        self.partners.judged(verdict, connector, session, peer, evidence);
+        if verdict.is_good() { Level::Debug } else { Level::Warning }
     }
 
     /// Lost protocol log lines are counted each, and told once in ten seconds.
@@ -233,6 +238,52 @@ impl Observer {
             gauge.set(if before == 0 { end } else { before.min(end) });
             shown.crls.push(labels);
         }
+    }
+}
+
+/// How much an event matters that no counter follows. Every variant is named, so that a new one
+/// does not compile before somebody has thought about it.
+fn level_of(event: &Event) -> Level {
+    match event {
+        Event::Started { .. }
+        | Event::Stopping { .. }
+        | Event::QueueRecovered { .. }
+        | Event::DsnQueued { .. }
+        | Event::SettingsReloaded { .. }
+        | Event::ConnectionNotAdmitted { .. }
+        | Event::CertificateOffered { .. }
+        | Event::RevocationListLoaded { .. }
+        | Event::PinUnmatched { .. }
+        | Event::MessageReceived { .. }
+        | Event::MessageRefused { .. }
+        | Event::MessageDelivered { .. }
+        | Event::MessageDeferred { .. }
+        | Event::RevocationListFetched { .. } => Level::Info,
+        Event::DsnDropped { .. }
+        | Event::CertificateExpiring { .. }
+        | Event::ProtocolLogAgedEarly { .. }
+        | Event::RevocationListExpiring { .. }
+        | Event::SettingsWarning { .. }
+        | Event::AcceptFailed { .. }
+        | Event::SessionsCutOff { .. }
+        | Event::StopIncomplete { .. }
+        | Event::DescriptorLimitLow { .. }
+        | Event::TlsHandshake { .. }
+        | Event::InboundJudged { .. }
+        | Event::OutboundJudged { .. }
+        | Event::MessageBounced { .. }
+        | Event::RevocationListFetchFailed { .. } => Level::Warning,
+        Event::StorageFailed { .. }
+        | Event::SettingsRefused { .. }
+        | Event::CertificateExpired { .. }
+        | Event::CertificateNotOffered { .. }
+        | Event::RevocationListFailed { .. }
+        | Event::RevocationListKept { .. }
+        | Event::PartnerRecordFailed { .. }
+        | Event::AuditFailed { .. }
+        | Event::AdminFailed { .. }
+        | Event::ProtocolLogLost { .. }
+        | Event::ProtocolLogError { .. } => Level::Error,
     }
 }
 

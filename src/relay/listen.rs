@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::net::listener;
+use crate::observe::Event;
 use crate::policy::receive_connector;
 use crate::session::receive::Opening;
 use crate::smtp::SessionId;
@@ -29,7 +30,8 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener, binding: Binding, s
         match accepted {
             Ok((stream, remote)) => welcome(&shared, stream, remote, &binding),
             Err(error) => {
-                tracing::warn!(binding = %binding.address, %error, "cannot accept a connection");
+                let error = error.to_string();
+                shared.observer.event(Event::AcceptFailed { binding: binding.address, error });
                 tokio::time::sleep(ACCEPT_ERROR_PAUSE).await;
             }
         }
@@ -48,7 +50,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, remote: SocketAddr, binding:
         None => receive_connector::select(connectors, binding.address, remote.ip()),
     };
     let Some(connector) = selected else {
-        tracing::info!(%remote, binding = %binding.address, "no receive connector admits this address");
+        shared.observer.event(Event::ConnectionNotAdmitted { remote, binding: binding.address });
         return;
     };
     let Ok(local) = stream.local_addr() else { return };

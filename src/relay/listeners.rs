@@ -28,6 +28,9 @@ pub struct Binding {
 #[derive(Default)]
 pub struct Listeners(Mutex<HashMap<Binding, Bound>>);
 
+/// Sockets that are bound and wait for their settings.
+pub struct NewListeners(HashMap<Binding, (TcpListener, SocketAddr)>);
+
 struct Bound {
     local: SocketAddr,
     stop: CancellationToken,
@@ -47,11 +50,11 @@ impl Binding {
 }
 
 impl Listeners {
-    /// Binds what the settings name and is not bound, stops what they no longer name. On an error
-    /// nothing is stopped and nothing new is kept.
-    pub fn follow(&self, shared: &Arc<Shared>, settings: &Settings) -> Result<(), StartError> {
-        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut new: HashMap<Binding, (TcpListener, SocketAddr)> = HashMap::new();
+    /// Binds what the settings name and is not bound; nobody is accepted there yet. On an error
+    /// nothing new is kept.
+    pub fn bind(&self, settings: &Settings) -> Result<NewListeners, StartError> {
+        let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut new = HashMap::new();
         for (binding, connector) in Binding::all(settings) {
             if running.contains_key(&binding) || new.contains_key(&binding) {
                 continue;
@@ -62,6 +65,13 @@ impl Listeners {
             let local = listener.local_addr().map_err(failed)?;
             new.insert(binding, (listener, local));
         }
+        Ok(NewListeners(new))
+    }
+
+    /// Accepts on `new`, and stops what the settings no longer name. The settings are in force by
+    /// now: a connection must not meet a binding that its connector does not know.
+    pub fn follow(&self, shared: &Arc<Shared>, settings: &Settings, NewListeners(new): NewListeners) {
+        let mut running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         running.retain(|binding, bound| {
             let kept = Binding::all(settings).any(|(named, _)| named == *binding);
             if !kept {
@@ -75,7 +85,6 @@ impl Listeners {
             running.insert(binding, Bound { local, stop });
         }
         shared.bound.store(Arc::new(running.values().map(|bound| bound.local).collect()));
-        Ok(())
     }
 
     /// `NAME=ADDR:PORT` of every connector and binding, in the order of the file.

@@ -63,10 +63,8 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     let server_tls =
         tls::listeners(&settings, &shared.server_tls.load()).map_err(|e| refuse(e.to_string()))?;
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
-    shared.listeners.follow(shared, &settings).map_err(|e| refuse(e.to_string()))?;
-    for warning in &loaded.warnings {
-        tracing::warn!("{warning}");
-    }
+    let listeners = shared.listeners.bind(&settings).map_err(|e| refuse(e.to_string()))?;
+    shared.tell_warnings(&loaded.warnings);
     let settings = Arc::new(settings);
     shared.server_tls.store(Arc::new(server_tls));
     shared.client_tls.clear();
@@ -74,6 +72,7 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     shared.observer.reconfigure(&settings);
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
     shared.settings.store(Arc::clone(&settings));
+    shared.listeners.follow(shared, &settings, listeners);
     revocation::reload(shared);
     radar::show(shared);
     shared.document.store(Arc::new(loaded.document));
@@ -142,11 +141,49 @@ pub async fn watch_files(shared: Arc<Shared>) {
     }
 }
 
-/// Modification time and length of each file, as far as they can be read.
-fn stamps(files: &[PathBuf]) -> Vec<Option<(SystemTime, u64)>> {
+/// What tells one state of a file from another. Time and length alone miss a renewal that keeps
+/// both, such as one that is moved into place with the times of its source.
+#[derive(Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: SystemTime,
+    len: u64,
+    device_and_inode: (u64, u64),
+    /// Seconds and nanoseconds; moves whenever anything about the file is changed.
+    status_changed: (i64, i64),
+}
+
+/// A stamp of each file, as far as it can be read.
+fn stamps(files: &[PathBuf]) -> Vec<Option<Stamp>> {
+    use std::os::unix::fs::MetadataExt;
     let stamp = |file: &PathBuf| {
         let metadata = std::fs::metadata(file).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
+        Some(Stamp {
+            modified: metadata.modified().ok()?,
+            len: metadata.len(),
+            device_and_inode: (metadata.dev(), metadata.ino()),
+            status_changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
     };
     files.iter().map(stamp).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_renewal_of_the_same_length_and_time_is_seen() {
+        let directory = tempfile::tempdir().unwrap();
+        let (in_use, renewed) = (directory.path().join("mail1.pem"), directory.path().join("new.pem"));
+        for (path, content) in [(&in_use, "old"), (&renewed, "new")] {
+            std::fs::write(path, content).unwrap();
+            let file = std::fs::File::options().write(true).open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        }
+        let files = [in_use.clone()];
+        let before = stamps(&files);
+        assert_eq!(before, stamps(&files));
+        std::fs::rename(&renewed, &in_use).unwrap();
+        assert_ne!(before, stamps(&files));
+    }
 }

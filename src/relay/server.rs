@@ -62,12 +62,11 @@ impl Server {
     /// Reads the settings, opens the queue, binds every listener and starts all tasks.
     pub async fn start(config_file: &Path) -> Result<Self, StartError> {
         let loaded = config::load(config_file).map_err(StartError::Settings)?;
-        for warning in &loaded.warnings {
-            tracing::warn!("{warning}");
-        }
         let shared = open(config_file, Arc::new(loaded.settings), loaded.document)?;
+        shared.tell_warnings(&loaded.warnings);
         let settings = shared.settings.load_full();
-        shared.listeners.follow(&shared, &settings)?;
+        let listeners = shared.listeners.bind(&settings)?;
+        shared.listeners.follow(&shared, &settings, listeners);
         let ready = shared.listeners.describe(&settings);
         spawn_tasks(&shared);
         radar::show(&shared);
@@ -119,14 +118,15 @@ impl Server {
         self.shared.draining.cancel();
         self.shared.tasks.close();
         if tokio::time::timeout(DRAIN_TIMEOUT, self.shared.tasks.wait()).await.is_err() {
-            tracing::warn!("sessions still open after {} s are cut off", DRAIN_TIMEOUT.as_secs());
+            let after_seconds = DRAIN_TIMEOUT.as_secs();
+            self.shared.observer.event(Event::SessionsCutOff { after_seconds });
         }
-        let Shared { queue, protocol_log, .. } = &*self.shared;
+        let Shared { queue, protocol_log, observer, .. } = &*self.shared;
         let partners = Arc::clone(&self.shared);
         let partners = tokio::task::spawn_blocking(move || writer::finish(&partners));
         let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), partners) };
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
-            tracing::warn!("the disk takes nothing; what was acknowledged is safe, log lines may be lost");
+            observer.event(Event::StopIncomplete { waited_seconds: CLOSE_TIMEOUT.as_secs() });
         }
     }
 }

@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{Change, Document};
+use crate::config::{Change, Document, Problem};
 use crate::mail::Now;
 use crate::net::resolver::Resolver;
 use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
-use crate::observe::{AuditEntry, AuditLog, Observer, ProtocolLog};
+use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
 use crate::policy::{OwnCertificate, Settings};
 
 use super::connections::Connections;
@@ -70,6 +70,13 @@ impl Shared {
         Timestamp::now().as_millisecond()
     }
 
+    /// An event for each warning of the settings check.
+    pub fn tell_warnings(&self, warnings: &[Problem]) {
+        for warning in warnings {
+            self.observer.event(Event::SettingsWarning { warning: warning.to_string() });
+        }
+    }
+
     /// One line of `audit.log`; an action that cannot be recorded is an error event, not a refusal.
     pub async fn append_audit(&self, user: &str, what: &str, old: &str, new: &str) {
         let (old, new) = (old.to_owned(), new.to_owned());
@@ -89,11 +96,15 @@ impl Shared {
         let written = tokio::task::spawn_blocking(move || {
             let at = Timestamp::now();
             let entry = AuditEntry { at, user: &user, what: &what, old: &old, new: &new, secure_list };
-            if let Err(error) = audit.append(&entry) {
-                tracing::error!(%error, user, what, "an action could not be audited");
-            }
+            audit.append(&entry).map_err(|error| Event::AuditFailed {
+                error: error.to_string(),
+                what: what.clone(),
+                user: user.clone(),
+            })
         });
-        // Fails only where the runtime ends.
-        let _ = written.await;
+        // There is no answer only where the runtime ends.
+        if let Ok(Err(failed)) = written.await {
+            self.observer.event(failed);
+        }
     }
 }

@@ -57,15 +57,19 @@ pub fn choose_again(shared: &Shared) {
             };
             let changed: Vec<_> = new.iter().filter(|(name, listener)| !same(name, listener)).collect();
             for (connector, listener) in &changed {
-                let certificate = &listener.certificate.source;
-                tracing::info!(connector, certificate, "another certificate is offered from now on");
+                shared.observer.event(Event::CertificateOffered {
+                    connector: (*connector).clone(),
+                    certificate: listener.certificate.source.clone(),
+                });
             }
             if !changed.is_empty() {
                 shared.server_tls.store(Arc::new(new));
                 radar::show(shared);
             }
         }
-        Err(error) => tracing::error!(%error, "a certificate that has become valid cannot be offered"),
+        Err(error) => {
+            shared.observer.event(Event::CertificateNotOffered { error: error.to_string() });
+        }
     }
 }
 

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observe::Observer;
 use crate::observe::partners::{self, PartnerRecord, RecordError};
+use crate::observe::{Event, Observer};
 use crate::policy::Settings;
 
 use super::super::shared::Shared;
@@ -19,12 +19,15 @@ pub fn restore(observer: &Observer, settings: &Settings) {
     match partners::read(&settings.data_directory) {
         Ok(record) => observer.partners().restore(record),
         Err(error) => {
-            tracing::error!(%error, "the record of partners begins anew");
+            let failed = |error: String, consequence| {
+                observer.event(Event::PartnerRecordFailed { error, consequence });
+            };
+            failed(error.to_string(), "the record of partners begins anew");
             let path = partners::path(&settings.data_directory);
             if matches!(error, RecordError::Damaged { .. })
                 && let Err(error) = std::fs::rename(&path, path.with_extension("json.damaged"))
             {
-                tracing::error!(%error, path = %path.display(), "the damaged record cannot be put aside");
+                failed(format!("{}: {error}", path.display()), "the damaged record cannot be put aside");
             }
         }
     }
@@ -48,7 +51,8 @@ pub async fn run(shared: Arc<Shared>) {
             if let Ok(Err(error)) = written
                 && !failing
             {
-                tracing::error!(%error, "the record of partners waits; mail goes on");
+                let consequence = "the record of partners waits; mail goes on";
+                shared.observer.event(Event::PartnerRecordFailed { error: error.to_string(), consequence });
             }
             failing = failed;
         }
@@ -60,7 +64,8 @@ pub fn finish(shared: &Shared) {
     if shared.observer.partners().take_changed()
         && let Err(error) = write(shared)
     {
-        tracing::error!(%error, "the last sessions are missing from the record of partners");
+        let consequence = "the last sessions are missing from the record of partners";
+        shared.observer.event(Event::PartnerRecordFailed { error: error.to_string(), consequence });
     }
 }
 
