@@ -29,7 +29,7 @@ use rustls::version::{TLS12, TLS13};
 use sealpost::mail::{Address, BodyType, Now, ReversePath};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
-use sealpost::policy::{OwnCertificate, Partner, Settings, secure_domains};
+use sealpost::policy::{OwnCertificate, Partner, Pressure, Settings, secure_domains};
 use sealpost::session::receive::{self, ReceiveSession, World};
 use sealpost::session::send::{self, Failure, SendSession, Transaction};
 use sealpost::smtp::{DataEncoder, SessionId};
@@ -228,7 +228,11 @@ async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &Revocat
     let mut input = |input: receive::Input<'_>, actions: &mut VecDeque<receive::Action>| {
         let now = Now { wall: clock(), mono: Instant::now() };
         let mut new = Vec::new();
-        session.handle(input, World { settings: &settings, revocation: &lists, now }, &mut new);
+        session.handle(
+            input,
+            World { settings: &settings, revocation: &lists, now, pressure: Pressure::Normal },
+            &mut new,
+        );
         actions.extend(new);
     };
     input(receive::Input::Connected(None), &mut actions);

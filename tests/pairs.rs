@@ -214,6 +214,7 @@ impl Server<'_> {
 
     fn input(&mut self, input: receive::Input<'_>) {
         let world = World {
+            pressure: sealpost::policy::Pressure::Normal,
             settings: &self.pair.settings,
             revocation: &self.revocation,
             now: Now { wall: clock(), mono: Instant::now() },

@@ -52,6 +52,7 @@ pub const CONNECTIONS: &str = "sealpost_connections";
 pub const HANDSHAKES: &str = "sealpost_tls_handshakes_total";
 pub const QUEUE: &str = "sealpost_queue_messages";
 pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
+pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
 pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
 pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
@@ -160,6 +161,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &[],
         "Age of the oldest queued message",
         "Now; 0 when the queue is empty.",
+    ),
+    row(
+        BACK_PRESSURE,
+        Kind::Gauge,
+        &["resource"],
+        "Back pressure: how short a resource is",
+        "Once a second; 0 normal, 1 medium (strangers are refused), 2 high (everyone is); `resource` is `queue-length`, `free-disk` or `memory`.",
     ),
     row(
         CERTIFICATE_EXPIRY,

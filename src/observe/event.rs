@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::mail::Domain;
+use crate::policy::{Pressure, Resource};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, SpkiPin, TlsEvidence, TlsVersion, Verdict};
 
@@ -140,6 +141,15 @@ pub enum Event {
     QueueRecovered {
         messages: u64,
         orphans: u64,
+    },
+    /// A resource became short or is no longer: `amount` of it is there, `allowed` is the option's
+    /// value (messages or octets). At `medium` strangers are refused, at `high` everyone.
+    BackPressureChanged {
+        resource: Resource,
+        before: Pressure,
+        level: Pressure,
+        amount: u64,
+        allowed: u64,
     },
     /// The queue could not keep or change a message.
     StorageFailed {

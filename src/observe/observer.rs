@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::policy::Settings;
+use crate::policy::{Pressure, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
@@ -128,6 +128,10 @@ impl Observer {
             Event::ProtocolLogLost { lines } => {
                 counters.log_lines_lost.inc_by(*lines);
                 if self.may_tell_loss() { Level::Error } else { Level::Debug }
+            }
+            Event::BackPressureChanged { resource, level, .. } => {
+                counters.back_pressure(*resource, *level);
+                if *level == Pressure::Normal { Level::Info } else { Level::Warning }
             }
             told_only => level_of(told_only),
         }
@@ -272,6 +276,7 @@ fn level_of(event: &Event) -> Level {
         | Event::InboundJudged { .. }
         | Event::OutboundJudged { .. }
         | Event::MessageBounced { .. }
+        | Event::BackPressureChanged { .. }
         | Event::RevocationListFetchFailed { .. } => Level::Warning,
         Event::StorageFailed { .. }
         | Event::SettingsRefused { .. }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
-use crate::policy::Settings;
+use crate::policy::{Pressure, Resource, Settings};
 use crate::trust::{Direction, Fault, Mode, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
@@ -47,6 +47,7 @@ pub(super) struct Counters {
     pub(super) certificate_expiry: Family<Labels<2>, Gauge>,
     pub(super) crl_next_update: Family<Labels<1>, Gauge>,
     crl_fetches: Family<Labels<1>, Counter>,
+    back_pressure: Family<Labels<1>, Gauge>,
     pub(super) log_lines_lost: Counter,
     pub(super) accept_to_durable: Histogram,
     pub(super) accept_to_delivered: Histogram,
@@ -81,6 +82,7 @@ impl Counters {
             certificate_expiry: register(&mut r, counters::CERTIFICATE_EXPIRY, Family::default()),
             crl_next_update: register(&mut r, counters::CRL_NEXT_UPDATE, Family::default()),
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
+            back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
             log_lines_lost: register(&mut r, counters::LOG_LINES_LOST, Counter::default()),
             accept_to_durable: register(&mut r, counters::ACCEPT_TO_DURABLE, Histogram::new(DURABLE_SECONDS)),
             accept_to_delivered: register(
@@ -135,7 +137,15 @@ impl Counters {
         self.crl_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
 
+    pub(super) fn back_pressure(&self, resource: Resource, level: Pressure) {
+        let labels = [("resource", resource.as_str().to_owned())];
+        self.back_pressure.get_or_create(&labels).set(level.as_number().into());
+    }
+
     fn begin_fixed_series(&self) {
+        for resource in Resource::ALL {
+            self.back_pressure(resource, Pressure::Normal);
+        }
         for result in ["fetched", "unchanged", "failed"] {
             drop(self.crl_fetches.get_or_create(&[("result", result.to_owned())]));
         }

@@ -129,7 +129,8 @@ impl Driver {
     fn input(&mut self, input: Input<'_>) {
         let settings = self.shared.settings.load();
         let revocation = self.shared.revocation.load();
-        let world = World { settings: &settings, revocation: &revocation, now: Shared::now() };
+        let pressure = self.shared.back_pressure.level();
+        let world = World { settings: &settings, revocation: &revocation, now: Shared::now(), pressure };
         let mut actions = Vec::new();
         self.session.handle(input, world, &mut actions);
         self.actions.extend(actions);

@@ -22,7 +22,7 @@ use super::holds::{HoldError, Holds};
 use super::listeners::Listeners;
 use super::partners::{radar, writer};
 use super::shared::Shared;
-use super::{certificates, control, dispatch, reload, revocation, timers, tls};
+use super::{back_pressure, certificates, control, dispatch, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -162,6 +162,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         client_tls: ClientTlsPool::new(),
         resolver: ArcSwap::from_pointee(resolver),
         connections: Arc::new(Connections::default()),
+        back_pressure: back_pressure::BackPressure::default(),
         listeners: Listeners::default(),
         bound: ArcSwap::default(),
         reloading: tokio::sync::Mutex::new(()),
@@ -175,6 +176,7 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(dispatch::run(Arc::clone(shared)));
     shared.tasks.spawn(timers::run(Arc::clone(shared)));
     shared.tasks.spawn(control::end_holds(Arc::clone(shared)));
+    shared.tasks.spawn(back_pressure::run(Arc::clone(shared)));
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
     shared.tasks.spawn(revocation::refresh(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));

@@ -20,6 +20,7 @@ use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
 use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
 use crate::policy::{OwnCertificate, Settings};
 
+use super::back_pressure::BackPressure;
 use super::connections::Connections;
 use super::holds::Holds;
 use super::listeners::Listeners;
@@ -41,6 +42,7 @@ pub struct Shared {
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
     pub connections: Arc<Connections>,
+    pub back_pressure: BackPressure,
     pub listeners: Listeners,
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::Now;
-use sealpost::policy::{HeaderFrom, Partner, ReceiveConnector, Settings};
+use sealpost::policy::{HeaderFrom, Partner, Pressure, ReceiveConnector, Settings};
 use sealpost::session::receive::{
     Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
@@ -113,6 +113,11 @@ impl<'a> Player<'a> {
             settings: &self.settings,
             revocation: &self.revocation,
             now: Now { wall: clock(), mono: self.now },
+            pressure: match self.script.setting("back_pressure") {
+                Some("medium") => Pressure::Medium,
+                Some("high") => Pressure::High,
+                _ => Pressure::Normal,
+            },
         };
         let mut actions = Vec::new();
         self.session.handle(input, world, &mut actions);
@@ -274,7 +279,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "certificate",
+            | "back_pressure" | "certificate",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

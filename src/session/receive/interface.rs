@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::mail::{Domain, Envelope, Now};
-use crate::policy::{OwnCertificate, ReceiveConnector, Settings};
+use crate::policy::{OwnCertificate, Pressure, ReceiveConnector, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
@@ -31,6 +31,8 @@ pub struct World<'a> {
     pub settings: &'a Arc<Settings>,
     pub revocation: &'a Arc<RevocationSet>,
     pub now: Now,
+    /// Back pressure: whose mail is taken for now.
+    pub pressure: Pressure,
 }
 
 /// Why the store does not take a message.

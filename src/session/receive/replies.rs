@@ -146,6 +146,10 @@ pub(super) fn store(fault: StoreFault) -> Reply {
     }
 }
 
+pub(super) fn back_pressure() -> Reply {
+    Reply::new(452, (4, 3, 1), "This server is short of resources, try again later")
+}
+
 pub(super) fn too_many_errors() -> Reply {
     Reply::new(421, (4, 7, 0), "Too many errors, closing transmission channel")
 }

@@ -80,6 +80,10 @@ pub(super) fn rate_checked(
             .push(Action::Report(super::Report::Refused { reply: replies::rate_exceeded().to_string() }));
         return core.hang_up(step, &replies::rate_exceeded());
     }
+    if step.world.pressure.refuses(true) {
+        core.refuse(step, &replies::back_pressure(), Tarpit::Never);
+        return State::Ready(hello);
+    }
     let lists = if step.world.settings.crl_fetch.enabled { Lists::MayBeFetched } else { Lists::AsTheyAre };
     judge(core, hello, request, lists, step)
 }
@@ -93,6 +97,10 @@ pub(super) fn judge(
     step: &mut Step<'_>,
 ) -> State {
     match admission::admit(core, &request.path, lists, step) {
+        Ok(admission) if step.world.pressure.refuses(is_known(core, &admission)) => {
+            core.refuse(step, &replies::back_pressure(), Tarpit::Never);
+            State::Ready(hello)
+        }
         Ok(admission) => {
             core.say(step, &replies::sender_ok());
             let envelope = Envelope {
@@ -116,6 +124,12 @@ pub(super) fn judge(
             State::Refreshing(hello, request)
         }
     }
+}
+
+/// A partner that has proved itself, or a client of a connector that may relay: those that back
+/// pressure spares as long as it can.
+fn is_known(core: &Core, admission: &Admission) -> bool {
+    core.opening.connector.permissions.relay || !admission.proved.is_empty()
 }
 
 pub(super) fn rcpt(core: &mut Core, state: State, path: &ForwardPath, step: &mut Step<'_>) -> State {
