@@ -18,3 +18,5 @@ mod refused;
 mod returned;
 #[path = "outbound/steering.rs"]
 mod steering;
+#[path = "outbound/scheduling.rs"]
+mod scheduling;

@@ -94,7 +94,7 @@ struct Disk {
 }
 
 fn free_space(data_directory: &Path) -> Option<Disk> {
-    let disk = rustix::fs::statvfs(&data_directory.join("queue")).ok()?;
+    let disk = rustix::fs::statvfs(data_directory.join("queue")).ok()?;
     let octets = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
     Some(Disk { free: octets(disk.f_bavail), all: octets(disk.f_blocks) })
 }

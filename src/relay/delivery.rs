@@ -2,28 +2,29 @@
 //! recipient, keep the connection for the next. The outcome of one message is written down while
 //! the next is being sent.
 
+mod transact;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealpost_queue::{Claim, Recipient};
+use sealpost_queue::{Claim, MessageId, Recipient};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::mail::Address;
 use crate::observe::Event;
+use crate::policy::concurrency::Feedback;
 use crate::policy::{SendConnector, Settings};
-use crate::session::send::{Outcome, Transaction};
 use crate::smtp::Reply;
 
-use super::content::{HeadRules, Outgoing};
-use super::dispatch::Worker;
+use super::delivery_queues::{Failed, Worker};
+use super::dispatch;
 use super::open::{self, Opened};
 use super::record::{AttemptNote, MessageMeta};
 use super::send::SendConnection;
 use super::settle::{Settled, Settlement};
 use super::shared::Shared;
 use super::targets::{self, Target};
-use super::{exchange_fields, route};
 
 /// How long a connection waits for another message of its delivery queue.
 const LINGER: Duration = Duration::from_secs(2);
@@ -31,9 +32,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const TARGETS_MAX_AGE: Duration = Duration::from_secs(60);
 /// All look-ups for a next hop together, however many hosts its DNS names.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a next hop that could not be used is left alone. A full queue always has something due,
-/// so that the worker alone would never end and never knock again.
-const DOWN_MAX_AGE: Duration = Duration::from_secs(60);
 
 struct Delivery {
     shared: Arc<Shared>,
@@ -42,9 +40,12 @@ struct Delivery {
     /// Settings and revocation lists the connection was judged under: after a change of either a
     /// new one is made and judged.
     epochs: (u64, u64),
-    targets: Option<(Instant, Vec<Target>)>,
-    /// No target could be used: the rest of what is due gets the same finding without a knock.
-    down: Option<(Instant, AttemptNote)>,
+    /// When the connection began, for what it tells of the peer's capacity.
+    connected_at: Instant,
+    targets: Option<(Instant, Result<Vec<Target>, Reply>)>,
+    /// The peer has enough of us: this worker's place is one too many.
+    superfluous: bool,
+    messages: usize,
     /// The outcome of the last message, on its way to the disk.
     writing: Option<JoinHandle<()>>,
 }
@@ -63,8 +64,10 @@ pub async fn run(shared: Arc<Shared>, worker: Worker) {
         worker,
         connection: None,
         epochs: (0, 0),
+        connected_at: Instant::now(),
         targets: None,
-        down: None,
+        superfluous: false,
+        messages: 0,
         writing: None,
     };
     while let Some(claim) = delivery.next_claim().await {
@@ -87,16 +90,21 @@ impl Delivery {
     /// The next due message; waits a little for one while a connection is open.
     async fn next_claim(&mut self) -> Option<Claim> {
         let until = Instant::now() + LINGER;
+        let mut waited = false;
         loop {
-            if self.shared.draining.is_cancelled() {
+            let ends = self.shared.draining.is_cancelled() || self.superfluous;
+            if ends || self.worker.must_yield(self.messages, waited) {
                 return None;
             }
             let mut bell = std::pin::pin!(self.worker.bell());
             bell.as_mut().enable();
             let _idle = self.worker.idle();
             match self.shared.queue.claim(&self.worker.destination, Shared::now_millis()).await {
-                Ok(Some(claim)) => return Some(claim),
-                Ok(None) if self.connection.is_none() || self.down.is_some() => return None,
+                Ok(Some(claim)) => {
+                    self.messages += 1;
+                    return Some(claim);
+                }
+                Ok(None) if self.connection.is_none() => return None,
                 Ok(None) => {}
                 Err(error) => {
                     self.shared.observer.event(Event::StorageFailed { error: error.to_string() });
@@ -104,6 +112,7 @@ impl Delivery {
                     return None;
                 }
             }
+            waited = true;
             tokio::select! {
                 () = bell => {}
                 () = tokio::time::sleep_until(until.into()) => return None,
@@ -154,7 +163,8 @@ impl Delivery {
         settlement.close(Some(&meta)).await
     }
 
-    /// Tries the open connection, then each target, until no recipient is left.
+    /// Tries the open connection, then each target, until no recipient is left. While the next hop
+    /// is down nobody knocks but the one who probes it.
     async fn try_all(
         &mut self,
         settings: &Arc<Settings>,
@@ -164,41 +174,40 @@ impl Delivery {
         mut pending: Vec<Pending>,
         settlement: &mut Settlement<'_>,
     ) -> Vec<Pending> {
-        self.down.take_if(|(since, _)| since.elapsed() >= DOWN_MAX_AGE);
-        if let Some((_, note)) = &self.down {
-            return with_note(pending, note);
-        }
-        if self.reusable(settings, connector).await {
+        let mut usable = self.reusable(settings, connector).await;
+        if usable {
             pending = self.transact(settings, connector, claim, meta, pending, settlement).await;
             if pending.is_empty() {
                 return pending;
             }
         }
-        let targets = match self.targets(settings, connector, &pending[0].address).await {
-            Ok(targets) => targets,
-            Err(reply) => {
-                let note = AttemptNote::ours(&reply, reply.lines.join(" "));
-                self.down = Some((Instant::now(), note.clone()));
-                return with_note(pending, &note);
+        self.close().await;
+        let begun = match self.worker.knock((settings.epoch, self.shared.revocation.load().epoch)) {
+            Ok(begun) => begun,
+            Err(finding) => {
+                self.worker.waits(claim.message.id);
+                return with_note(pending, &finding);
             }
         };
-        let mut connected = false;
-        for target in targets {
+        let mut targets = match self.targets(settings, connector, &pending[0].address).await {
+            Ok(targets) => self.shared.in_order_of_hope(targets),
+            Err(reply) => {
+                let note = AttemptNote::ours(&reply, reply.lines.join(" "));
+                return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
+            }
+        };
+        while let Some(host) = targets.first().map(|target| target.host.clone()) {
             self.close().await;
-            match open::open(
-                &self.shared,
-                settings,
-                connector,
-                &self.worker.destination,
-                &target,
-                &pending[0].address,
-            )
-            .await
-            {
+            let of_host = targets.iter().take_while(|target| target.host == host).count();
+            let ways = &targets[..of_host];
+            let to = &self.worker.destination;
+            let (opened, tried) =
+                open::open(&self.shared, settings, connector, to, ways, &pending[0].address).await;
+            targets.retain(|target| target.host != host || !tried.contains(&target.address));
+            match opened {
                 Opened::Ready(connection) => {
-                    connected = true;
-                    self.epochs = (settings.epoch, connection.lists_epoch);
-                    self.connection = Some(*connection);
+                    usable = true;
+                    self.keep(settings, *connection, begun);
                 }
                 Opened::Failed(note) => {
                     pending = with_note(pending, &note);
@@ -210,11 +219,66 @@ impl Delivery {
                 return pending;
             }
         }
-        if !connected {
-            let note = pending.first().and_then(|pending| pending.note.clone());
-            self.down = note.map(|note| (Instant::now(), note));
+        let note = pending.first().and_then(|pending| pending.note.clone());
+        match note.filter(|_| !usable) {
+            Some(note) => self.in_vain(settings, begun, &note, claim, pending),
+            None => pending,
         }
-        pending
+    }
+
+    /// An open connection: what waited for one may go.
+    fn keep(&mut self, settings: &Settings, connection: SendConnection, begun: Instant) {
+        self.epochs = (settings.epoch, connection.lists_epoch);
+        self.connected_at = begun;
+        self.connection = Some(connection);
+        let waited = self.worker.opened();
+        self.release(waited);
+    }
+
+    fn release(&self, waited: Vec<MessageId>) {
+        if !waited.is_empty() {
+            let destination = self.worker.destination.clone();
+            self.shared.tasks.spawn(dispatch::release(Arc::clone(&self.shared), destination, waited));
+        }
+    }
+
+    /// No target could be used. Where others have connections, the peer has enough of us and the
+    /// message goes back to be theirs; else the next hop is down. What can never be delivered says
+    /// nothing of the next hop.
+    fn in_vain(
+        &mut self,
+        settings: &Settings,
+        begun: Instant,
+        note: &AttemptNote,
+        claim: &Claim,
+        pending: Vec<Pending>,
+    ) -> Vec<Pending> {
+        let to = &self.worker.destination;
+        if note.permanent && note.fault.is_none() {
+            let waited = self.worker.answered();
+            self.release(waited);
+            return pending;
+        }
+        match self.worker.failed(begun, note, settings.retry_intervals(&to.tls_domain)) {
+            Failed::Down => {
+                self.targets = None;
+                self.worker.waits(claim.message.id);
+                pending
+            }
+            Failed::OthersAreThere if note.fault.is_none() => {
+                self.tell(settings, Feedback::Enough, begun);
+                self.superfluous = true;
+                Vec::new()
+            }
+            Failed::OthersAreThere => pending,
+        }
+    }
+
+    fn tell(&self, settings: &Settings, feedback: Feedback, begun: Instant) {
+        let name = &self.worker.destination.connector;
+        let connector = settings.send_connectors.iter().find(|connector| connector.name == *name);
+        let max = connector.map_or(1, |connector| connector.max_connections_per_destination);
+        self.worker.feedback(feedback, begun, max);
     }
 
     /// Whether the open connection can take another message under the present settings.
@@ -231,6 +295,7 @@ impl Delivery {
 
     async fn close(&mut self) {
         if let Some(connection) = self.connection.take() {
+            self.worker.closed();
             connection.finish().await;
         }
     }
@@ -244,100 +309,17 @@ impl Delivery {
         if let Some((since, targets)) = &self.targets
             && since.elapsed() < TARGETS_MAX_AGE
         {
-            return Ok(targets.clone());
+            return targets.clone();
         }
         let here = &self.worker.destination;
         let looking = targets::find(&self.shared, settings, connector, here, recipient);
         let found = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
             let text = format!("finding the mail hosts of {} took over a minute", recipient.host());
             Err(Reply::new(451, (4, 4, 3), text))
-        })?;
-        self.targets = Some((Instant::now(), found.clone()));
-        Ok(found)
-    }
-
-    /// One transaction on the open connection; gives back the recipients still unsettled.
-    async fn transact(
-        &mut self,
-        settings: &Settings,
-        connector: &SendConnector,
-        claim: &Claim,
-        meta: &MessageMeta,
-        pending: Vec<Pending>,
-        settlement: &mut Settlement<'_>,
-    ) -> Vec<Pending> {
-        let content = match self.outgoing(settings, connector, claim, meta, &pending).await {
-            Ok(content) => content,
-            Err(note) => return with_note(pending, &note),
-        };
-        let transaction = Transaction {
-            reverse_path: meta.reverse_path.clone(),
-            recipients: pending.iter().map(|pending| pending.address.clone()).collect(),
-            body: meta.body,
-            smtputf8: meta.smtputf8,
-            eight_bit: meta.eight_bit,
-            size: claim.message.size,
-        };
-        let Some(connection) = self.connection.as_mut() else { return pending };
-        let outcomes = connection.deliver(transaction, content).await;
-        let host = connection.opening().host.clone();
-        let all_taken = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. }));
-        let tail = if all_taken { Vec::new() } else { connection.transcript_tail() };
-        let secured = connection.secured.take();
-        let mut left = Vec::new();
-        let mut delivered = Vec::new();
-        for (pending, outcome) in pending.into_iter().zip(outcomes) {
-            match outcome {
-                Outcome::Delivered { .. } => delivered.push(pending),
-                Outcome::Refused { reply, command, from_peer } => {
-                    let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
-                    if reply.is_permanent() && from_peer {
-                        settlement.bounce(&pending, note);
-                    } else {
-                        left.push(pending.met(note));
-                    }
-                }
-                Outcome::Broken { error } => {
-                    left.push(pending.met(AttemptNote::broken(&host, &error).with_transcript(&tail)));
-                }
-            }
-        }
-        let session = connection.opening().id;
-        settlement.delivered(delivered, &host, session, secured);
-        left
-    }
-
-    /// The content as this connector sends it.
-    async fn outgoing(
-        &self,
-        settings: &Settings,
-        connector: &SendConnector,
-        claim: &Claim,
-        meta: &MessageMeta,
-        pending: &[Pending],
-    ) -> Result<Outgoing, AttemptNote> {
-        let unreadable = |error: String| {
-            let reply = Reply::new(451, (4, 3, 0), "the stored content cannot be read");
-            AttemptNote::ours(&reply, format!("the content of this message cannot be read: {error}"))
-        };
-        let content =
-            self.shared.queue.content(claim.message.id).await.map_err(|e| unreadable(e.to_string()))?;
-        let domain = pending.first().and_then(|pending| pending.address.domain());
-        let inside = domain.is_some_and(|domain| {
-            settings.accepted_domain(domain).is_some() && !route::is_send_secure(settings, domain)
         });
-        let send_organization_headers = connector.send_organization_headers.unwrap_or(inside);
-        let exchange_fields = exchange_fields::render(settings, connector, meta);
-        let rules = HeadRules { send_organization_headers, exchange_fields: &exchange_fields };
-        Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))
-    }
-}
-
-fn refusal(reply: &Reply, command: &str, from_peer: bool, host: &str) -> AttemptNote {
-    if from_peer {
-        AttemptNote::from_reply(reply, command, host)
-    } else {
-        AttemptNote { host: Some(host.to_owned()), ..AttemptNote::ours(reply, reply.lines.join(" ")) }
+        let lasts = found.as_ref().map_or_else(Reply::is_permanent, |_| true);
+        self.targets = lasts.then(|| (Instant::now(), found.clone()));
+        found
     }
 }
 

@@ -3,51 +3,60 @@
 //! Only the dispatcher follows the queue's changes; it wakes as many idle workers as there are
 //! messages for them. Did each worker follow them, every commit would wake all.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use sealpost_queue::Destination;
-use tokio::sync::Notify;
-use tokio::sync::futures::Notified;
+use sealpost_queue::{Destination, DueDestination, MessageId};
+
+use crate::mail::{Address, Domain};
+use crate::policy::Settings;
 
 use super::delivery;
+use super::delivery_queues::{WORKERS_MAX, Worker};
+use super::route;
 use super::shared::Shared;
 
-/// Workers of all delivery queues together (Exchange's MaxOutboundConnections).
-const WORKERS_MAX: usize = 1000;
 /// Longest sleep between two looks at the queue.
 const LOOK_INTERVAL_MAX: Duration = Duration::from_secs(5);
-
-/// Workers of each delivery queue, and a bell for when one ends.
-#[derive(Default)]
-pub struct Workers {
-    counts: Mutex<HashMap<Destination, Count>>,
-    pub ended: Notify,
-}
-
-#[derive(Default)]
-struct Count {
-    all: usize,
-    /// Looking for a message, or waiting for one with an open connection.
-    idle: usize,
-    /// Rung once for each idle worker that is needed.
-    bell: Arc<Notify>,
-}
+/// Delivery queues looked at in one round: more than can have workers, so that who has none is
+/// found behind those that do.
+const LOOKED_AT_MAX: usize = 4 * WORKERS_MAX;
+/// A round that took long is followed by a pause that is so many times as long, within a bound:
+/// a queue of a million must not be looked through with every message that enters it.
+const ROUND_SHARE: u32 = 4;
+const ROUND_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// Shorter rounds need no pause.
+const ROUND_SHORT: Duration = Duration::from_millis(1);
+/// Next hops that are down and what is remembered without need are looked at this often.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+const TIDY_INTERVAL: Duration = Duration::from_secs(60);
+/// Messages brought forward at once, when a next hop is back.
+const BROUGHT_FORWARD_AT_ONCE: usize = 1000;
 
 /// Runs until the server drains.
 pub async fn run(shared: Arc<Shared>) {
-    let workers = Arc::new(Workers::default());
     let mut changes = shared.queue.subscribe();
+    let mut tidied = Instant::now();
     while !shared.draining.is_cancelled() {
         changes.mark_unchanged();
+        let begun = Instant::now();
+        let mut cut = false;
         if !shared.protocol_log.must_stop_mail() {
-            start_workers(&shared, &workers);
+            probe(&shared);
+            cut = start_workers(&shared);
         }
-        let pause = pause_until_due(&shared);
+        if tidied.elapsed() >= TIDY_INTERVAL {
+            tidied = Instant::now();
+            shared.delivery_queues.tidy(tidied);
+        }
+        let spent = begun.elapsed();
+        if spent > ROUND_SHORT {
+            tokio::time::sleep((spent * ROUND_SHARE).min(ROUND_PAUSE_MAX)).await;
+        }
+        let pause = if cut { ROUND_PAUSE_MAX } else { pause_until_due(&shared) };
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
-            () = workers.ended.notified() => {}
+            () = shared.delivery_queues.changed.notified() => {}
             () = shared.wake_dispatch.notified() => {}
             () = tokio::time::sleep(pause) => {}
             () = shared.draining.cancelled() => {}
@@ -55,96 +64,61 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-fn start_workers(shared: &Arc<Shared>, workers: &Arc<Workers>) {
-    let settings = shared.settings.load();
-    for due in shared.queue.due(Shared::now_millis()) {
-        let connector = settings.send_connectors.iter().find(|c| c.name == due.destination.connector);
-        let limit = connector.map_or(1, |connector| connector.max_connections_per_destination);
-        for _ in 0..workers.wake(&due.destination, due.recipients, limit) {
-            let Some(worker) = Worker::start(Arc::clone(workers), due.destination.clone()) else { return };
+/// Starts and wakes workers for what is due. Whether more is due than could be looked at.
+fn start_workers(shared: &Arc<Shared>) -> bool {
+    let settings = shared.settings.load_full();
+    let now = Shared::now_millis();
+    let mut look = shared.queue.due_first(now, LOOKED_AT_MAX);
+    if look.cut {
+        add_partners(shared, &settings, now, &mut look.destinations);
+    }
+    for (destination, count) in shared.delivery_queues.plan(&settings, &look.destinations) {
+        for _ in 0..count {
+            let Some(worker) = Worker::start(&shared.delivery_queues, destination.clone()) else {
+                return look.cut;
+            };
             shared.tasks.spawn(delivery::run(Arc::clone(shared), worker));
         }
     }
+    look.cut
 }
 
-/// Until the next message becomes due, within sane bounds.
+/// Partners stand in no line of strangers: their delivery queues are looked at one by one.
+fn add_partners(shared: &Shared, settings: &Settings, now: i64, due: &mut Vec<DueDestination>) {
+    let of_domain = |domain: &Domain| {
+        let address = Address::new("postmaster", domain.clone()).ok()?;
+        shared.queue.due_at(&route::destination(settings, &address), now)
+    };
+    let partners: Vec<DueDestination> =
+        settings.transport.tls_send_domain_secure_list.iter().filter_map(of_domain).collect();
+    due.retain(|one| !partners.iter().any(|partner| partner.destination == one.destination));
+    due.extend(partners);
+}
+
+/// Makes one message of each next hop due that is down and may be probed. A message that cannot be
+/// had for it, such as one that is gone or held, waits no more, and the next round takes another.
+fn probe(shared: &Shared) {
+    let now = Shared::now_millis();
+    for (destination, id) in shared.delivery_queues.due_probes(Instant::now()) {
+        if shared.queue.bring_forward(&destination, &[id], now) == 0 {
+            shared.delivery_queues.waits_no_more(&destination, id);
+        }
+    }
+}
+
+/// Makes everything due that waited for a next hop that is back.
+pub async fn release(shared: Arc<Shared>, destination: Destination, waited: Vec<MessageId>) {
+    let now = Shared::now_millis();
+    for part in waited.chunks(BROUGHT_FORWARD_AT_ONCE) {
+        shared.queue.bring_forward(&destination, part, now);
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Until the next message becomes due or the next hops are to be looked at, within sane bounds.
 fn pause_until_due(shared: &Shared) -> Duration {
     let now = Shared::now_millis();
     let due = shared.queue.next_due_after(now).map(|due| u64::try_from(due - now).unwrap_or(0));
-    due.map_or(LOOK_INTERVAL_MAX, Duration::from_millis).min(LOOK_INTERVAL_MAX)
-}
-
-impl Workers {
-    /// Wakes an idle worker for each waiting message. How many workers to add: one for each message
-    /// that is left over, up to the limit.
-    fn wake(&self, destination: &Destination, messages: usize, limit: usize) -> usize {
-        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = counts.get(destination) else { return messages.min(limit) };
-        for _ in 0..messages.min(count.idle) {
-            // The one that idles shortest: those that are not needed may linger out.
-            count.bell.notify_last();
-        }
-        messages.saturating_sub(count.idle).min(limit.saturating_sub(count.all))
-    }
-
-    /// Counts one more worker; `None` when there are too many in all.
-    fn add(&self, destination: &Destination) -> Option<Arc<Notify>> {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if counts.values().map(|count| count.all).sum::<usize>() >= WORKERS_MAX {
-            return None;
-        }
-        let count = counts.entry(destination.clone()).or_default();
-        count.all += 1;
-        Some(Arc::clone(&count.bell))
-    }
-
-    fn change(&self, destination: &Destination, change: impl FnOnce(&mut Count)) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = counts.get_mut(destination) else { return };
-        change(count);
-        if count.all == 0 {
-            counts.remove(destination);
-        }
-    }
-}
-
-/// One worker's place in the count; dropping it gives the place back.
-pub struct Worker {
-    workers: Arc<Workers>,
-    pub destination: Destination,
-    bell: Arc<Notify>,
-}
-
-impl Worker {
-    fn start(workers: Arc<Workers>, destination: Destination) -> Option<Self> {
-        let bell = workers.add(&destination)?;
-        Some(Self { workers, destination, bell })
-    }
-
-    /// Rung when there is work for an idle worker of this delivery queue. Listen first (`enable`),
-    /// be idle, then look: what becomes due after the look rings.
-    pub fn bell(&self) -> Notified<'_> {
-        self.bell.notified()
-    }
-
-    /// Marks this worker as waiting for more while the guard lives.
-    pub fn idle(&self) -> Idle<'_> {
-        self.workers.change(&self.destination, |count| count.idle += 1);
-        Idle(self)
-    }
-}
-
-impl Drop for Worker {
-    fn drop(&mut self) {
-        self.workers.change(&self.destination, |count| count.all -= 1);
-        self.workers.ended.notify_one();
-    }
-}
-
-pub struct Idle<'a>(&'a Worker);
-
-impl Drop for Idle<'_> {
-    fn drop(&mut self) {
-        self.0.workers.change(&self.0.destination, |count| count.idle -= 1);
-    }
+    let longest = if shared.delivery_queues.any_down() { PROBE_INTERVAL } else { LOOK_INTERVAL_MAX };
+    due.map_or(longest, Duration::from_millis).min(longest)
 }

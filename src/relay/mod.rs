@@ -1,7 +1,7 @@
 //! The relay: the only place that joins world, queue and conversation.
 //!
 //! In: `listen` accepts, `receive` drives a session and commits to the queue. Out: `dispatch` asks
-//! the queue what is due, `delivery` works through one delivery queue, `send` drives one
+//! the queue what is due, `delivery_queues` knows how each fares, `delivery` works through one delivery queue, `send` drives one
 //! connection. `timers` expires and notifies, `report` writes the DSNs, `control` answers
 //! operators, `reload` swaps the settings.
 
@@ -11,6 +11,7 @@ mod connections;
 mod content;
 pub mod control;
 mod delivery;
+mod delivery_queues;
 mod dispatch;
 mod exchange_fields;
 pub mod holds;

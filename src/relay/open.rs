@@ -1,10 +1,12 @@
 //! Opening one connection to one target: what is demanded, which certificate is presented, the
 //! connect, the session until it is ready.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost_queue::Destination;
+use tokio::net::TcpStream;
 
 use crate::mail::{Address, Domain};
 use crate::net::connect;
@@ -27,24 +29,49 @@ pub enum Opened {
     Failed(AttemptNote),
 }
 
-/// Connects to `target` and takes the session to the point where mail may pass. Where nothing
-/// requires TLS and the handshake failed, the host is tried once more in clear (RFC 3207 leaves
-/// that to us; opportunistic TLS means it).
+/// Connects to the first of `ways` that answers, all addresses of one host, and takes the session
+/// to the point where mail may pass. Where nothing requires TLS and the handshake failed, the host
+/// is tried once more in clear (RFC 3207 leaves that to us; opportunistic TLS means it). Also says
+/// which addresses need not be tried again.
 pub async fn open(
     shared: &Arc<Shared>,
     settings: &Arc<Settings>,
     connector: &Arc<SendConnector>,
     destination: &Destination,
-    target: &Target,
+    ways: &[Target],
     recipient: &Address,
-) -> Opened {
+) -> (Opened, Vec<SocketAddr>) {
+    let addresses: Vec<SocketAddr> = ways.iter().map(|way| way.address).collect();
+    let race = connect::race(&addresses, &connector.source_addresses, CONNECT_TIMEOUT).await;
+    let mut tried: Vec<SocketAddr> = race.failed.iter().map(|(address, _)| *address).collect();
+    tried.iter().for_each(|address| shared.note_host(*address, false));
+    let way = |address| ways.iter().find(|way| way.address == address);
+    let Some((stream, target)) = race.connected.and_then(|(stream, at)| Some((stream, way(at)?))) else {
+        return (Opened::Failed(none_answered(ways, &race.failed)), tried);
+    };
+    shared.note_host(target.address, true);
+    tried.push(target.address);
     let demand = Demand::of(settings, connector, destination, target, recipient);
-    match once(shared, settings, connector, target, &demand, false).await {
+    let opened = match once(shared, settings, connector, target, &demand, stream, false).await {
         Err((Failure::Broken { retry_in_clear: true, .. }, _)) => {
-            finish(once(shared, settings, connector, target, &demand, true).await, target)
+            let again = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT).await;
+            match again {
+                Ok(stream) => once(shared, settings, connector, target, &demand, stream, true).await,
+                Err(error) => Err((Failure::broken(format!("cannot connect: {error}")), Vec::new())),
+            }
         }
-        other => finish(other, target),
-    }
+        other => other,
+    };
+    (finish(opened, target), tried)
+}
+
+/// No address of the host took a connection.
+fn none_answered(ways: &[Target], failed: &[(SocketAddr, std::io::Error)]) -> AttemptNote {
+    let host = ways.first().map(|way| way.host.as_str()).unwrap_or_default();
+    let notes = failed.iter().map(|(address, error)| {
+        AttemptNote::broken(&format!("{host} ({address})"), &format!("cannot connect: {error}"))
+    });
+    notes.reduce(|earlier, later| later.after(Some(earlier))).unwrap_or_default()
 }
 
 fn finish(opened: Result<SendConnection, (Failure, Vec<String>)>, target: &Target) -> Opened {
@@ -124,6 +151,7 @@ async fn once(
     connector: &Arc<SendConnector>,
     target: &Target,
     demand: &Demand,
+    stream: TcpStream,
     clear_text: bool,
 ) -> Result<SendConnection, (Failure, Vec<String>)> {
     let broken = |error: String| (Failure::Broken { error, retry_in_clear: false }, Vec::new());
@@ -137,9 +165,6 @@ async fn once(
             KeyExchange::of(connector.post_quantum_key_exchange),
         )
         .map_err(|error| broken(error.to_string()))?;
-    let stream = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT)
-        .await
-        .map_err(|error| broken(format!("cannot connect: {error}")))?;
     let local = stream.local_addr().map_err(|error| broken(error.to_string()))?;
     let opening = Opening {
         id: SessionId(rand::random()),

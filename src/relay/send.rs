@@ -1,5 +1,7 @@
 //! Driving one send session over one connection.
 
+mod content;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -16,7 +18,6 @@ use crate::observe::{ConnectionGuard, Event};
 use crate::session::send::{
     Action, DATA_BLOCK_TIMEOUT, Failure, Input, Opening, Outcome, Report, SendSession, Transaction,
 };
-use crate::smtp::content::DataEncoder;
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 use super::content::Outgoing;
@@ -26,8 +27,6 @@ use super::shared::Shared;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 4 << 10;
-/// Content is written in pieces of about this size.
-const WRITE_BYTES: usize = 64 << 10;
 
 /// A connection on which the peer was judged and admitted.
 pub struct SendConnection {
@@ -116,7 +115,7 @@ impl SendConnection {
         let outcomes = self.outcomes.take();
         outcomes.unwrap_or_else(|| {
             let error = "the connection closed before an answer".to_owned();
-            vec![Outcome::Broken { error }; recipients]
+            vec![Outcome::Broken { error, in_doubt: false }; recipients]
         })
     }
 
@@ -262,33 +261,6 @@ impl SendConnection {
                 certificate_refused: error.certificate_refused,
                 error: error.error,
             }),
-        }
-    }
-
-    /// Writes the content dot-stuffed, then the final dot with the last piece.
-    async fn send_content(&mut self) {
-        let mut encoder = DataEncoder::new();
-        let mut wire = std::mem::take(&mut self.out);
-        loop {
-            let piece = match self.content.as_mut().map(Outgoing::next) {
-                Some(Ok(piece)) => piece,
-                Some(Err(error)) => return self.input(Input::ContentFailed(error.to_string())),
-                None => return self.input(Input::ContentFailed("the content is gone".to_owned())),
-            };
-            let finished = piece.is_none();
-            match piece {
-                Some(piece) => encoder.encode(&piece, &mut wire),
-                None => encoder.finish(&mut wire),
-            }
-            if finished || wire.len() >= WRITE_BYTES {
-                if let Err(error) = self.write(&wire).await {
-                    return self.input(Input::Closed(error));
-                }
-                wire.clear();
-            }
-            if finished {
-                return self.input(Input::ContentSent);
-            }
         }
     }
 

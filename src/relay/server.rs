@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -162,7 +162,9 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         client_tls: ClientTlsPool::new(),
         resolver: ArcSwap::from_pointee(resolver),
         connections: Arc::new(Connections::default()),
+        delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),
+        hosts: Mutex::default(),
         listeners: Listeners::default(),
         bound: ArcSwap::default(),
         reloading: tokio::sync::Mutex::new(()),

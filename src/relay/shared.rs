@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -18,13 +18,16 @@ use crate::mail::Now;
 use crate::net::resolver::Resolver;
 use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
 use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
+use crate::policy::host_memory::HostMemory;
 use crate::policy::{OwnCertificate, Settings};
 
 use super::back_pressure::BackPressure;
 use super::connections::Connections;
 use super::holds::Holds;
+use super::delivery_queues::DeliveryQueues;
 use super::listeners::Listeners;
 use super::revocation::RevocationLists;
+use super::targets::Target;
 
 /// Cheap to clone by `Arc`; replaced parts are swapped whole.
 pub struct Shared {
@@ -42,7 +45,10 @@ pub struct Shared {
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
     pub connections: Arc<Connections>,
+    pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,
+    /// Which hosts could not be reached a moment ago.
+    pub hosts: Mutex<HostMemory>,
     pub listeners: Listeners,
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,
@@ -64,6 +70,18 @@ pub struct ListenerTls {
 }
 
 impl Shared {
+    /// `targets` with hosts that could not be reached a moment ago behind the others.
+    pub fn in_order_of_hope(&self, targets: Vec<Target>) -> Vec<Target> {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.order(targets, |target| target.address, Instant::now())
+    }
+
+    /// What became of connecting to `address`.
+    pub fn note_host(&self, address: SocketAddr, connected: bool) {
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        if connected { hosts.connected(address) } else { hosts.failed(address, Instant::now()) }
+    }
+
     pub fn now() -> Now {
         Now { wall: Timestamp::now(), mono: Instant::now() }
     }

@@ -42,7 +42,7 @@ pub async fn find(
     let mut last_problem = None;
     for host in hosts {
         match addresses_of(shared, &host).await {
-            Ok(addresses) => targets.extend(usable(shared, dns, &host, addresses, &mut last_problem)),
+            Ok(addresses) => targets.extend(usable(shared, dns, &host, &addresses, &mut last_problem)),
             Err(problem) => note_problem(&mut last_problem, problem),
         }
         if targets.len() >= limits::ADDRESSES_TRIED_MAX {
@@ -117,12 +117,12 @@ fn usable(
     shared: &Shared,
     dns: bool,
     host: &HostTarget,
-    addresses: Vec<IpAddr>,
+    addresses: &[IpAddr],
     problem: &mut Option<Reply>,
 ) -> Vec<Target> {
     let bound = shared.bound.load();
     let mut targets = Vec::new();
-    for ip in addresses {
+    for ip in routing::by_turns(addresses) {
         let address = SocketAddr::new(ip, host.port);
         let local: &[IpAddr] = if local::is_local(ip) { &[ip] } else { &[] };
         match routing::refuse_target(address, &bound, local, dns) {

@@ -167,7 +167,8 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Delivered { reply } => format!("delivered {reply}"),
         Outcome::Refused { reply, command, from_peer: true } => format!("refused {command} {reply}"),
         Outcome::Refused { reply, command, from_peer: false } => format!("unfit {command} {reply}"),
-        Outcome::Broken { error } => format!("broken {error}"),
+        Outcome::Broken { error, in_doubt: false } => format!("broken {error}"),
+        Outcome::Broken { error, in_doubt: true } => format!("in doubt {error}"),
     }
 }
 

@@ -25,15 +25,16 @@ impl Queue {
     }
 
     /// Makes unclaimed recipients of these messages in one delivery queue due at `due`, if they are
-    /// due later and not held. Only the memory changes: after a restart they are due when their
-    /// record says. Give it a thousand messages at a time; others wait meanwhile.
-    pub fn bring_forward(&self, destination: &Destination, ids: &[MessageId], due: UnixMillis) {
+    /// due later and not held; how many messages that was. Only the memory changes: after a restart
+    /// they are due when their record says. Give it a thousand at a time; others wait meanwhile.
+    pub fn bring_forward(&self, destination: &Destination, ids: &[MessageId], due: UnixMillis) -> usize {
         let mut index = self.shared.live.index();
-        for id in ids {
-            index.bring_forward(destination, *id, due);
-        }
+        let brought = ids.iter().filter(|id| index.bring_forward(destination, **id, due)).count();
         drop(index);
-        self.shared.live.announce();
+        if brought > 0 {
+            self.shared.live.announce();
+        }
+        brought
     }
 }
 
@@ -45,12 +46,19 @@ impl Index {
         Due { destinations, cut }
     }
 
-    pub(super) fn bring_forward(&mut self, destination: &Destination, id: MessageId, due: UnixMillis) {
-        let Some(slot) = self.schedule.slot(destination) else { return };
+    pub(super) fn bring_forward(
+        &mut self,
+        destination: &Destination,
+        id: MessageId,
+        due: UnixMillis,
+    ) -> bool {
+        let Some(slot) = self.schedule.slot(destination) else { return false };
+        let mut brought = false;
         self.change_where(
             id,
             |seat| seat.slot == slot && seat.listed() && seat.due > due,
-            |_, seat| seat.due = due,
+            |_, seat| (seat.due, brought) = (due, true),
         );
+        brought
     }
 }

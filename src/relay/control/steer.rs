@@ -177,7 +177,10 @@ fn may_concern(deed: &Deed, message: &Message) -> bool {
 async fn apply(shared: &Shared, deed: &Deed, chosen: &[Target], done: &mut Done) -> Result<(), Error> {
     let queue = &shared.queue;
     match deed {
-        Deed::Retry => queue.make_due(chosen, Shared::now_millis()).await?,
+        Deed::Retry => {
+            queue.make_due(chosen, Shared::now_millis()).await?;
+            shared.delivery_queues.probe_now();
+        }
         Deed::Suspend => queue.hold_these(chosen, true).await?,
         Deed::Resume | Deed::EndHold { .. } => queue.hold_these(chosen, false).await?,
         Deed::Remove { dsn } => return remove(shared, chosen, *dsn, done).await,

@@ -27,6 +27,8 @@ pub(super) struct Delivery {
     awaited: VecDeque<Part>,
     window: usize,
     mail_refused: bool,
+    /// The final dot is out.
+    content_sent: bool,
 }
 
 /// A part of the transaction that gets one reply.
@@ -65,6 +67,7 @@ pub(super) fn begin(
         awaited: VecDeque::new(),
         window: if admitted.extensions.pipelining { PIPELINE_COMMANDS_MAX } else { 1 },
         mail_refused: false,
+        content_sent: false,
         transaction,
     });
     delivery.say_next(core, &admitted, step);
@@ -239,6 +242,24 @@ impl Delivery {
         State::Resetting(admitted)
     }
 
+    /// All content and the final dot are written.
+    pub fn content_sent(&mut self) {
+        self.content_sent = true;
+    }
+
+    /// The peer answered in the midst of the content. A refusal stands for what it says, but the
+    /// rest cannot be unsaid: without its end the connection is closed, and nothing was taken
+    /// (RFC 5321 4.1.1.10).
+    pub fn answered_early(mut self, core: &mut Core, reply: &Reply, step: &mut Step<'_>) -> State {
+        const EARLY: &str = "the peer answered before the end of the message";
+        if !(reply.is_permanent() || reply.is_transient()) {
+            return self.broken(core, EARLY, step);
+        }
+        self.refuse_open("the content", reply);
+        self.done(step);
+        core.close(EARLY, step)
+    }
+
     /// 421: the peer ends the session (RFC 5321 3.8).
     fn hung_up(mut self, core: &mut Core, part: Part, reply: &Reply, step: &mut Step<'_>) -> State {
         self.refuse_open(part.command(), reply);
@@ -249,7 +270,8 @@ impl Delivery {
     /// The connection is of no more use; whoever has no answer yet is tried again.
     pub fn broken(mut self, core: &mut Core, error: &str, step: &mut Step<'_>) -> State {
         for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
-            *outcome = Some(Outcome::Broken { error: error.to_owned() });
+            let in_doubt = self.content_sent;
+            *outcome = Some(Outcome::Broken { error: error.to_owned(), in_doubt });
         }
         self.done(step);
         core.close(error, step)

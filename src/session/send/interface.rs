@@ -92,7 +92,8 @@ pub enum Action {
     FetchRevocation(Vec<WantedList>),
     /// Judged and permitted: answered by `Deliver` or `Finish`.
     Ready,
-    /// After 354: the driver writes the content, dot-stuffed, and the final dot. It gives each
+    /// After 354: the driver writes the content, dot-stuffed, and the final dot. It hands in what
+    /// the peer says meanwhile, and stops when that makes the session close. It gives each
     /// write `send::DATA_BLOCK_TIMEOUT`; the session has no deadline meanwhile.
     SendContent,
     /// One outcome for each recipient of the transaction, in its order.
@@ -119,6 +120,8 @@ pub enum Outcome {
     /// The connection ended before an answer; tried again.
     Broken {
         error: String,
+        /// The final dot was said: the peer may have taken the message (RFC 5321 4.5.3.2.6).
+        in_doubt: bool,
     },
 }
 

@@ -38,7 +38,7 @@ pub(super) enum State {
     Ready(Admitted),
     /// Envelope or final dot said; awaits replies.
     Delivering(Admitted, Box<Delivery>),
-    /// 354 came; awaits `ContentSent`.
+    /// 354 came; awaits `ContentSent`, and hears a peer that answers before it.
     SendingContent(Admitted, Box<Delivery>),
     /// RSET said behind a transaction that came to nothing.
     Resetting(Admitted),
@@ -99,7 +99,8 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         }
         (Input::Deliver(transaction), state) => {
             let error = "the connection is not open for another message".to_owned();
-            let outcomes = vec![Outcome::Broken { error }; transaction.recipients.len()];
+            let broken = Outcome::Broken { error, in_doubt: false };
+            let outcomes = vec![broken; transaction.recipients.len()];
             step.actions.push(Action::Done(outcomes));
             state
         }
@@ -107,7 +108,8 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             core.say(step, "QUIT");
             State::Quitting
         }
-        (Input::ContentSent, State::SendingContent(admitted, delivery)) => {
+        (Input::ContentSent, State::SendingContent(admitted, mut delivery)) => {
+            delivery.content_sent();
             core.since = Some(step.now.mono);
             State::Delivering(admitted, delivery)
         }
@@ -142,17 +144,14 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
 pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) -> State {
     loop {
         match state {
-            State::Unopened
-            | State::Handshaking
-            | State::Refreshing(..)
-            | State::SendingContent(..)
-            | State::Closed => return state,
+            State::Unopened | State::Handshaking | State::Refreshing(..) | State::Closed => return state,
             State::Connected
             | State::Greeting(_)
             | State::StartingTls(_)
             | State::GreetingAgain(_)
             | State::Ready(_)
             | State::Delivering(..)
+            | State::SendingContent(..)
             | State::Resetting(_)
             | State::Quitting => {}
         }
@@ -171,6 +170,7 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
         State::StartingTls(extensions) => starttls::answered(core, extensions, reply, step),
         State::GreetingAgain(secured) => starttls::greeted(core, *secured, reply, step),
         State::Delivering(admitted, delivery) => delivery::replied(core, admitted, delivery, reply, step),
+        State::SendingContent(_, delivery) => delivery.answered_early(core, &reply, step),
         State::Resetting(admitted) if reply.code / 100 == 2 => {
             step.actions.push(Action::Ready);
             State::Ready(admitted)
@@ -178,11 +178,7 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
         State::Resetting(_) => core.close("the peer did not take RSET", step),
         State::Ready(_) => core.close("the peer spoke unasked", step),
         State::Quitting => core.close("", step),
-        State::Unopened
-        | State::Handshaking
-        | State::Refreshing(..)
-        | State::SendingContent(..)
-        | State::Closed => state,
+        State::Unopened | State::Handshaking | State::Refreshing(..) | State::Closed => state,
     }
 }
 

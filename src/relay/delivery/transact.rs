@@ -1,0 +1,123 @@
+//! One message over the open connection, and what its outcomes tell.
+
+use sealpost_queue::Claim;
+
+use crate::policy::concurrency::{Feedback, says_enough};
+use crate::policy::{SendConnector, Settings};
+use crate::session::send::{Outcome, Transaction};
+use crate::smtp::Reply;
+
+use super::super::content::{HeadRules, Outgoing};
+use super::super::record::{AttemptNote, MessageMeta};
+use super::super::settle::Settlement;
+use super::super::{exchange_fields, route};
+use super::{Delivery, Pending, with_note};
+
+impl Delivery {
+    /// One transaction on the open connection; gives back the recipients still unsettled.
+    pub(super) async fn transact(
+        &mut self,
+        settings: &Settings,
+        connector: &SendConnector,
+        claim: &Claim,
+        meta: &MessageMeta,
+        pending: Vec<Pending>,
+        settlement: &mut Settlement<'_>,
+    ) -> Vec<Pending> {
+        let content = match self.outgoing(settings, connector, claim, meta, &pending).await {
+            Ok(content) => content,
+            Err(note) => return with_note(pending, &note),
+        };
+        let transaction = Transaction {
+            reverse_path: meta.reverse_path.clone(),
+            recipients: pending.iter().map(|pending| pending.address.clone()).collect(),
+            body: meta.body,
+            smtputf8: meta.smtputf8,
+            eight_bit: meta.eight_bit,
+            size: claim.message.size,
+        };
+        let Some(connection) = self.connection.as_mut() else { return pending };
+        let outcomes = connection.deliver(transaction, content).await;
+        let feedback = feedback_of(&outcomes);
+        let host = connection.opening().host.clone();
+        let all_taken = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. }));
+        let tail = if all_taken { Vec::new() } else { connection.transcript_tail() };
+        let secured = connection.secured.take();
+        let (mut left, mut doubtful) = (Vec::new(), Vec::new());
+        let mut delivered = Vec::new();
+        for (pending, outcome) in pending.into_iter().zip(outcomes) {
+            match outcome {
+                Outcome::Delivered { .. } => delivered.push(pending),
+                Outcome::Refused { reply, command, from_peer } => {
+                    let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
+                    if reply.is_permanent() && from_peer {
+                        settlement.bounce(&pending, note);
+                    } else {
+                        left.push(pending.met(note));
+                    }
+                }
+                Outcome::Broken { error, in_doubt } => {
+                    let met = pending.met(AttemptNote::broken(&host, &error).with_transcript(&tail));
+                    // It may have been taken: whoever is asked next makes a second copy of it. So
+                    // nobody is, before the retry.
+                    if in_doubt { doubtful.push(met) } else { left.push(met) }
+                }
+            }
+        }
+        let session = connection.opening().id;
+        settlement.delivered(delivered, &host, session, secured);
+        if let Some(feedback) = feedback {
+            self.tell(settings, feedback, self.connected_at);
+        }
+        settlement.leave(doubtful, &self.worker.destination);
+        left
+    }
+
+    /// The content as this connector sends it.
+    async fn outgoing(
+        &self,
+        settings: &Settings,
+        connector: &SendConnector,
+        claim: &Claim,
+        meta: &MessageMeta,
+        pending: &[Pending],
+    ) -> Result<Outgoing, AttemptNote> {
+        let unreadable = |error: String| {
+            let reply = Reply::new(451, (4, 3, 0), "the stored content cannot be read");
+            AttemptNote::ours(&reply, format!("the content of this message cannot be read: {error}"))
+        };
+        let content =
+            self.shared.queue.content(claim.message.id).await.map_err(|e| unreadable(e.to_string()))?;
+        let domain = pending.first().and_then(|pending| pending.address.domain());
+        let inside = domain.is_some_and(|domain| {
+            settings.accepted_domain(domain).is_some() && !route::is_send_secure(settings, domain)
+        });
+        let send_organization_headers = connector.send_organization_headers.unwrap_or(inside);
+        let exchange_fields = exchange_fields::render(settings, connector, meta);
+        let rules = HeadRules { send_organization_headers, exchange_fields: &exchange_fields };
+        Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))
+    }
+}
+
+/// What the outcomes of one message tell of the peer's capacity, if anything.
+fn feedback_of(outcomes: &[Outcome]) -> Option<Feedback> {
+    let enough = |outcome: &Outcome| match outcome {
+        Outcome::Refused { reply, from_peer: true, .. } => says_enough(reply.code, &reply.lines.join(" ")),
+        Outcome::Broken { .. } => true,
+        Outcome::Refused { .. } | Outcome::Delivered { .. } => false,
+    };
+    let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
+    match outcomes {
+        _ if outcomes.iter().any(enough) => Some(Feedback::Enough),
+        _ if outcomes.iter().any(taken) => Some(Feedback::Taken),
+        _ => None,
+    }
+}
+
+fn refusal(reply: &Reply, command: &str, from_peer: bool, host: &str) -> AttemptNote {
+    if from_peer {
+        AttemptNote::from_reply(reply, command, host)
+    } else {
+        AttemptNote { host: Some(host.to_owned()), ..AttemptNote::ours(reply, reply.lines.join(" ")) }
+    }
+}

@@ -1,0 +1,117 @@
+//! Writing the content of a message, with an ear for the peer: a server that has made up its mind
+//! before the end is answered by closing, not by the rest of fifty megabytes.
+
+use std::io;
+use std::pin::Pin;
+use std::task::Poll;
+
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use crate::net::stream::Stream;
+use crate::net::tls;
+use crate::session::send::{Action, DATA_BLOCK_TIMEOUT, Input};
+use crate::smtp::content::DataEncoder;
+
+use super::super::content::Outgoing;
+use super::SendConnection;
+
+/// Content is written in pieces of about this size.
+const WRITE_BYTES: usize = 64 << 10;
+
+/// What one go at writing came to.
+enum Progress {
+    /// All of it.
+    Written,
+    /// `written` octets, and then `heard` octets of the peer's.
+    Heard { written: usize, heard: usize },
+}
+
+impl SendConnection {
+    /// Writes the content dot-stuffed, then the final dot with the last piece. Ends early when the
+    /// session closes because of what the peer says meanwhile.
+    pub(super) async fn send_content(&mut self) {
+        let mut encoder = DataEncoder::new();
+        let mut wire = std::mem::take(&mut self.out);
+        while !self.is_closing() {
+            let piece = match self.content.as_mut().map(Outgoing::next) {
+                Some(Ok(piece)) => piece,
+                Some(Err(error)) => return self.input(Input::ContentFailed(error.to_string())),
+                None => return self.input(Input::ContentFailed("the content is gone".to_owned())),
+            };
+            let finished = piece.is_none();
+            match piece {
+                Some(piece) => encoder.encode(&piece, &mut wire),
+                None => encoder.finish(&mut wire),
+            }
+            if finished || wire.len() >= WRITE_BYTES {
+                if let Err(error) = self.write_listening(&wire).await {
+                    if finished {
+                        // The final dot may have arrived all the same.
+                        self.input(Input::ContentSent);
+                    }
+                    return self.input(Input::Closed(error));
+                }
+                wire.clear();
+            }
+            if finished && !self.is_closing() {
+                return self.input(Input::ContentSent);
+            }
+        }
+    }
+
+    /// The session has nothing more to say on this connection.
+    fn is_closing(&self) -> bool {
+        self.actions.iter().any(|action| matches!(action, Action::Close))
+    }
+
+    /// Writes `octets`, unless the peer says something that ends the session.
+    async fn write_listening(&mut self, octets: &[u8]) -> Result<(), String> {
+        let mut rest = octets;
+        while !rest.is_empty() && !self.is_closing() {
+            let Some(stream) = self.stream.as_mut() else { return Ok(()) };
+            let step = timeout(DATA_BLOCK_TIMEOUT, write_or_hear(stream, rest, &mut self.buffer)).await;
+            match step {
+                Ok(Ok(Progress::Written)) => return Ok(()),
+                Ok(Ok(Progress::Heard { heard: 0, .. })) => {
+                    return Err("the peer closed the connection".to_owned());
+                }
+                Ok(Ok(Progress::Heard { written, heard })) => {
+                    rest = &rest[written..];
+                    let buffer = std::mem::take(&mut self.buffer);
+                    self.input(Input::Bytes(&buffer[..heard]));
+                    self.buffer = buffer;
+                }
+                Ok(Err(error)) => return Err(tls::describe(&error)),
+                Err(_) => return Err("the peer took no data for 3 minutes".to_owned()),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Writes and flushes, and listens whenever the peer takes nothing for the moment.
+async fn write_or_hear(stream: &mut Stream, octets: &[u8], buffer: &mut [u8]) -> io::Result<Progress> {
+    let mut written = 0;
+    let heard = std::future::poll_fn(|context| {
+        while written < octets.len() {
+            match Pin::new(&mut *stream).poll_write(context, &octets[written..])? {
+                Poll::Ready(0) => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero))),
+                Poll::Ready(count) => written += count,
+                Poll::Pending => {
+                    let mut room = ReadBuf::new(buffer);
+                    return match Pin::new(&mut *stream).poll_read(context, &mut room)? {
+                        Poll::Ready(()) => Poll::Ready(Ok(Some(room.filled().len()))),
+                        Poll::Pending => Poll::Pending,
+                    };
+                }
+            }
+        }
+        Poll::Ready(Ok(None))
+    })
+    .await?;
+    match heard {
+        Some(heard) => Ok(Progress::Heard { written, heard }),
+        None => stream.flush().await.map(|()| Progress::Written),
+    }
+}
