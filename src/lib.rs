@@ -5,7 +5,7 @@
 //! enforced by `tests/architecture.rs`):
 //!
 //! words `mail`, `smtp` ← judgement `trust`, `policy` ← conversation `session` ←
-//! world `net`, `config`, `observe`, `certstore` ← `relay` ← doors `admin`, `cli`.
+//! world `net`, `config`, `observe`, `certstore`, `disk` ← `relay` ← doors `admin`, `cli`.
 
 pub mod mail;
 pub mod smtp;
@@ -17,6 +17,7 @@ pub mod session;
 
 pub mod certstore;
 pub mod config;
+pub mod disk;
 pub mod net;
 pub mod observe;
 

@@ -18,11 +18,13 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("trust", &["mail", "smtp"]),
     ("policy", &["mail", "smtp", "trust"]),
     ("session", &["mail", "smtp", "trust", "policy"]),
+    // Bounded reading, for whoever reads files.
+    ("disk", &[]),
     // What a handshake found is handed to the send session in the session's own words.
-    ("net", &["mail", "smtp", "trust", "policy", "session"]),
-    ("certstore", &["mail", "smtp", "trust", "policy"]),
+    ("net", &["mail", "smtp", "trust", "policy", "session", "disk"]),
+    ("certstore", &["mail", "smtp", "trust", "policy", "disk"]),
     // Checked settings hold certificates that have been read and found to fit their keys.
-    ("config", &["mail", "smtp", "trust", "policy", "certstore"]),
+    ("config", &["mail", "smtp", "trust", "policy", "certstore", "disk"]),
     // The transcript's lines are what the protocol log writes.
     ("observe", &["mail", "smtp", "trust", "policy", "session"]),
     ("relay", &["mail", "smtp", "trust", "policy", "session", "net", "certstore", "config", "observe"]),
@@ -38,6 +40,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "trust",
             "policy",
             "session",
+            "disk",
             "net",
             "certstore",
             "config",

@@ -70,22 +70,28 @@ impl CrlCache {
     /// Every list that can still be believed, the latest used first, at most `most`. Files that
     /// cannot are removed and told of. Blocks on the disk.
     pub fn load(&self, most: usize) -> (Vec<CachedList>, Vec<(PathBuf, CacheError)>) {
+        let (mut lists, problems) = self.look();
+        for (file, _) in &problems {
+            // What cannot be removed either is met again at the next start.
+            let _gone = std::fs::remove_file(file);
+        }
+        for surplus in lists.split_off(lists.len().min(most)) {
+            self.remove(surplus.origin.key());
+        }
+        (lists, problems)
+    }
+
+    /// As `load`, but all lists, and nothing is removed: for commands beside a running server.
+    pub fn look(&self) -> (Vec<CachedList>, Vec<(PathBuf, CacheError)>) {
         let mut lists = Vec::new();
         let mut problems = Vec::new();
         for file in self.files() {
             match read(&file) {
                 Ok(list) => lists.push(list),
-                Err(error) => {
-                    // What cannot be removed either is met again at the next start.
-                    let _gone = std::fs::remove_file(&file);
-                    problems.push((file, error));
-                }
+                Err(error) => problems.push((file, error)),
             }
         }
         lists.sort_by_key(|list| std::cmp::Reverse(list.origin.used));
-        for surplus in lists.split_off(lists.len().min(most)) {
-            self.remove(surplus.origin.key());
-        }
         (lists, problems)
     }
 

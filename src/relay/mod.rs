@@ -37,4 +37,5 @@ mod targets;
 mod timers;
 mod tls;
 
+pub use revocation::{Asked, ListsAtHand};
 pub use server::{Server, StartError};

@@ -63,6 +63,11 @@ impl SignatureAlgorithm {
         Self::NAMES[self as usize]
     }
 
+    /// How a certificate is signed; none for what has no name here, or cannot be read.
+    pub fn of_certificate(certificate: &CertificateDer<'_>) -> Option<Self> {
+        Self::of(&read_certificate(certificate).ok()?)
+    }
+
     pub(super) fn of(certificate: &X509Certificate<'_>) -> Option<Self> {
         Some(match certificate.signature_algorithm.algorithm.to_id_string().as_str() {
             "1.2.840.113549.1.1.11" => Self::RsaSha256,

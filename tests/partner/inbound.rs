@@ -2,7 +2,7 @@
 
 use sealpost::cli::demo::pki::Validity;
 
-use crate::common::{PARTNER, command};
+use crate::common::{PARTNER, command, tool};
 use crate::{World, fits_a_terminal, flat};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -47,5 +47,25 @@ async fn it_is_judged_as_a_client_certificate() {
 
     let (status, _, errors) = probe(&good.key, &[PARTNER]);
     assert_eq!(status, 2);
-    assert!(errors.contains("neither PEM nor DER"), "{errors}");
+    assert!(errors.contains("a private key and no certificate"), "{errors}");
+}
+
+/// What Windows calls a chain: PKCS#7, in no order.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pkcs7_file_is_read_as_import_reads_it() {
+    let Some(openssl) = tool("a_pkcs7_file_is_read_as_import_reads_it", "openssl") else { return };
+    let mut world = World::new().await;
+    let config = world.config();
+    let good = world.identity(&[PARTNER]).with_root(&world.theirs);
+    let chain = good.write(&world.site.path(""), "good").unwrap().chain;
+    for (form, file) in [("DER", "good.p7b"), ("PEM", "good.p7")] {
+        let file = world.site.path(file);
+        let mut made = std::process::Command::new(&openssl);
+        made.args(["crl2pkcs7", "-nocrl", "-outform", form, "-certfile"]).arg(&chain).arg("-out").arg(&file);
+        assert!(made.status().unwrap().success());
+        let arguments = ["partner", "probe", PARTNER, "--inbound", file.to_str().unwrap()];
+        let (status, told, errors) = command(&config, &arguments);
+        assert_eq!((status, errors.as_str()), (0, ""), "{told}");
+        assert!(flat(&told).contains("certificate CN=woodgrove.example"), "{told}");
+    }
 }

@@ -5,6 +5,7 @@
 mod common;
 
 mod inbound;
+mod lists;
 mod peer;
 mod probe;
 mod seen;

@@ -33,6 +33,8 @@ pub struct Manner {
     pub tls: Option<ServerConfig>,
     /// What is said in place of the handshake.
     pub instead_of_handshake: Option<&'static [u8]>,
+    /// Whoever sends a larger first flight is hung up on, as some middleboxes do.
+    pub first_flight_max: Option<usize>,
 }
 
 pub struct Peer {
@@ -74,6 +76,7 @@ impl Manner {
             extensions: vec!["SIZE 1000000".to_owned()],
             tls: None,
             instead_of_handshake: None,
+            first_flight_max: None,
         }
     }
 }
@@ -122,11 +125,25 @@ async fn serve(mut stream: TcpStream, manner: Arc<Manner>, mail: Arc<AtomicBool>
         tokio::time::sleep(Duration::from_millis(500)).await;
         return;
     }
+    if let Some(most) = manner.first_flight_max
+        && first_flight(&stream).await > most
+    {
+        return;
+    }
     let Some(tls) = manner.tls.clone() else { return };
     if let Ok(mut tls) = TlsAcceptor::from(Arc::new(tls)).accept(stream).await {
         converse(&mut tls, &manner, false, None, &mail).await;
         let _ = tls.shutdown().await;
     }
+}
+
+/// What the head of the first TLS record says of its length.
+async fn first_flight(stream: &TcpStream) -> usize {
+    let mut head = [0; 5];
+    while stream.peek(&mut head).await.unwrap() < head.len() {
+        tokio::task::yield_now().await;
+    }
+    usize::from(u16::from_be_bytes([head[3], head[4]]))
 }
 
 /// Until QUIT, the end, or STARTTLS (then true).

@@ -87,3 +87,40 @@ async fn a_domain_that_is_no_partner_yet_becomes_one() {
     let (status, told, _) = command(&config, &["partner", "probe", STRANGER]);
     assert_eq!(status, 0, "{told}\n{entry}");
 }
+
+/// An entry stricter than what the partner has is relaxed as far as that needs, and no further.
+#[tokio::test(flavor = "multi_thread")]
+async fn algorithms_of_the_entry_are_widened_by_what_was_seen() {
+    let mut world = World::new().await;
+    let identity = world.identity(&[PARTNER]);
+    let _peer = world.peer(Manner::with(&identity, &world.our_root())).await;
+    let config = world.config_with("signature_algorithms = [\"ed25519\"]\nminimum_rsa_bits = 4096");
+    let (status, told) = probe(&config, &["--suggest"]);
+    assert_eq!(status, 1, "{told}");
+    assert!(told.contains("signature_algorithms = [\"ed25519\", \"ecdsa-sha256\"]"), "{told}");
+    assert!(told.contains("minimum_rsa_bits = 2048"), "{told}");
+    let (_, json, _) = command(&config, &["partner", "probe", PARTNER, "--suggest", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (status, told) = probe(&adopt(&world, &json["suggestion"]), &[]);
+    assert_eq!(status, 0, "{told}");
+}
+
+/// A middlebox that takes no first flight of more than one packet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_fails_at_the_post_quantum_exchange_is_told_from_others() {
+    let mut world = World::new().await;
+    let identity = world.identity(&[PARTNER]);
+    let manner = Manner { first_flight_max: Some(1000), ..Manner::with(&identity, &world.our_root()) };
+    let _peer = world.peer(manner).await;
+    let (status, told) = probe(&world.config(), &["--suggest"]);
+    assert_eq!(status, 1, "{told}");
+    let flat = crate::flat(&told);
+    assert!(flat.contains("not admitted: HandshakeFailed"), "{told}");
+    assert!(flat.contains("post_quantum_key_exchange = false on the send connector"), "{told}");
+    assert!(told.contains("# post_quantum_key_exchange = false"), "{told}");
+    let spaces = "address_spaces = [\"*\"]";
+    let text =
+        world.site.settings("").replace(spaces, &format!("{spaces}\npost_quantum_key_exchange = false"));
+    let (status, told) = probe(&world.site.write_settings(&text), &[]);
+    assert_eq!(status, 0, "{told}");
+}

@@ -1,6 +1,7 @@
 //! `sealpost partner`: what each partner is judged by, what was seen of it, and a walk to it as the
 //! server would go.
 
+mod certificate;
 mod list;
 mod probe;
 mod show;
@@ -14,8 +15,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::control::{self, ControlError};
-use crate::net::crl;
 use crate::observe::partners;
+use crate::relay::ListsAtHand;
 use crate::relay::control::Request;
 use crate::relay::partners::{PartnerView, Site, describe};
 
@@ -116,9 +117,18 @@ fn offline(config: &Path, name: Option<&str>) -> Result<Vec<PartnerView>, Failur
     let settings = load(config)?;
     let record =
         partners::read(&settings.data_directory).map_err(|error| Failure::Answer(error.to_string()))?;
-    let (lists, _) = crl::load(&settings.crl_files, 1);
+    let lists = lists(&settings).load();
     let site = Site { settings: &settings, record: &record, lists: &lists, now: Timestamp::now() };
     Ok(describe(site, name))
+}
+
+/// What the server would start with; files that cannot be used are told of.
+fn lists(settings: &crate::policy::Settings) -> ListsAtHand {
+    let (lists, problems) = ListsAtHand::open(settings);
+    for (_, problem) in problems {
+        eprintln!("sealpost partner: {problem}");
+    }
+    lists
 }
 
 /// The settings of the file; its problems are told.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use rustls::pki_types::CertificateDer;
@@ -9,17 +10,15 @@ use serde_json::json;
 
 use crate::cli::page::Page;
 use crate::mail::Domain;
-use crate::net::crl;
 use crate::net::resolver::Resolver;
 use crate::observe::partners::SeenCertificate;
 use crate::policy::Settings;
+use crate::relay::Asked;
 use crate::relay::probe::{self, Advice, Gear, Judgement, Side, TargetWalk, Walk, suggest};
-use crate::trust::{Direction, Mode, Verdict, certificates_from_pem_or_der};
 
-use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, load, print_out};
+use crate::trust::{Direction, Mode, Verdict};
 
-/// Largest file with a certificate.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, certificate, lists, load, print_out};
 
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
@@ -29,7 +28,7 @@ pub struct ProbeArgs {
     /// Print a [[partner]] entry that would admit what was seen; it is unverified
     #[arg(long, conflicts_with = "inbound")]
     suggest: bool,
-    /// Judge this certificate (PEM or DER, end-entity first) as the one the partner sends mail with
+    /// Judge this certificate (PEM, DER or PKCS#7) as the one the partner sends mail with
     #[arg(long, value_name = "FILE")]
     inbound: Option<PathBuf>,
     #[arg(long)]
@@ -42,39 +41,48 @@ fn parse_domain(text: &str) -> Result<Domain, String> {
 
 pub(super) fn run(args: &ProbeArgs, config: &Path) -> Result<ExitCode, Failure> {
     let settings = load(config)?;
-    let (lists, problems) = crl::load(&settings.crl_files, 1);
-    for (_, problem) in problems {
-        eprintln!("sealpost partner: {problem}");
-    }
-    if let Some(file) = &args.inbound {
-        let chain = match read(file) {
-            Ok(chain) => chain,
-            Err(error) => {
-                eprintln!("sealpost partner: {error}");
-                return Ok(ExitCode::from(EXIT_CONFIGURATION));
-            }
-        };
-        let domains = match &args.domain {
-            Some(domain) => vec![domain.clone()],
-            None => settings.transport.tls_receive_domain_secure_list.iter().cloned().collect(),
-        };
-        let all: Vec<Judgement> =
-            domains.iter().map(|domain| probe::judge_inbound(&settings, &lists, domain, &chain)).collect();
-        return inbound(args, all);
-    }
-    let Some(domain) = &args.domain else { return Err(Failure::Answer("name a domain".to_owned())) };
+    let chain = match args.inbound.as_deref().map(certificate::read).transpose() {
+        Ok(chain) => chain,
+        Err(error) => {
+            eprintln!("sealpost partner: {error}");
+            return Ok(ExitCode::from(EXIT_CONFIGURATION));
+        }
+    };
+    let lists = Arc::new(lists(&settings));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-    let runtime = runtime.map_err(|error| Failure::Answer(format!("cannot start the runtime: {error}")))?;
+    let runtime = runtime.map_err(|error| {
+        Failure::Answer(format!("cannot start threads: {error}; see how many processes this user may have"))
+    })?;
     runtime.block_on(async {
         let resolver = Resolver::new(&settings.dns).map_err(|error| Failure::Answer(error.to_string()))?;
-        let gear = Gear { settings: &settings, lists: &lists, resolver: &resolver };
-        let walk = probe::walk(gear, domain).await;
-        Ok(outbound(args, gear, &walk))
+        let gear = Gear { settings: &settings, lists: &lists, resolver: &Arc::new(resolver) };
+        match (&args.domain, &chain) {
+            (_, Some(chain)) => inbound(args, judgements(gear, args.domain.as_ref(), chain).await),
+            (Some(domain), None) => {
+                let walk = probe::walk(gear, domain).await;
+                Ok(outbound(args, gear, &walk).await)
+            }
+            (None, None) => Err(Failure::Answer("name the domain to walk to".to_owned())),
+        }
     })
 }
 
-fn outbound(args: &ProbeArgs, gear: Gear<'_>, walk: &Walk) -> ExitCode {
-    let suggestion = args.suggest.then(|| suggest::suggest(gear, walk)).flatten();
+async fn judgements(
+    gear: Gear<'_>,
+    domain: Option<&Domain>,
+    chain: &[CertificateDer<'static>],
+) -> Vec<Judgement> {
+    let listed = || gear.settings.transport.tls_receive_domain_secure_list.iter().cloned().collect();
+    let domains: Vec<Domain> = domain.map_or_else(listed, |domain| vec![domain.clone()]);
+    let mut all = Vec::new();
+    for domain in &domains {
+        all.push(probe::judge_inbound(gear, domain, chain).await);
+    }
+    all
+}
+
+async fn outbound(args: &ProbeArgs, gear: Gear<'_>, walk: &Walk) -> ExitCode {
+    let suggestion = if args.suggest { suggest::suggest(gear, walk).await } else { None };
     if args.json {
         let mut value = json!(walk);
         if args.suggest {
@@ -114,6 +122,7 @@ fn walk_text(page: &mut Page, settings: &Settings, walk: &Walk) {
     for target in &walk.targets {
         target_text(page, target);
     }
+    lists_text(page, &walk.lists);
     verdict_text(page, walk);
     let advice = walk.advice.iter().chain(walk.targets.iter().flat_map(|target| &target.advice));
     advice_text(page, settings, &walk.domain, &advice.collect::<Vec<_>>());
@@ -185,6 +194,10 @@ fn checks(page: &mut Page, verdict: &Verdict) {
     if !passed.is_empty() {
         page.row("  ", "passed", &passed.join(", "));
     }
+    for list in &verdict.lists_used {
+        let end = list.good_until().map_or_else(String::new, |end| format!(", good until {end}"));
+        page.row("  ", "list", &format!("{}{end}", crate::trust::printable(&list.source)));
+    }
     for fact in &verdict.facts {
         page.row("  ", "failed", &format!("{}: {}", fact.fault, fact.detail));
     }
@@ -194,6 +207,23 @@ fn checks(page: &mut Page, verdict: &Verdict) {
         Some(fault) => format!("not admitted: {fault}"),
     };
     page.row("  ", "verdict", &words);
+}
+
+/// What was fetched for this walk; what files and cache hold is told with the verdict.
+fn lists_text(page: &mut Page, lists: &[Asked]) {
+    if lists.is_empty() {
+        return;
+    }
+    page.heading("Revocation lists asked for");
+    for asked in lists {
+        let outcome = match (&asked.good_until, &asked.error) {
+            (_, Some(error)) => format!("failed: {error}"),
+            (Some(end), None) => format!("good until {end}"),
+            (None, None) => "without an end".to_owned(),
+        };
+        page.words("  ", &asked.url);
+        page.words("    ", &format!("of {}: {outcome}", asked.issuer));
+    }
 }
 
 fn verdict_text(page: &mut Page, walk: &Walk) {
@@ -238,21 +268,15 @@ fn suggestion_text(page: &mut Page, suggestion: Option<&suggest::Suggestion>) {
         return;
     };
     suggestion.toml.lines().for_each(|line| page.verbatim("", line));
-    if let (Some(file), Some(pem)) = (&suggestion.anchor_file, &suggestion.anchor_pem) {
-        page.heading(&format!("{file}, to be saved beside the configuration"));
+    let files = [
+        (&suggestion.anchor_file, &suggestion.anchor_pem),
+        (&suggestion.intermediates_file, &suggestion.intermediates_pem),
+    ];
+    for file in files {
+        let (Some(name), Some(pem)) = file else { continue };
+        page.heading(&format!("{name}, to be saved beside the configuration"));
         pem.lines().for_each(|line| page.verbatim("", line));
     }
-}
-
-fn read(file: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let path = file.display();
-    let metadata = std::fs::metadata(file).map_err(|error| format!("{path}: cannot be read ({error})"))?;
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(format!("{path}: larger than 1 MiB; give the certificates alone"));
-    }
-    let bytes = std::fs::read(file).map_err(|error| format!("{path}: cannot be read ({error})"))?;
-    certificates_from_pem_or_der(&bytes)
-        .ok_or_else(|| format!("{path}: neither PEM nor DER; give a file of certificates"))
 }
 
 /// With a domain its judgement; without one whom on the receive list the certificate would prove.

@@ -61,6 +61,17 @@ fn judged_by(page: &mut Page, view: &PartnerView) {
     page.row("  ", "usage", &usage);
     page.row("  ", "revocation", &format!("{}, {}", settings.revocation, settings.revocation_depth));
     page.row("  ", "TLS", &format!("{} or later", settings.minimum_tls));
+    if settings.minimum_rsa_bits > 0 {
+        let signatures = match settings.signature_algorithms.as_slice() {
+            [] => "any signature that the library takes".to_owned(),
+            names => format!("signed with {}", names.join(", ")),
+        };
+        let words = format!("RSA of {} bits or more, {signatures}", settings.minimum_rsa_bits);
+        page.row("  ", "algorithms", &words);
+    }
+    if settings.intermediates > 0 {
+        page.row("  ", "paths", &format!("{} intermediate certificates at hand", settings.intermediates));
+    }
     let asked = if settings.require_client_certificate_request { "must" } else { "need not" };
     page.row("  ", "mutual", &format!("their server {asked} ask for our certificate"));
     for pin in &view.pins {
@@ -93,6 +104,9 @@ fn ours(page: &mut Page, view: &PartnerView) {
     for outbound in &view.outbound {
         page.heading(&format!("Mail to {}", outbound.domain));
         page.row("  ", "connector", outbound.connector.as_deref().unwrap_or("-"));
+        if outbound.post_quantum_key_exchange == Some(false) {
+            page.row("  ", "key exchange", "without X25519MLKEM768");
+        }
         if let Some(own) = &outbound.certificate {
             let text = format!("{}, {} ({})", own.subject, words::days(own.days_left), own.source);
             page.row("  ", "we present", &text);

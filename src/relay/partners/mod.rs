@@ -120,6 +120,12 @@ fn settings_view(settings: &Settings, partner: &Partner) -> SettingsView {
             TlsVersion::Tls13 => "1.3",
         }
         .to_owned(),
+        minimum_rsa_bits: policy.algorithms.minimum_rsa_bits,
+        signature_algorithms: {
+            let names = policy.algorithms.signature_algorithms.iter();
+            names.map(|algorithm| algorithm.name().to_owned()).collect()
+        },
+        intermediates: policy.intermediates.len(),
         require_client_certificate_request: policy.require_client_certificate_request,
         on_inbound_failure: on_failure(partner.on_inbound_failure),
         on_outbound_failure: on_failure(partner.on_outbound_failure),
@@ -137,13 +143,19 @@ fn outbound(site: Site<'_>, partner: &Partner) -> Vec<OutboundView> {
 
 fn outbound_view(site: Site<'_>, partner: &Partner, domain: &Domain) -> OutboundView {
     let settings = site.settings;
-    let mut view =
-        OutboundView { domain: domain.to_string(), connector: None, certificate: None, problem: None };
+    let mut view = OutboundView {
+        domain: domain.to_string(),
+        connector: None,
+        post_quantum_key_exchange: None,
+        certificate: None,
+        problem: None,
+    };
     let Some(connector) = send_connector::select(&settings.send_connectors, Some(domain), true) else {
         view.problem = Some("no send connector with domain_secure_enabled serves this domain".to_owned());
         return view;
     };
     view.connector = Some(connector.name.clone());
+    view.post_quantum_key_exchange = Some(connector.post_quantum_key_exchange);
     let wanted = partner.certificate.as_deref();
     let hostname = &settings.hostname;
     match own_certificate::choose(&settings.certificates, wanted, &connector.fqdn, hostname, site.now) {

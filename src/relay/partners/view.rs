@@ -36,6 +36,14 @@ pub struct SettingsView {
     pub revocation: String,
     pub revocation_depth: String,
     pub minimum_tls: String,
+    #[serde(default)]
+    pub minimum_rsa_bits: usize,
+    /// Empty: all that the library takes.
+    #[serde(default)]
+    pub signature_algorithms: Vec<String>,
+    /// Certificates that find a path where the partner leaves one out, those of `[trust]` included.
+    #[serde(default)]
+    pub intermediates: usize,
     pub require_client_certificate_request: bool,
     pub on_inbound_failure: String,
     pub on_outbound_failure: String,
@@ -50,6 +58,9 @@ pub struct SettingsView {
 pub struct OutboundView {
     pub domain: String,
     pub connector: Option<String>,
+    /// X25519MLKEM768 is offered.
+    #[serde(default)]
+    pub post_quantum_key_exchange: Option<bool>,
     pub certificate: Option<OwnView>,
     pub problem: Option<String>,
 }

@@ -90,6 +90,18 @@ pub fn on_target(
             settings.hostname
         )));
     }
+    if target.only_without_post_quantum {
+        advice.push(ours(
+            "Or set post_quantum_key_exchange = false on the send connector: without X25519MLKEM768 the handshake \
+             succeeds."
+                .to_owned(),
+        ));
+        advice.push(theirs(format!(
+            "The TLS handshake with your server {server} succeeds only when we offer no post-quantum key exchange \
+             (X25519MLKEM768). A first flight of more than one packet may be what a firewall, proxy or old TLS \
+             library before it cannot take. Please have it mended."
+        )));
+    }
     let scene = Scene {
         domain: &requirement.domain,
         subject: format!("Your server {server}"),

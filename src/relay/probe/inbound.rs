@@ -7,15 +7,14 @@ use serde::{Serialize, Serializer};
 
 use crate::mail::Domain;
 use crate::observe::partners::SeenCertificate;
-use crate::policy::{Settings, secure_domains};
+use crate::policy::secure_domains;
 use crate::smtp::SessionId;
 use crate::trust::{
-    Connection, Direction, Level, OwnCertificateState, Requirement, RevocationSet, TlsEvidence, TlsState,
-    Verdict, judge,
+    Connection, Direction, Level, OwnCertificateState, Requirement, TlsEvidence, TlsState, Verdict,
 };
 
+use super::Gear;
 use super::advice::{self, Advice};
-use super::now;
 
 /// The judgement for one domain.
 #[derive(Serialize)]
@@ -33,12 +32,8 @@ pub struct Judgement {
 }
 
 /// Judges `chain`, end-entity first, for mail from `domain`; the TLS version is taken to suffice.
-pub fn judge_inbound(
-    settings: &Settings,
-    lists: &RevocationSet,
-    domain: &Domain,
-    chain: &[CertificateDer<'static>],
-) -> Judgement {
+pub async fn judge_inbound(gear: Gear<'_>, domain: &Domain, chain: &[CertificateDer<'static>]) -> Judgement {
+    let settings = gear.settings;
     let partner = settings.partner_of(domain);
     let demand = secure_domains::requirement(settings, Direction::Inbound, domain);
     let listed = demand.is_some();
@@ -63,7 +58,7 @@ pub fn judge_inbound(
         tls: TlsState::Established(&evidence),
         own_certificate: OwnCertificateState::NotApplicable,
     };
-    let verdict = judge(&demand, &connection, lists, now());
+    let verdict = gear.judge(&demand, &connection).await;
     let reply = verdict.reply(demand.on_failure, SessionId(0));
     let certificates: Vec<SeenCertificate> = chain.iter().filter_map(SeenCertificate::read).collect();
     let advice = advice::on_inbound(settings, &verdict, certificates.first());

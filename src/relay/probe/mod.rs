@@ -26,7 +26,9 @@ use crate::policy::{
     send_connector,
 };
 use crate::smtp::Reply;
-use crate::trust::{Direction, Level, Mode, Requirement, RevocationSet};
+use crate::trust::{Connection, Direction, Level, Mode, Requirement, Verdict, judge};
+
+use super::revocation::{Asked, ListsAtHand};
 
 pub use advice::{Advice, Side};
 pub use inbound::{Judgement, judge_inbound};
@@ -37,8 +39,20 @@ pub use target::TargetWalk;
 #[derive(Clone, Copy)]
 pub struct Gear<'a> {
     pub settings: &'a Settings,
-    pub lists: &'a RevocationSet,
-    pub resolver: &'a Resolver,
+    pub lists: &'a Arc<ListsAtHand>,
+    pub resolver: &'a Arc<Resolver>,
+}
+
+impl Gear<'_> {
+    /// The server's judgement: lists that alone are missing are fetched, once, and it is judged again.
+    async fn judge(self, requirement: &Requirement, connection: &Connection<'_>) -> Verdict {
+        let verdict = judge(requirement, connection, &self.lists.load(), now());
+        if self.lists.obtain(self.resolver, &verdict.missing_lists).await {
+            judge(requirement, connection, &self.lists.load(), now())
+        } else {
+            verdict
+        }
+    }
 }
 
 /// Everything found on the way, and what is to be said about it.
@@ -56,6 +70,8 @@ pub struct Walk {
     pub own_problem: Option<String>,
     pub dns: Dns,
     pub targets: Vec<TargetWalk>,
+    /// Revocation lists that were asked for on the way.
+    pub lists: Vec<Asked>,
     /// What keeps all mail from going, before any next hop has a say.
     pub obstacle: Option<String>,
     /// At least one next hop would get mail under mutual TLS.
@@ -90,6 +106,7 @@ pub async fn walk(gear: Gear<'_>, domain: &Domain) -> Walk {
         own_problem: None,
         dns: Dns::default(),
         targets: Vec::new(),
+        lists: Vec::new(),
         obstacle: None,
         admitted: false,
         advice: Vec::new(),
@@ -114,6 +131,7 @@ pub async fn walk(gear: Gear<'_>, domain: &Domain) -> Walk {
         walk.admitted |= found.admitted();
         walk.targets.push(found);
     }
+    walk.lists = gear.lists.asked();
     for target in &mut walk.targets {
         target.advice =
             advice::on_target(settings, &demand.requirement, target, walk.own_certificate.as_ref());

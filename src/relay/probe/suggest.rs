@@ -11,8 +11,8 @@ use crate::mail::Domain;
 use crate::observe::partners::SeenCertificate;
 use crate::policy::Settings;
 use crate::trust::{
-    AnchorSet, Direction, Fact, Fault, Mode, NamePattern, Requirement, RevocationDepth, RevocationMode,
-    TlsVersion, TrustPolicy, UsagePolicy, spki_pin, to_pem,
+    AlgorithmPolicy, AnchorSet, Direction, Fact, Fault, Mode, NamePattern, Requirement, RevocationDepth,
+    RevocationMode, SignatureAlgorithm, TlsVersion, TrustPolicy, UsagePolicy, spki_pin, to_pem,
 };
 
 use super::target::TargetWalk;
@@ -28,6 +28,9 @@ pub struct Suggestion {
     /// To be saved under `anchor_file` beside the configuration.
     pub anchor_file: Option<String>,
     pub anchor_pem: Option<String>,
+    /// To be saved under `intermediates_file`: what this host leaves out of its chain and another sent.
+    pub intermediates_file: Option<String>,
+    pub intermediates_pem: Option<String>,
     /// What no entry can admit.
     pub remaining: Vec<Fact>,
 }
@@ -37,15 +40,27 @@ struct Draft {
     policy: TrustPolicy,
     /// The certificate to be trusted, where the present anchors do not do.
     anchor: Option<CertificateDer<'static>>,
+    /// What other hosts of the partner sent, to be tried for a chain that is incomplete.
+    elsewhere: Vec<CertificateDer<'static>>,
+    /// Of these, what is tried now.
+    intermediates: Vec<CertificateDer<'static>>,
+    /// The issuer whose certificate is missing, where nobody sent it.
+    missing: Option<String>,
     /// Names still to be tried.
     names: Vec<NamePattern>,
 }
 
 /// The entry for the first next hop that came to TLS; none where none did.
-pub fn suggest(gear: Gear<'_>, walk: &Walk) -> Option<Suggestion> {
+pub async fn suggest(gear: Gear<'_>, walk: &Walk) -> Option<Suggestion> {
     let target = walk.targets.iter().find(|target| !target.chain.is_empty())?;
-    let mut draft =
-        Draft { policy: TrustPolicy::clone(&walk.requirement.policy), anchor: None, names: names(target) };
+    let mut draft = Draft {
+        policy: TrustPolicy::clone(&walk.requirement.policy),
+        anchor: None,
+        elsewhere: elsewhere(walk, target),
+        intermediates: Vec::new(),
+        missing: None,
+        names: names(target),
+    };
     let mut remaining = Vec::new();
     for _ in 0..ROUNDS_MAX {
         let requirement = Requirement {
@@ -53,7 +68,7 @@ pub fn suggest(gear: Gear<'_>, walk: &Walk) -> Option<Suggestion> {
             policy: Arc::new(draft.policy.clone()),
             ..walk.requirement.clone()
         };
-        remaining = target.judge(&requirement, gear).map(|verdict| verdict.facts).unwrap_or_default();
+        remaining = target.judge(&requirement, gear).await.map(|verdict| verdict.facts).unwrap_or_default();
         let changed = remaining.iter().filter(|fact| draft.mend(fact, walk, target)).count();
         if changed == 0 {
             break;
@@ -64,6 +79,9 @@ pub fn suggest(gear: Gear<'_>, walk: &Walk) -> Option<Suggestion> {
         toml: toml(gear.settings, walk, target, &draft, &remaining),
         anchor_file,
         anchor_pem: draft.anchor.as_ref().map(to_pem),
+        intermediates_file: (!draft.intermediates.is_empty()).then(|| intermediates_file(&walk.domain)),
+        intermediates_pem: (!draft.intermediates.is_empty())
+            .then(|| draft.intermediates.iter().map(to_pem).collect()),
         remaining,
     })
 }
@@ -84,9 +102,15 @@ impl Draft {
     /// Changes the setting that this fact is about; false where none is left to change.
     fn mend(&mut self, fact: &Fact, walk: &Walk, target: &TargetWalk) -> bool {
         match fact.fault {
-            Fault::UntrustedRoot | Fault::IncompleteChain | Fault::SignatureFailure => {
-                self.trust(&target.chain, &walk.domain)
+            Fault::IncompleteChain => {
+                let borrowed = self.borrow_intermediates();
+                if !borrowed {
+                    self.missing = Some(fact.wanted.clone());
+                }
+                borrowed || self.trust(&target.chain, &walk.domain)
             }
+            Fault::UntrustedRoot | Fault::SignatureFailure => self.trust(&target.chain, &walk.domain),
+            Fault::WeakAlgorithm => self.allow_algorithms(&target.chain),
             Fault::NameMismatch => self.next_name(),
             Fault::PinMismatch => self.pin(&target.chain),
             Fault::RevocationUnknown => {
@@ -108,7 +132,6 @@ impl Draft {
             | Fault::MalformedCertificate
             | Fault::InvalidChain
             | Fault::WrongUsage
-            | Fault::WeakAlgorithm
             | Fault::NotYetValid
             | Fault::Expired
             | Fault::Revoked
@@ -116,6 +139,30 @@ impl Draft {
             | Fault::ClientCertificateRefused
             | Fault::OwnCertificateInvalid => false,
         }
+    }
+
+    /// Takes what other hosts sent; the second time it did not help, and goes again.
+    fn borrow_intermediates(&mut self) -> bool {
+        let before = self.policy.intermediates.len() - self.intermediates.len();
+        let own = self.policy.intermediates[..before].to_vec();
+        self.intermediates = std::mem::take(&mut self.elsewhere);
+        self.policy.intermediates = own.into_iter().chain(self.intermediates.iter().cloned()).collect();
+        !self.intermediates.is_empty()
+    }
+
+    /// Lowers what the entry asks beyond the library's own limits, as far as what was seen needs.
+    fn allow_algorithms(&mut self, chain: &[CertificateDer<'static>]) -> bool {
+        let before = self.policy.algorithms.clone();
+        let algorithms = &mut self.policy.algorithms;
+        algorithms.minimum_rsa_bits = AlgorithmPolicy::default().minimum_rsa_bits;
+        if !algorithms.signature_algorithms.is_empty() {
+            for seen in chain.iter().filter_map(SignatureAlgorithm::of_certificate) {
+                if !algorithms.signature_algorithms.contains(&seen) {
+                    algorithms.signature_algorithms.push(seen);
+                }
+            }
+        }
+        *algorithms != before
     }
 
     /// Trusts the topmost authority that was sent; without one, the key of the end-entity alone.
@@ -172,6 +219,22 @@ fn topmost<'a>(chain: &'a [CertificateDer<'static>]) -> Option<&'a CertificateDe
     chain.get(top?)
 }
 
+/// Certificates of the walk's other chains that this one lacks, without their end-entities.
+fn elsewhere(walk: &Walk, target: &TargetWalk) -> Vec<CertificateDer<'static>> {
+    let mut found: Vec<CertificateDer<'static>> = Vec::new();
+    for certificate in walk.targets.iter().flat_map(|other| other.chain.iter().skip(1)) {
+        let is_root = SeenCertificate::read(certificate).is_none_or(|seen| seen.subject == seen.issuer);
+        if !is_root && !found.contains(certificate) && !target.chain.contains(certificate) {
+            found.push(certificate.clone());
+        }
+    }
+    found
+}
+
+fn intermediates_file(domain: &Domain) -> String {
+    format!("{domain}-intermediates.pem")
+}
+
 fn anchor_file(domain: &Domain) -> String {
     format!("{domain}-root.pem")
 }
@@ -208,14 +271,20 @@ fn toml(settings: &Settings, walk: &Walk, target: &TargetWalk, draft: &Draft, re
     } else {
         "domain_secure = [\"send\"]  # \"receive\" too once their client certificate is known".to_owned()
     });
-    policy_lines(settings, draft, &mut lines);
+    policy_lines(settings, walk, draft, &mut lines);
+    if target.only_without_post_quantum {
+        let connector = walk.connector.as_deref().unwrap_or_default();
+        lines.push(format!("# Besides, send connector {} needs", crate::trust::printable(connector)));
+        lines.push("# post_quantum_key_exchange = false".to_owned());
+    }
     lines.push("# mode = \"report\"  # for the first days: log and count, enforce nothing".to_owned());
     lines.join("\n") + "\n"
 }
 
-/// What differs from the defaults.
-fn policy_lines(settings: &Settings, draft: &Draft, lines: &mut Vec<String>) {
+/// What differs from the defaults, and what does no longer but stands in the present entry.
+fn policy_lines(settings: &Settings, walk: &Walk, draft: &Draft, lines: &mut Vec<String>) {
     let policy = &draft.policy;
+    let present = &walk.requirement.policy;
     let default = &settings.default_policy;
     if policy.anchors.source != default.anchors.source {
         let sources: Vec<String> =
@@ -246,11 +315,32 @@ fn policy_lines(settings: &Settings, draft: &Draft, lines: &mut Vec<String>) {
     if policy.revocation_depth == RevocationDepth::EndEntity {
         lines.push("revocation_depth = \"end-entity\"".to_owned());
     }
-    if policy.minimum_tls > TlsVersion::Tls12 {
-        lines.push("minimum_tls = \"1.3\"".to_owned());
+    match (policy.minimum_tls, present.minimum_tls) {
+        (TlsVersion::Tls13, _) => lines.push("minimum_tls = \"1.3\"".to_owned()),
+        (TlsVersion::Tls12, TlsVersion::Tls13) => lines.push("minimum_tls = \"1.2\"".to_owned()),
+        (TlsVersion::Tls12, TlsVersion::Tls12) => {}
+    }
+    algorithm_lines(policy, present, lines);
+    if !draft.intermediates.is_empty() {
+        lines.push(format!("intermediates = {}", list(&[intermediates_file(&walk.domain)])));
+    } else if let Some(missing) = &draft.missing {
+        lines.push("# Better than a pin, if you can get it: the certificate of the issuer".to_owned());
+        lines.push(format!("# {}", crate::observe::text::shorten(missing, 70)));
+        lines.push(format!("# as intermediates = {}", list(&[intermediates_file(&walk.domain)])));
     }
     if !policy.require_client_certificate_request {
         lines.push("require_client_certificate_request = false  # they never ask for ours".to_owned());
+    }
+}
+
+fn algorithm_lines(policy: &TrustPolicy, present: &TrustPolicy, lines: &mut Vec<String>) {
+    let (wanted, default) = (&policy.algorithms, AlgorithmPolicy::default());
+    if *wanted != default || present.algorithms != default {
+        lines.push(format!("minimum_rsa_bits = {}", wanted.minimum_rsa_bits));
+    }
+    if !wanted.signature_algorithms.is_empty() {
+        let names: Vec<String> = wanted.signature_algorithms.iter().map(|a| a.name().to_owned()).collect();
+        lines.push(format!("signature_algorithms = {}", list(&names)));
     }
 }
 

@@ -7,19 +7,19 @@ use rustls::pki_types::CertificateDer;
 use serde::{Serialize, Serializer};
 
 use crate::net::connect;
-use crate::net::tls::ClientTls;
+use crate::net::tls::{ClientTls, KeyExchange};
 use crate::observe::partners::SeenCertificate;
 use crate::policy::{ProtocolLogging, SendConnector};
 use crate::session::send::{Failure, Opening, OwnCertificate};
 use crate::smtp::SessionId;
 use crate::trust::{
     Connection, Fault, Level, Mode, OwnCertificateState, Requirement, TlsEvidence, TlsState, TlsVersion,
-    Verdict, judge,
+    Verdict,
 };
 
 use super::advice::Advice;
 use super::talk::{self, Talk};
-use super::{Demand, Gear, Target, now};
+use super::{Demand, Gear, Target};
 
 /// As the server waits for one address.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -37,6 +37,9 @@ pub struct TargetWalk {
     pub session: String,
     pub conversation: Vec<String>,
     pub tls: Option<TlsSeen>,
+    /// The handshake succeeds with `post_quantum_key_exchange = false` alone; all but the verdict is
+    /// of that one.
+    pub only_without_post_quantum: bool,
     pub certificates: Vec<SeenCertificate>,
     /// What became of our certificate, in words.
     pub own_certificate: Option<String>,
@@ -95,7 +98,7 @@ impl TargetWalk {
     }
 
     /// The verdict under a requirement; none where it never came to a judgement.
-    pub fn judge(&self, requirement: &Requirement, gear: Gear<'_>) -> Option<Verdict> {
+    pub async fn judge(&self, requirement: &Requirement, gear: Gear<'_>) -> Option<Verdict> {
         let (tls, own) = match (&self.end, &self.evidence) {
             (End::Unknown, _) | (End::Established { .. }, None) => return None,
             (End::NotOffered, _) => (TlsState::Clear { offered: false }, &Own::Unknown),
@@ -109,12 +112,26 @@ impl TargetWalk {
             Own::Refused(why) => OwnCertificateState::Refused(why),
             Own::Invalid(why) => OwnCertificateState::Invalid(why),
         };
-        Some(judge(requirement, &Connection { tls, own_certificate }, gear.lists, now()))
+        Some(gear.judge(requirement, &Connection { tls, own_certificate }).await)
     }
 }
 
-/// Goes to one target and comes back with all there is to tell.
+/// Goes to one target and comes back with all there is to tell. Where the handshake fails with the
+/// large first flight of the post-quantum exchange, it is tried without: what then is seen is told,
+/// and the verdict remains that of the server's own way.
 pub async fn visit(gear: Gear<'_>, demand: &Demand<'_>, target: Target) -> TargetWalk {
+    let key_exchange = KeyExchange::of(demand.connector.post_quantum_key_exchange);
+    let mut found = go(gear, demand, &target, key_exchange).await;
+    if matches!(found.end, End::Failed { .. }) && key_exchange == KeyExchange::PostQuantum {
+        let again = go(gear, demand, &target, KeyExchange::Classical).await;
+        if matches!(again.end, End::Established { .. }) {
+            found = TargetWalk { verdict: found.verdict, only_without_post_quantum: true, ..again };
+        }
+    }
+    found
+}
+
+async fn go(gear: Gear<'_>, demand: &Demand<'_>, target: &Target, key_exchange: KeyExchange) -> TargetWalk {
     let session = SessionId(rand::random());
     let mut found = TargetWalk {
         host: target.host.clone(),
@@ -122,14 +139,14 @@ pub async fn visit(gear: Gear<'_>, demand: &Demand<'_>, target: Target) -> Targe
         session: session.to_string(),
         ..TargetWalk::default()
     };
-    if let Some(why) = target.refused {
-        found.unreachable = Some(why);
+    if let Some(why) = &target.refused {
+        found.unreachable = Some(why.clone());
         return found;
     }
     let connected =
         connect::connect(target.address, &demand.connector.source_addresses, CONNECT_TIMEOUT).await;
     let own = demand.own.as_ref().ok().copied();
-    let (stream, tls) = match (connected, ClientTls::new(own.map(Arc::as_ref))) {
+    let (stream, tls) = match (connected, ClientTls::with_key_exchange(own.map(Arc::as_ref), key_exchange)) {
         (Ok(stream), Ok(tls)) => (stream, tls),
         (Err(error), _) => {
             found.unreachable = Some(error.to_string());
@@ -149,7 +166,7 @@ pub async fn visit(gear: Gear<'_>, demand: &Demand<'_>, target: Target) -> Targe
         connector: talkative(demand.connector),
         local,
         remote: target.address,
-        host: target.host,
+        host: target.host.clone(),
         requirement: no_more_than_encryption(&demand.requirement),
         fallback: None,
         own_certificate_fault: None,
@@ -159,7 +176,7 @@ pub async fn visit(gear: Gear<'_>, demand: &Demand<'_>, target: Target) -> Targe
     };
     let talk = talk::talk(stream, opening, &tls).await;
     note(&mut found, talk, demand);
-    found.verdict = found.judge(&demand.requirement, gear);
+    found.verdict = found.judge(&demand.requirement, gear).await;
     found
 }
 

@@ -8,13 +8,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::net::crl_cache::{CachedList, Origin};
-use crate::net::crl_fetch::{Client, Fetched, Validators};
+use crate::net::crl_fetch::{Client, Fetched};
 use crate::observe::Event;
 use crate::trust::{ListKey, RevocationList, WantedList};
 
 use super::super::shared::Shared;
 use super::show;
-use super::store::Standing;
+use super::store::{RevocationLists, Standing};
 
 /// Fetches what can be had of `wanted` within `crl_fetch_timeout`, all at once; the points of one
 /// list one after the other. What comes later than that serves the next who asks.
@@ -41,8 +41,7 @@ async fn one_list(shared: Arc<Shared>, wanted: WantedList, deadline: Instant) {
             Standing::Failed => continue,
             Standing::Unknown => {}
         }
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(urls.len() - index).unwrap_or(u32::MAX);
+        let share = share(deadline, urls.len() - index);
         // An error says that the fetch is over.
         let _over = start(&shared, &wanted, url, share).changed().await;
         if shared.revocation.standing(key, Timestamp::now()) == Standing::Current {
@@ -50,6 +49,11 @@ async fn one_list(shared: Arc<Shared>, wanted: WantedList, deadline: Instant) {
             return;
         }
     }
+}
+
+/// Of the time that is left, what the first of so many URLs gets.
+pub(super) fn share(deadline: Instant, urls: usize) -> Duration {
+    deadline.saturating_duration_since(Instant::now()) / u32::try_from(urls.max(1)).unwrap_or(u32::MAX)
 }
 
 /// Begins a fetch, or joins the one under way. The receiver's `changed` fails when it is over.
@@ -90,14 +94,9 @@ impl Drop for Flight {
 }
 
 async fn fetch(shared: &Arc<Shared>, wanted: &WantedList, url: &str, limit: Duration) {
-    let present = shared.revocation.present(wanted.key(url));
-    let validators = present.as_ref().map(|present| present.origin.validators.clone()).unwrap_or_default();
-    let result = match tokio::time::timeout(limit, request(shared, url, &validators)).await {
-        Ok(Ok(fetched)) => examine(wanted, url, fetched, present).await,
-        Ok(Err(error)) => Err(error),
-        Err(_) => Err(format!("no complete answer within {:.1} s", limit.as_secs_f64())),
-    };
-    match result {
+    let (settings, resolver) = (shared.settings.load_full(), shared.resolver.load_full());
+    let client = Client { resolver: &resolver, settings: &settings.crl_fetch };
+    match get(&shared.revocation, &client, wanted, url, limit).await {
         Ok(taken) => keep(shared, taken).await,
         Err(error) => {
             let good_until = shared.revocation.failed(wanted.key(url), error.clone(), Timestamp::now());
@@ -111,17 +110,30 @@ async fn fetch(shared: &Arc<Shared>, wanted: &WantedList, url: &str, limit: Dura
     }
 }
 
-async fn request(shared: &Shared, url: &str, validators: &Validators) -> Result<Fetched, String> {
-    let _slot = shared.revocation.slots.acquire().await.map_err(|error| error.to_string())?;
-    let settings = shared.settings.load_full();
-    let resolver = shared.resolver.load_full();
-    let client = Client { resolver: &resolver, settings: &settings.crl_fetch };
-    client.fetch(url, validators).await.map_err(|error| error.to_string())
+/// Asks one URL for a list, and checks what comes. Changes nothing.
+pub(super) async fn get(
+    lists: &RevocationLists,
+    client: &Client<'_>,
+    wanted: &WantedList,
+    url: &str,
+    limit: Duration,
+) -> Result<Taken, String> {
+    let present = lists.present(wanted.key(url));
+    let validators = present.as_ref().map(|present| present.origin.validators.clone()).unwrap_or_default();
+    let request = async {
+        let _slot = lists.slots.acquire().await.map_err(|error| error.to_string())?;
+        client.fetch(url, &validators).await.map_err(|error| error.to_string())
+    };
+    match tokio::time::timeout(limit, request).await {
+        Ok(Ok(fetched)) => examine(wanted, url, fetched, present).await,
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(format!("no complete answer within {:.1} s", limit.as_secs_f64())),
+    }
 }
 
 /// A list that may be kept.
-struct Taken {
-    cached: CachedList,
+pub(super) struct Taken {
+    pub cached: CachedList,
     /// It is another than the one we had.
     changed: bool,
 }

@@ -1,6 +1,7 @@
 //! Keeping the revocation snapshot current: lists from the configured files, lists fetched from
 //! distribution points when a verdict lacks them, and those refreshed before they run out.
 
+mod at_hand;
 mod fetch;
 mod refresh;
 mod schedule;
@@ -19,6 +20,7 @@ use crate::trust::{RevocationList, RevocationSet};
 
 use super::shared::Shared;
 
+pub use at_hand::{Asked, ListsAtHand};
 pub use fetch::obtain;
 pub use refresh::refresh;
 pub use store::RevocationLists;
