@@ -3,7 +3,7 @@
 //! proves the right name is for `policy::own_certificate` to say.
 
 use std::fmt::Write as _;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use rustls::sign::CertifiedKey;
 use x509_cert::der::Decode;
 use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
 
+use crate::disk;
 use crate::policy::OwnCertificate;
 use crate::trust::certificate::thumbprint;
 
@@ -59,6 +60,19 @@ pub enum CertificateError {
     KeyMismatch { chain: PathBuf, key: PathBuf },
 }
 
+impl CertificateError {
+    /// Whether the key's file is the one to change; chain and key may be in one.
+    pub fn is_about_key(&self, chain_path: &Path, key_path: &Path) -> bool {
+        match self {
+            Self::Unreadable { path, .. } | Self::BadPem { path, .. } | Self::TooLarge(path) => {
+                path == key_path && path != chain_path
+            }
+            Self::NoCertificate(_) | Self::BadCertificate { .. } | Self::WrongOrder { .. } => false,
+            Self::NoKey(_) | Self::BadKey { .. } | Self::KeyMismatch { .. } => true,
+        }
+    }
+}
+
 /// Reads a chain and its key, each file at most 1 MiB; `source` of the result is `chain` as given.
 /// An expired certificate loads, because operators must be told of it by name.
 pub fn load(chain: &Path, key: &Path) -> Result<OwnCertificate, CertificateError> {
@@ -88,14 +102,10 @@ pub(super) fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, Certificat
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, CertificateError> {
-    let unreadable = |error| CertificateError::Unreadable { path: path.into(), error };
-    let file = std::fs::File::open(path).map_err(unreadable)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(CertificateError::TooLarge(path.into()));
-    }
-    Ok(bytes)
+    disk::read(path, FILE_BYTES_MAX).map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => CertificateError::TooLarge(path.into()),
+        _ => CertificateError::Unreadable { path: path.into(), error },
+    })
 }
 
 fn bad_pem(path: &Path, error: &rustls::pki_types::pem::Error) -> CertificateError {

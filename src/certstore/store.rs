@@ -11,6 +11,7 @@ use rustls::pki_types::CertificateSigningRequestDer;
 use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::policy::OwnCertificate;
 use crate::trust::certificate::hex;
 
@@ -289,12 +290,11 @@ fn read_about<T: for<'de> Deserialize<'de>>(path: &Path) -> Result<T, StoreError
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, StoreError> {
-    use io::Read as _;
-    let failed = |error| StoreError::Io { action: "read", path: path.to_owned(), error };
-    let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(failed)?;
-    file.take(SMALL_FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(failed)?;
-    Ok(bytes)
+    disk::read(path, SMALL_FILE_BYTES_MAX).map_err(|error| StoreError::Io {
+        action: "read",
+        path: path.to_owned(),
+        error,
+    })
 }
 
 #[cfg(test)]

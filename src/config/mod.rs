@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
+use crate::disk;
 use crate::policy::Settings;
 
 pub use document::{Document, Entry, Item, Origin, Table, Value};
@@ -107,7 +108,7 @@ pub fn read(path: &Path) -> Result<Document, Vec<Problem>> {
 }
 
 fn read_document(path: &Path, problems: &mut Problems) -> Option<Document> {
-    let bytes = match build::read_file(path, FILE_BYTES_MAX) {
+    let bytes = match disk::read(path, FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
             let what = format!("cannot read the configuration: {error}");

@@ -4,11 +4,11 @@
 
 use std::collections::HashMap;
 use std::fs::Metadata;
-use std::io::Read as _;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::disk;
 use crate::trust::{RevocationList, RevocationSet};
 
 /// Largest file read, in octets; lists of big public CAs stay below 10 MiB.
@@ -127,16 +127,9 @@ impl Content {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    let explain = |error: std::io::Error| {
+    disk::read(path, FILE_BYTES_MAX).map_err(|error| {
         format!("cannot read {}: {error}; check the path and its permissions", path.display())
-    };
-    let file = std::fs::File::open(path).map_err(explain)?;
-    let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(explain)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(format!("{} is larger than 64 MiB and was not read", path.display()));
-    }
-    Ok(bytes)
+    })
 }
 
 /// Notices that a file was changed, replaced, removed or added to the list. It asks the file system

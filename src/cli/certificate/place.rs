@@ -1,7 +1,7 @@
 //! What the commands share: the store below the data directory, the settings around it, the audit
 //! log, and how they refuse.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 
 use crate::certstore::{self, Found, Store};
 use crate::cli::{location::Location, user};
-use crate::config;
 use crate::observe::{AuditEntry, AuditLog};
 use crate::policy::{OwnCertificate, Settings};
+use crate::{config, disk};
 
 /// Largest file of certificates and keys read, octets.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -121,21 +121,18 @@ impl Place {
 
 /// A file somebody names; `-` is standard input.
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
-    let unreadable = |error: io::Error| {
-        Refusal::usage(format!("{}: cannot be read ({error}); name a readable file", path.display()))
+    let read = match path == Path::new("-") {
+        true => disk::read_all(io::stdin().lock(), FILE_BYTES_MAX),
+        false => std::fs::File::open(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX)),
     };
-    let mut bytes = Vec::new();
-    let source: Box<dyn io::Read> = if path == Path::new("-") {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(std::fs::File::open(path).map_err(unreadable)?)
-    };
-    source.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        let sentence = format!("{}: larger than 16 MiB; give the certificate alone", path.display());
-        return Err(Refusal::usage(sentence));
-    }
-    Ok(bytes)
+    read.map_err(|error| {
+        Refusal::usage(match error.kind() {
+            io::ErrorKind::FileTooLarge => {
+                format!("{}: {error}; give the certificate alone", path.display())
+            }
+            _ => format!("{}: cannot be read ({error}); name a readable file", path.display()),
+        })
+    })
 }
 
 /// A reader that has gone away (`| head`) is no error of ours.

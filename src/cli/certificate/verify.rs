@@ -1,5 +1,7 @@
 //! `sealpost certificate verify`: the judgement the server makes, offline, on any PEM or DER.
 
+use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -10,6 +12,7 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
+use crate::disk;
 use crate::mail::Domain;
 use crate::trust::{
     AnchorSet, CertificateDemand, CertificateFacts, CertificateFindings, Check, Fault, Level, NamePattern,
@@ -228,12 +231,12 @@ fn parse_name(text: &str) -> Result<NamePattern, String> {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, VerifyError> {
-    let unreadable = |error| VerifyError::Unreadable { path: path.to_owned(), error };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
-    if metadata.len() > FILE_BYTES_MAX {
-        return Err(VerifyError::TooLarge { path: path.to_owned() });
-    }
-    std::fs::read(path).map_err(unreadable)
+    // A pipe will do: `--chain <(openssl s_client …)`.
+    let read = File::open(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX));
+    read.map_err(|error| match error.kind() {
+        io::ErrorKind::FileTooLarge => VerifyError::TooLarge { path: path.to_owned() },
+        _ => VerifyError::Unreadable { path: path.to_owned(), error },
+    })
 }
 
 fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, VerifyError> {

@@ -1,9 +1,9 @@
 //! Reads the files that a configuration names, each bounded.
 
 use std::collections::HashSet;
-use std::io::{self, Read as _};
 use std::path::Path;
 
+use crate::disk;
 use crate::mail::{Address, Domain};
 
 use super::super::document::{Document, Table};
@@ -13,20 +13,6 @@ use super::super::problem::{Place, Problems};
 pub const TRUST_FILE_BYTES_MAX: u64 = 64 << 20;
 /// Largest list of recipients, in bytes: some two million addresses.
 const RECIPIENTS_BYTES_MAX: u64 = 64 << 20;
-
-/// The whole file, unless it is larger than `max` bytes or no regular file.
-pub fn read(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let file = std::fs::File::open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(max + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > max {
-        return Err(io::Error::other(format!("it is larger than {} MiB", max >> 20)));
-    }
-    Ok(bytes)
-}
 
 /// One address a line, in lower case; empty lines and what stands behind `#` at the start of a line
 /// are passed over.
@@ -39,7 +25,7 @@ pub fn recipients(
 ) -> HashSet<String> {
     let resolved = document.resolve(path);
     let place = table.place("recipients");
-    let text = match read(&resolved, RECIPIENTS_BYTES_MAX).map(String::from_utf8) {
+    let text = match disk::read(&resolved, RECIPIENTS_BYTES_MAX).map(String::from_utf8) {
         Ok(Ok(text)) => text,
         Ok(Err(_)) => {
             problems.error(place, format!("{} is not UTF-8", resolved.display()), "save the file as UTF-8");

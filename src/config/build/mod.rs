@@ -4,7 +4,7 @@
 
 mod connectors;
 mod files;
-pub use files::read as read_file;
+pub use files::TRUST_FILE_BYTES_MAX;
 mod partners;
 mod trust;
 

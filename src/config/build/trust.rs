@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
 use crate::certstore;
+use crate::disk;
 use crate::policy::{CrlFetchSettings, OwnCertificate};
 use crate::trust::{
     AlgorithmPolicy, AnchorSet, CertificateFacts, RevocationDepth, RevocationList, RevocationMode,
     SignatureAlgorithm, TlsVersion, TrustPolicy, UsagePolicy, certificates_from_pem_or_der,
+    distinguished_name, printable,
 };
 
 use super::super::document::{Document, Table};
@@ -54,7 +57,7 @@ impl<'d> Anchors<'d> {
             "mozilla" => Some(AnchorSet::new("mozilla", webpki_roots::TLS_SERVER_ROOTS.to_vec())),
             file => {
                 let path = self.document.resolve(file.as_ref());
-                let bytes = files::read(&path, files::TRUST_FILE_BYTES_MAX).map_err(|error| {
+                let bytes = disk::read(&path, files::TRUST_FILE_BYTES_MAX).map_err(|error| {
                     let what = format!("cannot read {}: {error}", path.display());
                     problems.error(
                         place.clone(),
@@ -147,7 +150,7 @@ fn intermediates(
     for (table, report) in [(Some(document.table("trust")), partner.is_none()), (partner, true)] {
         for item in table.into_iter().flat_map(|table| table.items("intermediates")) {
             let path = document.resolve(item.text.as_ref());
-            let read = files::read(&path, files::TRUST_FILE_BYTES_MAX)
+            let read = disk::read(&path, files::TRUST_FILE_BYTES_MAX)
                 .map_err(|error| format!("cannot read {}: {error}", path.display()))
                 .and_then(|bytes| readable_certificates(&path, &bytes));
             match read {
@@ -190,13 +193,17 @@ fn revocation(table: &Table) -> RevocationMode {
 /// Absolute paths; each must be readable now, for a list that is misspelt is a list that is missed.
 pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path::PathBuf> {
     let mut paths = Vec::new();
+    let mut lists = Vec::new();
     for item in document.table("trust").items("crl_files") {
         let path = document.resolve(item.text.as_ref());
         let source = path.display().to_string();
-        match files::read(&path, files::TRUST_FILE_BYTES_MAX) {
+        match disk::read(&path, files::TRUST_FILE_BYTES_MAX) {
             Ok(bytes) => {
-                for error in RevocationList::parse_each(&source, &bytes).into_iter().filter_map(Result::err) {
-                    problems.warning_sentence(item.place.clone(), &error.to_string());
+                for list in RevocationList::parse_each(&source, &bytes) {
+                    match list {
+                        Ok(list) => lists.push((item.place.clone(), list)),
+                        Err(error) => problems.warning_sentence(item.place.clone(), &error.to_string()),
+                    }
                 }
             }
             Err(error) => problems.error(
@@ -207,7 +214,38 @@ pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path:
         }
         paths.push(path);
     }
+    if is_hard_fail_somewhere(document) {
+        outdated(&lists, problems);
+    }
     paths
+}
+
+fn is_hard_fail_somewhere(document: &Document) -> bool {
+    let tables = std::iter::once(document.table("trust")).chain(document.tables("partner"));
+    tables.map(revocation).any(|mode| mode == RevocationMode::HardFail)
+}
+
+/// Lists that are out of date, where no other file has a current one of the same issuer.
+fn outdated(lists: &[(Place, RevocationList)], problems: &mut Problems) {
+    let now = Timestamp::now();
+    let is_current_of =
+        |issuer: &[u8]| lists.iter().any(|(_, list)| list.issuer == issuer && list.is_current_at(now));
+    for (place, list) in lists.iter().filter(|(_, list)| !is_current_of(&list.issuer)) {
+        let when = match list.good_until() {
+            Some(end) if end < now => format!("is out of date since {end}"),
+            Some(_) => format!("is valid only from {}", list.this_update),
+            None => "does not say until when it is current".to_owned(),
+        };
+        let (source, issuer) = (printable(&list.source), distinguished_name(&list.issuer));
+        problems.warning(
+            place.clone(),
+            format!(
+                "{source}: the list of {issuer} {when}: under hard-fail, mail of those whose certificates it is for \
+                 waits with RevocationUnknown, unless a current list can be fetched"
+            ),
+            "put the issuer's current list in its place, and see that something renews it",
+        );
+    }
 }
 
 /// How lists that are not at hand are fetched.
@@ -226,11 +264,15 @@ pub fn certificates(document: &Document, problems: &mut Problems) -> Vec<Arc<Own
     let mut certificates = Vec::new();
     for table in document.tables("certificate") {
         let (Some(chain), Some(key)) = (table.text("chain"), table.text("key")) else { continue };
-        match certstore::load(&document.resolve(chain.as_ref()), &document.resolve(key.as_ref())) {
+        let (chain_path, key_path) = (document.resolve(chain.as_ref()), document.resolve(key.as_ref()));
+        match certstore::load(&chain_path, &key_path) {
             Ok(certificate) => {
                 certificates.push(Arc::new(OwnCertificate { source: chain.to_owned(), ..certificate }));
             }
-            Err(error) => problems.error_sentence(table.place("chain"), &error.to_string()),
+            Err(error) => {
+                let at_fault = if error.is_about_key(&chain_path, &key_path) { "key" } else { "chain" };
+                problems.error_sentence(table.place(at_fault), &error.to_string());
+            }
         }
     }
     let data_directory = document.table("").read("data_directory", format::path).unwrap_or(".".as_ref());

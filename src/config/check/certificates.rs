@@ -1,9 +1,16 @@
 //! Our own certificates: one for every connector that offers STARTTLS, one for every partner. The
 //! choice is the one that is made for each connection (`policy::own_certificate`).
 
-use crate::policy::NoCertificate;
-use crate::policy::own_certificate::choose;
+use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use crate::mail::Domain;
+use crate::policy::own_certificate::choose;
+use crate::policy::{NoCertificate, OwnCertificate, Settings, send_connector};
+use crate::trust::{NamePattern, proves_name};
+
+use super::super::format;
 use super::super::problem::Problems;
 use super::Subject;
 
@@ -14,6 +21,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     starttls_has_a_certificate(subject, problems);
     partners_choice_exists(subject, problems);
     secured_mail_has_a_certificate(subject, problems);
+    accepted_domains_are_named(subject, problems);
     validity(subject, problems);
 }
 
@@ -88,6 +96,66 @@ fn secured_mail_has_a_certificate(subject: &Subject<'_>, problems: &mut Problems
             problems.warning(table.place("fqdn"), what, remedy);
         }
     }
+}
+
+/// Partners look for our mail domain in our certificate: outbound for the reverse-path's, inbound for
+/// the recipient's. A partner's own domain, as a hub accepts it, is named by the partner.
+fn accepted_domains_are_named(subject: &Subject<'_>, problems: &mut Problems) {
+    let settings = subject.settings;
+    let transport = &settings.transport;
+    let lists = [&transport.tls_send_domain_secure_list, &transport.tls_receive_domain_secure_list];
+    let shown = shown_to_partners(settings, subject.now);
+    for table in subject.document.tables("accepted_domain") {
+        let Some(accepted) = table.read("name", format::domain) else { continue };
+        if lists.iter().any(|list| list.contains(&accepted)) {
+            continue;
+        }
+        let wanted = [NamePattern::Exact(accepted.clone())];
+        let lacking = shown.iter().find(|(own, _)| !proves_name(&wanted, &own.names));
+        let Some((own, to)) = lacking else { continue };
+        problems.warning(
+            table.place("name"),
+            format!(
+                "our certificate {} (for {}) does not name {name}: {to} that ask for it refuse our mail, and \
+                 send us none, with NameMismatch",
+                own.source,
+                own.names.join(", "),
+                name = accepted,
+            ),
+            format!(
+                "request one that names it (`sealpost certificate request` puts the accepted domains in), or have \
+                 partners write certificate_names = [\"{}\"]",
+                own.names.first().map_or_else(|| settings.hostname.to_string(), Clone::clone)
+            ),
+        );
+    }
+}
+
+/// Every certificate that a partner gets to see, and which partners.
+fn shown_to_partners(settings: &Settings, now: Timestamp) -> Vec<(&Arc<OwnCertificate>, String)> {
+    let (transport, all, hostname) = (&settings.transport, &settings.certificates, &settings.hostname);
+    let mut shown = Vec::new();
+    let mut show = |wanted: Option<&str>, fqdn: &Domain, to: String| {
+        shown.extend(choose(all, wanted, fqdn, hostname, now).ok().map(|own| (own, to)));
+    };
+    if !transport.tls_receive_domain_secure_list.is_empty() {
+        for connector in settings.receive_connectors.iter().filter(|c| c.domain_secure_enabled) {
+            show(None, &connector.fqdn, "partners".to_owned());
+        }
+    }
+    let is_sent_to = |domain: &&Domain| transport.tls_send_domain_secure_list.contains(*domain);
+    for partner in &settings.partners {
+        let Some(domain) = partner.domains.iter().find(is_sent_to) else { continue };
+        let Some(connector) = send_connector::select(&settings.send_connectors, Some(domain), true) else {
+            continue;
+        };
+        let to = match &partner.certificate {
+            Some(_) => format!("servers of {}", partner.name),
+            None => "partners".to_owned(),
+        };
+        show(partner.certificate.as_deref(), &connector.fqdn, to);
+    }
+    shown
 }
 
 fn validity(subject: &Subject<'_>, problems: &mut Problems) {

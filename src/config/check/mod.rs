@@ -2,6 +2,7 @@
 //! the key that should change is written).
 
 mod certificates;
+mod files;
 mod names;
 mod partners;
 mod receive;
@@ -28,6 +29,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     receive::check(subject, problems);
     send::check(subject, problems);
     certificates::check(subject, problems);
+    files::check(subject, problems);
 }
 
 impl Subject<'_> {

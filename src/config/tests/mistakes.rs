@@ -250,8 +250,10 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
         },
         Mistake {
             title: "a key of another certificate",
-            text: all.replace("chain = \"mail1.pem\"", "chain = \"other.pem\" #!"),
-            key: "certificate.other.pem.chain",
+            text: all
+                .replace("chain = \"mail1.pem\"", "chain = \"other.pem\"")
+                .replace("key = \"mail1.key\"", "key = \"mail1.key\" #!"),
+            key: "certificate.other.pem.key",
             what: "does not belong",
             remedy: "key",
         },

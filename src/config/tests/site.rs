@@ -65,7 +65,14 @@ impl Site {
         leaf.not_after = rcgen::date_time_ymd(to, 1, 1);
         let key = KeyPair::generate().unwrap();
         self.write(chain, leaf.signed_by(&key, &authority().1).unwrap().pem());
-        self.write(key_file, key.serialize_pem());
+        self.secret(key_file, &key.serialize_pem());
+    }
+
+    /// Writes a file that nobody else may read.
+    pub fn secret(&self, name: &str, content: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let path = self.write(name, content);
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
     }
 
     pub fn root(&self, name: &str) {
@@ -73,9 +80,13 @@ impl Site {
     }
 
     pub fn list(&self, name: &str) {
+        self.list_until(name, 2060);
+    }
+
+    pub fn list_until(&self, name: &str, year: i32) {
         let list = CertificateRevocationListParams {
             this_update: rcgen::date_time_ymd(2020, 1, 1),
-            next_update: rcgen::date_time_ymd(2060, 1, 1),
+            next_update: rcgen::date_time_ymd(year, 1, 1),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: None,
             revoked_certs: Vec::new(),
