@@ -1,6 +1,6 @@
 //! The matrix: each certificate shown to our server and to our client, in TLS 1.2 and 1.3, fresh and
-//! resumed, in memory. Each cell asserts the verdict, whose fault is the counter's label, the reply, the log line,
-//! the stamp, and that no message passed that should not.
+//! resumed, in memory, with real counters and a real queue. Each cell asserts the verdict, the reply,
+//! the counters that rose and no others, the log line, the stamp, and what is in the queue afterwards.
 //!
 //! By default a quarter of the cells of each certificate and all of the core rows are run;
 //! `cargo test --test matrix -- --ignored` runs every cell.
@@ -9,6 +9,8 @@
 mod authority;
 #[path = "common/ocsp.rs"]
 mod ocsp;
+#[path = "matrix/edge.rs"]
+mod edge;
 #[path = "matrix/peers.rs"]
 mod peers;
 #[path = "dialogues/pki.rs"]
@@ -29,14 +31,18 @@ use rustls::version::{TLS12, TLS13};
 use sealpost::mail::{Address, BodyType, Now, ReversePath};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
+use sealpost::observe::Event;
 use sealpost::policy::{OwnCertificate, Partner, Pressure, Settings, secure_domains};
+use sealpost::relay::receive_events::{self, Accepted};
 use sealpost::session::receive::{self, ReceiveSession, World};
 use sealpost::session::send::{self, Failure, SendSession, Transaction};
 use sealpost::smtp::{DataEncoder, SessionId};
-use sealpost::trust::{Direction, Fault, Mode, RevocationSet, Verdict};
+use sealpost::trust::{Direction, Fault, Mode, RevocationSet, TlsVersion, Verdict};
+use sealpost_queue::Draft;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 
 use authority::DOMAIN;
+use edge::{Counted, Edge, assert_waits};
 use pki::{Pki, clock};
 use rows::{Expected, Row};
 
@@ -49,31 +55,39 @@ struct Told {
     log: Vec<(String, String)>,
     resumed: Option<bool>,
     handshake_error: Option<String>,
-    stored: Vec<Vec<u8>>,
+    counted: Counted,
     failure: Option<Failure>,
     delivered: usize,
 }
 
-struct Scene {
+struct Scene<'a> {
+    edge: &'a Edge,
     settings: Arc<Settings>,
     /// The same, but the partner is only reported on.
     lenient: Arc<Settings>,
     ours: Arc<OwnCertificate>,
 }
 
-impl Scene {
-    fn new(pki: &Pki, ours: &pki::Identity, row: &Row) -> Self {
+/// One domain, on both lists.
+fn settings(pki: &Pki) -> Settings {
+    let mut settings = world::settings(pki);
+    let listed: BTreeSet<_> = BTreeSet::from([world::domain(DOMAIN)]);
+    settings.transport.tls_send_domain_secure_list = listed.clone();
+    settings.transport.tls_receive_domain_secure_list = listed;
+    settings
+}
+
+impl<'a> Scene<'a> {
+    fn new(edge: &'a Edge, pki: &Pki, ours: &pki::Identity, row: &Row) -> Self {
         let settings = |mode| {
-            let mut settings = world::settings(pki);
-            let listed: BTreeSet<_> = BTreeSet::from([world::domain(DOMAIN)]);
-            settings.transport.tls_send_domain_secure_list = listed.clone();
-            settings.transport.tls_receive_domain_secure_list = listed;
+            let mut settings = settings(pki);
             let partner = world::partner("Woodgrove Bank", &[DOMAIN], row.policy.clone());
             settings.partners = vec![Arc::new(Partner { mode, ..partner })];
             settings.receive_connectors = vec![Arc::new(world::receive_connector())];
             Arc::new(settings)
         };
         Self {
+            edge,
             settings: settings(Mode::Enforce),
             lenient: settings(Mode::Report),
             ours: Arc::new(ours.to_own("contoso.example")),
@@ -82,7 +96,7 @@ impl Scene {
 }
 
 /// A stranger with this certificate sends to our server, twice.
-async fn at_our_server(row: &Row, scene: &Scene, version: &'static SupportedProtocolVersion) {
+async fn at_our_server(row: &Row, scene: &Scene<'_>, version: &'static SupportedProtocolVersion) {
     let ours = ServerTls::new(&scene.ours).unwrap();
     let theirs = peers::client(&row.shown, version);
     for is_resumed in [false, true] {
@@ -95,8 +109,10 @@ async fn at_our_server(row: &Row, scene: &Scene, version: &'static SupportedProt
                 assert_judged(&told, None, is_resumed, &cell);
                 assert_eq!(replies.len(), 2, "{cell}: {replies:?}");
                 assert!(replies.iter().all(|reply| reply.starts_with("250 2.")), "{cell}: {replies:?}");
-                assert_eq!(told.stored.len(), 1, "{cell}");
-                assert_stamped(&told, row, &cell);
+                assert_counted(&told, &cell, version, Some("messages_received_total{domain="), None);
+                let queued = scene.edge.drain().await;
+                assert_eq!(queued.len(), 1, "{cell}: durable at its 250");
+                assert_stamped(&told, &queued[0].1, row, &cell);
             }
             Expected::Refused(fault) => {
                 assert_judged(&told, Some(fault), is_resumed, &cell);
@@ -107,18 +123,21 @@ async fn at_our_server(row: &Row, scene: &Scene, version: &'static SupportedProt
                     replies[0].contains(fault.name()) && replies[0].contains(DOMAIN),
                     "{cell}: {replies:?}"
                 );
-                assert!(told.stored.is_empty(), "{cell}");
+                assert_counted(&told, &cell, version, Some("inbound_failures_total{domain="), Some(fault));
+                assert!(scene.edge.drain().await.is_empty(), "{cell}");
             }
             Expected::HandshakeFailed => {
                 assert!(told.handshake_error.is_some() && replies.is_empty(), "{cell}: {replies:?}");
-                assert!(told.verdicts.is_empty() && told.stored.is_empty(), "{cell}");
+                assert!(told.verdicts.is_empty(), "{cell}");
+                assert_counted(&told, &cell, version, None, None);
+                assert!(scene.edge.drain().await.is_empty(), "{cell}");
             }
         }
     }
 }
 
 /// Our client has mail for a server with this certificate, twice.
-async fn at_our_client(row: &Row, scene: &Scene, version: &'static SupportedProtocolVersion) {
+async fn at_our_client(row: &Row, scene: &Scene<'_>, version: &'static SupportedProtocolVersion) {
     let theirs = peers::server(&row.shown, version);
     for is_resumed in [false, true] {
         let ours = ClientTls::new(Some(&scene.ours)).unwrap();
@@ -132,6 +151,7 @@ async fn at_our_client(row: &Row, scene: &Scene, version: &'static SupportedProt
         // admitted never gets: so it was only reported on before.
         if is_resumed {
             connect(&scene.lenient).await;
+            scene.edge.drain().await;
         }
         let (told, mails) = connect(&scene.settings).await;
         let cell = format!("{} at our client, {version:?}, resumed {is_resumed}", row.name);
@@ -139,10 +159,20 @@ async fn at_our_client(row: &Row, scene: &Scene, version: &'static SupportedProt
             Expected::Admitted => {
                 assert_judged(&told, None, is_resumed, &cell);
                 assert_eq!((mails, told.delivered), (1, 1), "{cell}");
+                assert_counted(&told, &cell, version, Some("messages_sent_total{domain="), None);
+                assert!(scene.edge.drain().await.is_empty(), "{cell}: delivered is gone");
             }
             Expected::Refused(fault) => {
                 assert_judged(&told, Some(fault), is_resumed, &cell);
                 assert_eq!((mails, told.delivered), (0, 0), "{cell}: no MAIL without a permit");
+                assert_counted(
+                    &told,
+                    &cell,
+                    version,
+                    Some("outbound_session_failures_total{domain="),
+                    Some(fault),
+                );
+                assert_waits(&scene.edge.drain().await, fault.name(), MESSAGE, &cell);
                 let Some(Failure::NotAdmitted(verdict)) = &told.failure else {
                     panic!("{cell}: {:?}", told.failure)
                 };
@@ -158,6 +188,9 @@ async fn at_our_client(row: &Row, scene: &Scene, version: &'static SupportedProt
             }
             Expected::HandshakeFailed => {
                 assert_eq!((mails, told.delivered), (0, 0), "{cell}");
+                let fault = Some(Fault::HandshakeFailed);
+                assert_counted(&told, &cell, version, Some("outbound_session_failures_total{domain="), fault);
+                assert_waits(&scene.edge.drain().await, "HandshakeFailed", MESSAGE, &cell);
                 assert!(told.handshake_error.is_some(), "{cell}");
                 let verdict = told.verdicts.first().unwrap_or_else(|| panic!("{cell}: not judged"));
                 assert_eq!(verdict.fault(), Some(Fault::HandshakeFailed), "{cell}");
@@ -197,8 +230,30 @@ fn assert_judged(told: &Told, fault: Option<Fault>, is_resumed: bool, cell: &str
     }
 }
 
-fn assert_stamped(told: &Told, row: &Row, cell: &str) {
-    let text = String::from_utf8_lossy(&told.stored[0]);
+/// One handshake and, where it came to a verdict, one of the counters of secured mail; no other.
+fn assert_counted(
+    told: &Told,
+    cell: &str,
+    version: &'static SupportedProtocolVersion,
+    counter: Option<&str>,
+    fault: Option<Fault>,
+) {
+    let direction = if cell.contains("at our server") { "inbound" } else { "outbound" };
+    let done = told.handshake_error.is_none();
+    let protocol = if version.version == TLS12.version { TlsVersion::Tls12 } else { TlsVersion::Tls13 };
+    let (protocol, result) = if done { (protocol.as_str(), "ok") } else { ("none", "failed") };
+    let handshake =
+        format!("sealpost_tls_handshakes_total{{direction={direction},version={protocol},result={result}}}");
+    let mut wanted = Counted::from([(handshake, 1.0)]);
+    if let Some(counter) = counter {
+        let fault = fault.map_or_else(String::new, |fault| format!(",fault={},mode=enforce", fault.name()));
+        wanted.insert(format!("sealpost_domain_secure_{counter}{DOMAIN}{fault}}}"), 1.0);
+    }
+    assert_eq!(told.counted, wanted, "{cell}");
+}
+
+fn assert_stamped(told: &Told, content: &[u8], row: &Row, cell: &str) {
+    let text = String::from_utf8_lossy(content);
     let stamp = text.lines().find(|line| line.starts_with("Domain-Secured:"));
     let unfolded = text.replace("\r\n\t", " ").replace("\r\n ", " ");
     assert!(
@@ -211,7 +266,14 @@ fn assert_stamped(told: &Told, row: &Row, cell: &str) {
     assert!(row.lists.lists.is_empty() || unfolded.contains("verified="), "{cell}");
 }
 
-async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &RevocationSet) -> Told {
+async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &RevocationSet) -> Told {
+    let before = scene.edge.counters();
+    let mut told = converse(io, tls, scene, lists).await;
+    told.counted = scene.edge.counted_since(&before);
+    told
+}
+
+async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &RevocationSet) -> Told {
     let lists = Arc::new(lists.clone());
     let opening = receive::Opening {
         id: SessionId(1),
@@ -222,9 +284,9 @@ async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &Revocat
         certificate: None,
     };
     let settings = Arc::clone(&scene.settings);
-    let (mut session, mut told) = (ReceiveSession::new(opening), Told::default());
+    let (mut session, mut told) = (ReceiveSession::new(opening.clone()), Told::default());
     let (mut stream, mut actions) = (Some(Stream::Plain(io)), VecDeque::new());
-    let mut content = Vec::new();
+    let (mut draft, mut accepted, mut shown) = (None::<Draft>, None, None);
     let mut input = |input: receive::Input<'_>, actions: &mut VecDeque<receive::Action>| {
         let now = Now { wall: clock(), mono: Instant::now() };
         let mut new = Vec::new();
@@ -253,7 +315,9 @@ async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &Revocat
                         Ok((secured, evidence)) => {
                             stream = Some(secured);
                             told.resumed = Some(evidence.resumed);
-                            input(receive::Input::TlsEstablished(Arc::new(evidence)), &mut actions);
+                            let evidence = Arc::new(evidence);
+                            shown = Some(Arc::clone(&evidence));
+                            input(receive::Input::TlsEstablished(evidence), &mut actions);
                         }
                         Err(error) => {
                             told.handshake_error = Some(error.to_string());
@@ -268,23 +332,36 @@ async fn serve(io: DuplexStream, tls: &ServerTls, scene: &Scene, lists: &Revocat
                     input(receive::Input::RevocationRefreshed, &mut actions);
                 }
                 receive::Action::OpenDraft => {
-                    content.clear();
-                    input(receive::Input::DraftOpened(Ok("1".to_owned())), &mut actions);
+                    let new = scene.edge.draft();
+                    input(receive::Input::DraftOpened(Ok(new.id().to_string())), &mut actions);
+                    draft = Some(new);
                 }
-                receive::Action::Content(bytes) => content.extend_from_slice(&bytes),
-                receive::Action::Commit(_) => {
-                    told.stored.push(std::mem::take(&mut content));
+                receive::Action::Content(bytes) => draft.as_mut().unwrap().append(&bytes).unwrap(),
+                receive::Action::Commit(submission) => {
+                    let envelope = &submission.envelope;
+                    let (sender, to) =
+                        (envelope.reverse_path.to_string(), envelope.recipients[0].to_string());
+                    scene.edge.commit(draft.take().unwrap(), &sender, &to).await;
+                    let (size, durable_after) = (submission.size, Duration::ZERO);
+                    accepted = Some(Accepted { sender, recipients: 1, size, durable_after });
                     input(receive::Input::Stored(Ok(())), &mut actions);
                 }
                 receive::Action::Log(line) => told.log.push((line.data, line.context)),
-                receive::Action::Report(receive::Report::Judged(verdict)) => told.verdicts.push(verdict),
+                receive::Action::Report(report) => {
+                    if let receive::Report::Judged(verdict) = &report {
+                        told.verdicts.push(Arc::clone(verdict));
+                    }
+                    let event = receive_events::event(&opening, report, &mut accepted, shown.as_ref());
+                    event.into_iter().for_each(|event| scene.edge.event(event));
+                }
                 receive::Action::Close => {
                     if let Some(mut open) = stream.take() {
                         let _ = open.shutdown().await;
                     }
                     return told;
                 }
-                receive::Action::Delay(_) | receive::Action::DiscardDraft | receive::Action::Report(_) => {}
+                receive::Action::DiscardDraft => draft = None,
+                receive::Action::Delay(_) => {}
             }
         }
         match stream.as_mut().expect("closed only with Close").read(&mut buffer).await {
@@ -299,9 +376,31 @@ const MESSAGE: &[u8] = b"From: adam@contoso.example\r\nSubject: matrix\r\n\r\nHe
 async fn deliver(
     io: DuplexStream,
     tls: &ClientTls,
-    scene: &Scene,
+    scene: &Scene<'_>,
     settings: &Settings,
     lists: &RevocationSet,
+) -> Told {
+    let before = scene.edge.counters();
+    let (claim, content) = scene.edge.claim(MESSAGE).await;
+    let mut told = say(io, tls, scene, settings, lists, &content).await;
+    let why = match &told.failure {
+        Some(Failure::NotAdmitted(verdict)) => Some(verdict.outbound_reply(false)),
+        Some(other) => panic!("{other:?}"),
+        None => None,
+    };
+    let why = why.map(|reply| reply.wire_lines().collect::<Vec<_>>().join(" "));
+    scene.edge.settle(claim, why.as_deref()).await;
+    told.counted = scene.edge.counted_since(&before);
+    told
+}
+
+async fn say(
+    io: DuplexStream,
+    tls: &ClientTls,
+    scene: &Scene<'_>,
+    settings: &Settings,
+    lists: &RevocationSet,
+    content: &[u8],
 ) -> Told {
     let to = world::domain(DOMAIN);
     let requirement = secure_domains::requirement(settings, Direction::Outbound, &to).expect("listed");
@@ -318,9 +417,9 @@ async fn deliver(
         clear_text: false,
         fetch_revocation: false,
     };
-    let (mut session, mut told) = (SendSession::new(opening), Told::default());
+    let (mut session, mut told) = (SendSession::new(opening.clone()), Told::default());
     let (mut stream, mut actions) = (Some(Stream::Plain(io)), VecDeque::new());
-    let mut waiting = 1;
+    let (mut waiting, mut proved) = (1, None);
     let mut input = |input: send::Input<'_>, actions: &mut VecDeque<send::Action>| {
         let now = Now { wall: clock(), mono: Instant::now() };
         let mut new = Vec::new();
@@ -363,7 +462,7 @@ async fn deliver(
                 send::Action::FetchRevocation(_) => input(send::Input::RevocationRefreshed, &mut actions),
                 send::Action::SendContent => {
                     let (mut encoder, mut wire) = (DataEncoder::new(), Vec::new());
-                    encoder.encode(MESSAGE, &mut wire);
+                    encoder.encode(content, &mut wire);
                     encoder.finish(&mut wire);
                     let open = stream.as_mut().expect("open");
                     open.write_all(&wire).await.unwrap();
@@ -374,11 +473,19 @@ async fn deliver(
                     let delivered =
                         |outcome: &&send::Outcome| matches!(outcome, send::Outcome::Delivered { .. });
                     told.delivered += outcomes.iter().filter(delivered).count();
+                    if told.delivered > 0 {
+                        scene.edge.event(delivered_event(&opening, proved.take()));
+                    }
                 }
                 send::Action::Failed(failure) => told.failure = Some(*failure),
                 send::Action::Log(line) => told.log.push((line.data, line.context)),
-                send::Action::Report(send::Report::Judged(verdict)) => told.verdicts.push(verdict),
-                send::Action::Report(_) => {}
+                send::Action::Report(send::Report::Sent { secured }) => proved = secured,
+                send::Action::Report(report) => {
+                    if let send::Report::Judged(verdict) = &report {
+                        told.verdicts.push(Arc::clone(verdict));
+                    }
+                    scene.edge.event(send_event(&opening, report));
+                }
                 send::Action::Close => {
                     if let Some(mut open) = stream.take() {
                         let _ = open.shutdown().await;
@@ -392,6 +499,38 @@ async fn deliver(
             Err(error) => input(send::Input::Closed(error.to_string()), &mut actions),
             Ok(count) => input(send::Input::Bytes(&buffer[..count]), &mut actions),
         }
+    }
+}
+
+fn send_event(opening: &send::Opening, report: send::Report) -> Event {
+    let (connector, session) = (opening.connector.name.clone(), opening.id);
+    let handshake = |version, error| Event::TlsHandshake {
+        direction: Direction::Outbound,
+        connector: connector.clone(),
+        session,
+        remote: opening.remote,
+        version,
+        error,
+    };
+    match report {
+        send::Report::HandshakeDone { version, .. } => handshake(Some(version), None),
+        send::Report::HandshakeFailed { error } => handshake(None, Some(error)),
+        send::Report::Judged(verdict) => {
+            Event::OutboundJudged { verdict, connector, session, host: opening.host.clone(), evidence: None }
+        }
+        send::Report::Sent { .. } => unreachable!("told with the delivery"),
+    }
+}
+
+fn delivered_event(opening: &send::Opening, secured: Option<sealpost::mail::Domain>) -> Event {
+    Event::MessageDelivered {
+        queue_id: "1".to_owned(),
+        connector: opening.connector.name.clone(),
+        session: opening.id,
+        host: opening.host.clone(),
+        recipient_count: 1,
+        secured,
+        accept_to_delivered: Duration::ZERO,
     }
 }
 
@@ -410,12 +549,13 @@ fn transaction() -> Transaction {
 async fn run(is_chosen: impl Fn(usize, &Row, usize) -> bool) {
     let mut pki = Pki::new();
     let ours = pki.identity("fabrikam");
+    let edge = Edge::open(&settings(&pki));
     let rows = rows::all();
     assert!(rows.len() >= 60, "{} certificates", rows.len());
     let names: BTreeSet<_> = rows.iter().map(|row| row.name).collect();
     assert_eq!(names.len(), rows.len(), "each row has a name of its own");
     for (number, row) in rows.iter().enumerate() {
-        let scene = Scene::new(&pki, &ours, row);
+        let scene = Scene::new(&edge, &pki, &ours, row);
         for (cell, version) in [&TLS12, &TLS13].into_iter().enumerate() {
             if is_chosen(number, row, cell) {
                 at_our_server(row, &scene, version).await;
@@ -425,6 +565,7 @@ async fn run(is_chosen: impl Fn(usize, &Row, usize) -> bool) {
             }
         }
     }
+    edge.close().await;
 }
 
 #[tokio::test]

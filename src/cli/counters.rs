@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::admin::control::{self, ControlError};
 
+use super::exposition::{Sample, parse};
 use super::location::{Location, LocationError};
 
 /// How often `--watch` asks.
@@ -26,14 +27,6 @@ pub struct CountersArgs {
     /// Histogram buckets and zeros too
     #[arg(long)]
     all: bool,
-}
-
-/// One value of one series.
-#[derive(Clone, Debug, PartialEq)]
-struct Sample {
-    name: String,
-    labels: Vec<(String, String)>,
-    value: f64,
 }
 
 /// Why there is no answer.
@@ -119,69 +112,12 @@ fn to_json(samples: &[Sample]) -> Value {
     samples.iter().map(member).collect()
 }
 
-impl Sample {
-    fn series(&self) -> String {
-        if self.labels.is_empty() {
-            return self.name.clone();
-        }
-        let labels: Vec<String> = self.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        format!("{}{{{}}}", self.name, labels.join(","))
-    }
-}
-
-/// Reads the exposition; comments and what is no sample are passed over.
-fn parse(metrics: &str) -> Vec<Sample> {
-    metrics.lines().filter(|line| !line.starts_with('#')).filter_map(parse_line).collect()
-}
-
-fn parse_line(line: &str) -> Option<Sample> {
-    let (series, value) = line.rsplit_once(' ')?;
-    let value = value.parse().ok()?;
-    let Some((name, rest)) = series.split_once('{') else {
-        return Some(Sample { name: series.to_owned(), labels: Vec::new(), value });
-    };
-    Some(Sample { name: name.to_owned(), labels: parse_labels(rest.strip_suffix('}')?)?, value })
-}
-
-/// `a="x",b="y \"z\""`
-fn parse_labels(text: &str) -> Option<Vec<(String, String)>> {
-    let mut labels = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (name, quoted) = rest.split_once("=\"")?;
-        let mut value = String::new();
-        let mut chars = quoted.char_indices();
-        let end = loop {
-            match chars.next()? {
-                (_, '\\') => match chars.next()?.1 {
-                    'n' => value.push('\n'),
-                    c => value.push(c),
-                },
-                (end, '"') => break end,
-                (_, c) => value.push(c),
-            }
-        };
-        labels.push((name.to_owned(), value));
-        rest = &quoted[end + 1..];
-        rest = rest.strip_prefix(',').unwrap_or(rest);
-    }
-    Some(labels)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const METRICS: &str = "# HELP a A.\n# TYPE a counter\na_total{connector=\"In \\\"x\\\", y\"} 3\n\
                            b_total 0\nc_seconds_bucket{le=\"+Inf\"} 1\nd 2.5\n# EOF\n";
-
-    #[test]
-    fn the_exposition_is_read() {
-        let samples = parse(METRICS);
-        assert_eq!(samples.len(), 4);
-        assert_eq!(samples[0].labels, [("connector".to_owned(), "In \"x\", y".to_owned())]);
-        assert_eq!(samples[3].value, 2.5);
-    }
 
     #[test]
     fn zeros_and_buckets_are_for_those_who_ask() {

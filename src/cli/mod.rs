@@ -10,6 +10,7 @@ pub mod certificate;
 pub mod config;
 pub mod counters;
 pub mod demo;
+pub mod exposition;
 mod location;
 pub mod log;
 mod page;

@@ -22,7 +22,7 @@ mod open;
 pub mod partners;
 pub mod probe;
 mod receive;
-mod receive_events;
+pub mod receive_events;
 mod record;
 mod reload;
 mod report;

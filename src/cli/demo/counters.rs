@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+pub use crate::cli::exposition::value;
+
 const TIMEOUT: Duration = Duration::from_secs(5);
 const BODY_BYTES_MAX: u64 = 4 << 20;
 
@@ -28,29 +30,5 @@ pub async fn fetch(admin: SocketAddr) -> io::Result<String> {
             let status = answer.lines().next().unwrap_or("nothing");
             Err(io::Error::other(format!("/metrics at {admin} answered {status:?}")))
         }
-    }
-}
-
-/// The value of the series of this name that has all these labels.
-pub fn value(exposition: &str, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
-    exposition.lines().find_map(|line| {
-        let (series, value) = line.rsplit_once(' ')?;
-        let (found, found_labels) = series.split_once('{').unwrap_or((series, ""));
-        let has = |(label, value): &(&str, &str)| found_labels.contains(&format!("{label}=\"{value}\""));
-        (found == name && labels.iter().all(has)).then(|| value.parse().ok())?
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_series_is_found_by_name_and_labels() {
-        let text = "# TYPE a_total counter\na_total{domain=\"x.example\",fault=\"Expired\"} 2\na_total{domain=\"y.example\"} 3\nb 1.5\n";
-        assert_eq!(value(text, "a_total", &[("domain", "y.example")]), Some(3.0));
-        assert_eq!(value(text, "a_total", &[("fault", "Expired"), ("domain", "x.example")]), Some(2.0));
-        assert_eq!(value(text, "a_total", &[("domain", "z.example")]), None);
-        assert_eq!(value(text, "b", &[]), Some(1.5));
     }
 }

@@ -68,8 +68,8 @@ impl ListsAtHand {
         }
         let deadline = Instant::now() + self.settings.timeout;
         let mut all = JoinSet::new();
-        for wanted in wanted.iter().cloned() {
-            let (lists, resolver) = (Arc::clone(self), Arc::clone(resolver));
+        for wanted in wanted {
+            let (lists, resolver, wanted) = (Arc::clone(self), Arc::clone(resolver), wanted.clone());
             all.spawn(async move { lists.one_list(&resolver, &wanted, deadline).await });
         }
         all.join_all().await;
