@@ -40,7 +40,7 @@ pub enum ControlError {
     RequestTooLarge,
     #[error("the answer is larger than 64 MiB; narrow the request with a filter")]
     ResponseTooLarge,
-    #[error("the server on {path} answered something that is no JSON: {source}", path = .path.display())]
+    #[error("the server on {path} answered something that is no JSON: {source}; is it of another version?", path = .path.display())]
     BadResponse { path: PathBuf, source: serde_json::Error },
     #[error("another server answers on {path}; stop it or choose another data_directory", path = .0.display())]
     InUse(PathBuf),

@@ -19,7 +19,9 @@ pub struct Subject {
 pub enum SubjectError {
     #[error("{0:?} is no distinguished name; write it as \"DC=com,DC=Contoso,CN=mail1.contoso.com\"")]
     Malformed(String),
-    #[error("{0:?} in the subject is no NAME=VALUE of a known name (CN, O, OU, L, ST, C, DC …)")]
+    #[error(
+        "{0:?} in the subject is no NAME=VALUE of a known name; write such as CN=mail1.contoso.example, with CN, O, OU, L, ST, C or DC"
+    )]
     Attribute(String),
 }
 

@@ -38,7 +38,7 @@ enum CountersError {
     Control(#[from] ControlError),
     #[error("the server answered without counters: {0}; is it of another version?")]
     Answer(String),
-    #[error("cannot write: {0}")]
+    #[error("cannot write to standard output: {0}; see where it leads and whether that disk has space")]
     Write(#[from] io::Error),
 }
 

@@ -103,7 +103,7 @@ enum LogError {
     Location(#[from] LocationError),
     #[error(transparent)]
     Read(#[from] ReadError),
-    #[error("cannot write: {0}")]
+    #[error("cannot write to standard output: {0}; see where it leads and whether that disk has space")]
     Write(#[from] io::Error),
 }
 

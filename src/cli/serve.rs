@@ -22,7 +22,12 @@ pub fn run(config: &Path) -> ExitCode {
     let limit_low = raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
-        Err(error) => return fail(1, &format!("cannot start the runtime: {error}")),
+        Err(error) => {
+            return fail(
+                1,
+                &format!("cannot start threads: {error}; see how many processes this user may have"),
+            );
+        }
     };
     let status = runtime.block_on(serve(config, limit_low));
     // Not even a thread that waits for a dead disk keeps the process.
@@ -35,7 +40,7 @@ async fn serve(config: &Path, limit_low: Option<Event>) -> ExitCode {
     let signals =
         (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
     let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
-        return fail(1, "cannot install signal handlers");
+        return fail(1, "cannot install signal handlers; the system refuses them to this process");
     };
     let server = match Server::start(config).await {
         Ok(server) => server,
@@ -83,7 +88,9 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     };
     server.spawn(control::serve(listener, socket, answer, server.draining()));
     let Some(address) = settings.admin.listen else { return Ok(String::new()) };
-    let failed = |error: std::io::Error| format!("[admin] cannot listen on {address}: {error}");
+    let failed = |error: std::io::Error| {
+        format!("[admin] cannot listen on {address}: {error}; free that address or name another in `listen`")
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     let observer = server.observer();

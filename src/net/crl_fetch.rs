@@ -58,7 +58,7 @@ pub struct Validators {
 pub enum FetchError {
     #[error("{0} is not a URL that we can ask")]
     BadUrl(String),
-    #[error("{0} is not http; a list must be published over http")]
+    #[error("{0} is not http; the authority must publish its list over http")]
     NotHttp(String),
     #[error("port {0} is not one of 80 and 443; crl_allow_private_addresses would allow it")]
     Port(u16),

@@ -37,7 +37,7 @@ pub struct Resolver {
 pub enum ResolverError {
     #[error("the system's resolvers cannot be read from /etc/resolv.conf: {0}; name some in `[dns] servers`")]
     System(String),
-    #[error("the DNS resolver cannot be set up: {0}")]
+    #[error("the DNS resolver cannot be set up: {0}; check `[dns] servers`, or /etc/resolv.conf")]
     SetUp(String),
 }
 

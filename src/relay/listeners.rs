@@ -1,5 +1,6 @@
 //! The sockets the receive connectors listen on: opened at the start, followed at a reload.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -87,13 +88,38 @@ impl Listeners {
         shared.bound.store(Arc::new(running.values().map(|bound| bound.local).collect()));
     }
 
-    /// `NAME=ADDR:PORT` of every connector and binding, in the order of the file.
+    /// `NAME=ADDR:PORT` of every connector and binding, in the order of the file; a name that would
+    /// not stand alone is quoted.
     pub fn describe(&self, settings: &Settings) -> Vec<String> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Binding::all(settings)
             .filter_map(|(binding, connector)| {
-                Some(format!("{}={}", connector.name, running.get(&binding)?.local))
+                Some(format!("{}={}", quoted(&connector.name), running.get(&binding)?.local))
             })
             .collect()
+    }
+}
+
+/// A name with blanks, one that begins as a quoted one does, and `admin`, which stands for another
+/// listener, in double quotes, with `\` before quotes and backslashes.
+fn quoted(name: &str) -> Cow<'_, str> {
+    if name != "admin" && !name.starts_with('"') && !name.contains(char::is_whitespace) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(format!("\"{}\"", name.replace('\\', "\\\\").replace('"', "\\\"")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quoted;
+
+    #[test]
+    fn only_a_name_that_could_be_misread_is_quoted() {
+        for plain in ["Internet", "In=ternal", "100%", "a\"b"] {
+            assert_eq!(quoted(plain), plain);
+        }
+        assert_eq!(quoted("Our users"), "\"Our users\"");
+        assert_eq!(quoted("admin"), "\"admin\"");
+        assert_eq!(quoted("\"a\\ b"), "\"\\\"a\\\\ b\"");
     }
 }

@@ -92,7 +92,7 @@ enum VerifyError {
     NotCertificates { path: PathBuf },
     #[error("{0}")]
     NotLists(#[from] RevocationListError),
-    #[error("no trust anchors: give --anchors with certificates, or --anchors none together with --pin")]
+    #[error("no trust anchors; give --anchors with certificates, or --anchors none together with --pin")]
     NoAnchors,
 }
 

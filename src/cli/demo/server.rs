@@ -36,7 +36,7 @@ pub struct Ready {
 /// Why a server did not come up.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("{0} could not be started: {1}")]
+    #[error("{0} could not be started: {1}; check the path and its permissions")]
     Spawn(PathBuf, io::Error),
     #[error("the server ended before it was ready; it said: {0}")]
     Ended(String),
@@ -111,14 +111,27 @@ impl Ready {
     /// `None` for any other line.
     pub fn parse(line: &str) -> Option<Self> {
         let mut ready = Self::default();
-        for pair in line.strip_prefix("ready ")?.split_whitespace() {
-            let (name, address) = pair.split_once('=')?;
+        let mut rest = line.strip_prefix("ready ")?.trim_start();
+        while !rest.is_empty() {
+            let is_quoted = rest.starts_with('"');
+            let (name, behind) = match is_quoted {
+                true => unquote(&rest[1..])?,
+                false => {
+                    // An address holds no `=`; a name may.
+                    let end = rest.find(' ').unwrap_or(rest.len());
+                    let (name, _) = rest[..end].rsplit_once('=')?;
+                    (name.to_owned(), &rest[name.len()..])
+                }
+            };
+            let behind = behind.strip_prefix('=')?;
+            let (address, after) = behind.split_once(' ').unwrap_or((behind, ""));
             let address = address.parse().ok()?;
-            if name == "admin" {
+            if name == "admin" && !is_quoted {
                 ready.admin = Some(address);
             } else {
-                ready.connectors.entry(name.to_owned()).or_default().push(address);
+                ready.connectors.entry(name).or_default().push(address);
             }
+            rest = after.trim_start();
         }
         Some(ready)
     }
@@ -126,6 +139,19 @@ impl Ready {
     /// The first binding of a receive connector.
     pub fn connector(&self, name: &str) -> Option<SocketAddr> {
         self.connectors.get(name)?.first().copied()
+    }
+}
+
+/// A name up to its closing quote, and what follows that.
+fn unquote(text: &str) -> Option<(String, &str)> {
+    let mut name = String::new();
+    let mut chars = text.char_indices();
+    loop {
+        match chars.next()? {
+            (_, '\\') => name.push(chars.next()?.1),
+            (end, '"') => return Some((name, &text[end + 1..])),
+            (_, c) => name.push(c),
+        }
     }
 }
 
@@ -166,6 +192,24 @@ mod tests {
         assert_eq!(ready.admin, Some("127.0.0.1:80".parse().unwrap()));
         assert_eq!(Ready::parse("2026-11-22 INFO ready=1"), None);
         assert_eq!(Ready::parse("ready Internet=nonsense"), None);
+        assert_eq!(Ready::parse("ready \"Internet=127.0.0.1:25"), None);
+    }
+
+    #[test]
+    fn names_with_blanks_are_quoted() {
+        let ready = Ready::parse(
+            r#"ready "Our users"=127.0.0.1:25 "admin"=127.0.0.1:26 "a \"b\\"=[::1]:27 a=b=127.0.0.1:28 admin=127.0.0.1:80"#,
+        )
+        .unwrap();
+        for (name, address) in [
+            ("Our users", "127.0.0.1:25"),
+            ("admin", "127.0.0.1:26"),
+            ("a \"b\\", "[::1]:27"),
+            ("a=b", "127.0.0.1:28"),
+        ] {
+            assert_eq!(ready.connector(name), Some(address.parse().unwrap()), "{name}");
+        }
+        assert_eq!(ready.admin, Some("127.0.0.1:80".parse().unwrap()));
     }
 
     #[test]
