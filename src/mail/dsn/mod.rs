@@ -6,6 +6,7 @@
 //! readable in a queue, a log and the oldest mail reader. Without SMTPUTF8 it is pure ASCII.
 
 mod encode;
+pub mod request;
 mod status;
 mod words;
 
