@@ -7,10 +7,10 @@
 
 #[path = "matrix/authority.rs"]
 mod authority;
-#[path = "common/ocsp.rs"]
-mod ocsp;
 #[path = "matrix/edge.rs"]
 mod edge;
+#[path = "common/ocsp.rs"]
+mod ocsp;
 #[path = "matrix/peers.rs"]
 mod peers;
 #[path = "dialogues/pki.rs"]
@@ -28,6 +28,7 @@ use std::time::{Duration, Instant};
 
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Now, ReversePath};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
@@ -542,6 +543,7 @@ fn transaction() -> Transaction {
         smtputf8: false,
         eight_bit: false,
         size: MESSAGE.len() as u64,
+        dsn: Requests::default(),
     }
 }
 

@@ -14,9 +14,11 @@ mod ordinary;
 mod peer;
 #[path = "outbound/refused.rs"]
 mod refused;
+#[path = "outbound/reports.rs"]
+mod reports;
 #[path = "outbound/returned.rs"]
 mod returned;
-#[path = "outbound/steering.rs"]
-mod steering;
 #[path = "outbound/scheduling.rs"]
 mod scheduling;
+#[path = "outbound/steering.rs"]
+mod steering;

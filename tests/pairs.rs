@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
+use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Domain, Now, ReversePath};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
@@ -369,6 +370,7 @@ fn transaction(message: &[u8]) -> Transaction {
         smtputf8: false,
         eight_bit: !message.is_ascii(),
         size: message.len() as u64,
+        dsn: Requests::default(),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::dsn::Requests;
 use super::{Address, ReversePath};
 
 /// The `BODY` parameter of `MAIL` (RFC 6152).
@@ -20,4 +21,7 @@ pub struct Envelope {
     pub body: BodyType,
     /// The sender declared SMTPUTF8 (RFC 6531 3.4).
     pub smtputf8: bool,
+    /// What the sender asked to hear; recipients by their index in `recipients`.
+    #[serde(default)]
+    pub dsn: Requests,
 }

@@ -22,6 +22,8 @@ use super::observer::CertificateRole;
 pub enum DsnKind {
     Failed,
     Delayed,
+    /// Handed over to a server that does not report.
+    Relayed,
 }
 
 /// One thing that happened. Texts may hold anything a peer sent: they are escaped when written.
@@ -121,7 +123,8 @@ pub enum Event {
         #[serde(serialize_with = "display")]
         next_attempt: Timestamp,
     },
-    /// One recipient was given up; a delivery status notification follows, if there is a sender.
+    /// One recipient was given up; a delivery status notification follows, if there is a sender
+    /// who wants it.
     MessageBounced {
         queue_id: String,
         recipient: String,

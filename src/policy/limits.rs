@@ -20,3 +20,11 @@ pub const ADDRESSES_TRIED_MAX: usize = 16;
 pub const TRANSCRIPT_TAIL_LINES: usize = 12;
 /// Recipients of one message: what the queue takes, and so the most that a connector may allow.
 pub const RECIPIENTS_MAX: u32 = 10_000;
+/// What senders may ask to hear of the recipients of one message (NOTIFY and ORCPT): 100 recipients
+/// with parameters of the greatest length, and the queue's record holds it.
+pub const DSN_REQUEST_BYTES_MAX: usize = 56 << 10;
+/// Largest message that a report of failure returns whole, in octets; of a larger one the header
+/// section is enough to know it by.
+pub const RETURNED_CONTENT_BYTES_MAX: u64 = 256 << 10;
+/// Recipients told of in one report; further ones get another.
+pub const RECIPIENTS_PER_REPORT_MAX: usize = 200;

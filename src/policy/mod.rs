@@ -15,6 +15,7 @@ pub mod own_certificate;
 mod partner;
 pub mod receive_connector;
 pub mod retry;
+pub mod returned;
 pub mod routing;
 pub mod secure_domains;
 pub mod send_connector;

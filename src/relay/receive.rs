@@ -21,7 +21,7 @@ use crate::trust::{Direction, WantedList};
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
-use super::{linger, record::MessageMeta, revocation, route};
+use super::{linger, new_message, revocation};
 
 /// Read buffer of a quiet session, and of one that sends content faster than that.
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -324,7 +324,9 @@ impl Driver {
     ) -> Result<sealpost_queue::MessageId, sealpost_queue::Error> {
         let (holds, queue) = (&self.shared.holds, &self.shared.queue);
         let _storing = holds.storing().await;
-        let (mut message, mut meta) = self.new_message(submission);
+        let settings = self.shared.settings.load();
+        let (mut message, mut meta) =
+            new_message::of(submission, &self.opening, &settings, Shared::now().wall);
         let held = holds.held(&message, Shared::now().wall);
         if held.is_empty() {
             return queue.commit(draft, message).await;
@@ -332,33 +334,6 @@ impl Driver {
         meta.held = true;
         message.meta = meta.to_bytes();
         queue.commit_held(draft, message, &held).await
-    }
-
-    fn new_message(&self, submission: &Submission) -> (sealpost_queue::NewMessage, MessageMeta) {
-        let settings = self.shared.settings.load();
-        let now = Shared::now().wall;
-        let envelope = &submission.envelope;
-        let meta = MessageMeta {
-            reverse_path: envelope.reverse_path.clone(),
-            body: envelope.body,
-            smtputf8: envelope.smtputf8,
-            eight_bit: submission.eight_bit,
-            secured: submission.permit.secured_domain().cloned(),
-            connector: self.opening.connector.name.clone(),
-            session: self.opening.id.to_string(),
-            held: false,
-        };
-        let message = sealpost_queue::NewMessage {
-            sender: envelope.reverse_path.to_string(),
-            received: now.as_millisecond(),
-            meta: meta.to_bytes(),
-            recipients: envelope
-                .recipients
-                .iter()
-                .map(|address| route::new_recipient(&settings, address, now))
-                .collect(),
-        };
-        (message, meta)
     }
 
     fn store_fault(&self, error: &sealpost_queue::Error) -> StoreFault {

@@ -1,10 +1,13 @@
 //! What the relay keeps with a queued message and with each attempt, as JSON inside the queue's
 //! opaque fields.
 
+use std::net::IpAddr;
+
 use serde::{Deserialize, Serialize};
 
 use sealpost_queue::NOTE_BYTES_MAX;
 
+use crate::mail::dsn::Requests;
 use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath};
 use crate::observe::text::shorten;
 use crate::smtp::Reply;
@@ -29,9 +32,22 @@ pub struct MessageMeta {
     /// Receive connector and session; empty for messages of our own.
     pub connector: String,
     pub session: String,
+    /// What the client called itself, and where it came from; none for messages of our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_from: Option<ReceivedFrom>,
+    /// What the sender asked to hear; recipients by their index in the queue.
+    #[serde(default, skip_serializing_if = "Requests::is_empty")]
+    pub dsn: Requests,
     /// A rule of `queue hold` held recipients of it as it came in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+}
+
+/// The host that handed a message in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceivedFrom {
+    pub helo: String,
+    pub ip: IpAddr,
 }
 
 /// `note` of a queued recipient: what the last attempt met.
@@ -53,6 +69,9 @@ pub struct AttemptNote {
     pub transcript: Vec<String>,
     /// Nothing the partner or time could change: bounce where the policy says so.
     pub permanent: bool,
+    /// When that was, in milliseconds since the Unix epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempted: Option<i64>,
 }
 
 impl MessageMeta {

@@ -1,5 +1,5 @@
-//! Delivery status notifications: what the sender hears of a failure or a delay (RFC 3464). Never
-//! to or about the null reverse-path.
+//! Delivery status notifications: what the sender hears of a failure, a delay, or of mail handed over
+//! to a server that reports nothing (RFC 3461, 3464). Never to or about the null reverse-path.
 
 use std::fmt::Write as _;
 use std::io::{Read, Seek};
@@ -7,15 +7,16 @@ use std::io::{Read, Seek};
 use jiff::Timestamp;
 use sealpost_queue::{Change, Claim, Content, MessageId, NewMessage, Recipient};
 
-use crate::mail::dsn::{self, Diagnostic, Kind, Original};
-use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};
+use crate::mail::dsn::request::Notify;
+use crate::mail::dsn::{self, Diagnostic, Kind, Original, RecipientRequest, Requests};
+use crate::mail::{Address, BodyType, EnhancedCode, ReversePath};
 use crate::observe::{DsnKind, Event};
-use crate::policy::{Settings, header_firewall, limits};
+use crate::policy::{Settings, limits};
 use crate::smtp::Reply;
 
 use super::record::{AttemptNote, MessageMeta};
+use super::returned_message::ReturnedMessage;
 use super::route;
-use super::settle::Bounced;
 use super::shared::Shared;
 
 /// The message a report is about.
@@ -23,55 +24,92 @@ pub struct About<'a> {
     pub id: MessageId,
     /// Milliseconds since the Unix epoch.
     pub received: i64,
+    /// Octets.
+    pub size: u64,
     pub meta: &'a MessageMeta,
 }
 
-/// What became of one recipient, as the report tells it.
+/// What became of one recipient, for good.
+pub struct Fate {
+    /// The recipient's index within its message.
+    pub index: u32,
+    pub address: String,
+    pub note: AttemptNote,
+}
+
+/// The reports on one message that are to enter the queue in one step.
+#[derive(Default)]
+pub struct Reports {
+    changes: Vec<Change>,
+    kinds: Vec<DsnKind>,
+    /// A failure nobody can be told of: the message had no sender.
+    dropped: bool,
+}
+
+impl Reports {
+    pub fn add(&mut self, mut more: Self) {
+        self.changes.append(&mut more.changes);
+        self.kinds.append(&mut more.kinds);
+        self.dropped |= more.dropped;
+    }
+
+    /// The messages to insert, in order.
+    pub fn take_changes(&mut self) -> Vec<Change> {
+        std::mem::take(&mut self.changes)
+    }
+
+    /// What is to be told of them once they are in the queue; `inserted` are the ids they got.
+    pub fn events(&self, about: MessageId, inserted: &[MessageId]) -> Vec<Event> {
+        let queued = self.kinds.iter().zip(inserted).map(|(kind, id)| Event::DsnQueued {
+            queue_id: id.to_string(),
+            about: about.to_string(),
+            kind: *kind,
+        });
+        queued.chain(self.dropped.then(|| Event::DsnDropped { about: about.to_string() })).collect()
+    }
+}
+
+/// One recipient, as the report tells it.
 struct Told<'a> {
     address: Address,
+    asked: RecipientRequest,
     note: &'a AttemptNote,
-    last_attempt: Option<Timestamp>,
     retry_until: Option<Timestamp>,
 }
 
-/// The report on recipients given up: the message to insert, or nothing where nobody may be told.
-pub async fn failure(
-    shared: &Shared,
-    settings: &Settings,
-    about: &About<'_>,
-    bounced: &[Bounced],
-) -> Option<Change> {
-    let now = Some(Timestamp::now());
-    let told = bounced.iter().filter_map(|bounced| {
-        let address = Address::parse(&bounced.address).ok()?;
-        Some(Told { address, note: &bounced.note, last_attempt: now, retry_until: None })
-    });
-    write(shared, settings, about, Kind::Failed, told.collect()).await
+/// The reports on recipients given up, as far as the sender wants to hear of them (RFC 3461 5.2.6).
+pub async fn failure(shared: &Shared, settings: &Settings, about: &About<'_>, fates: &[Fate]) -> Reports {
+    let told = of_fates(about, fates).filter(|told| told.asked.wants_failure()).collect();
+    let dropped = about.meta.reverse_path == ReversePath::Null && !fates.is_empty();
+    Reports { dropped, ..write(shared, settings, about, Kind::Failed, told).await }
 }
 
-/// The report on recipients that still wait.
-pub async fn delay(
-    shared: &Shared,
-    settings: &Settings,
-    about: &About<'_>,
-    late: &[&Recipient],
-) -> Option<Change> {
+/// The reports on recipients handed over to a server that reports nothing (RFC 3461 5.2.2).
+pub async fn relayed(shared: &Shared, settings: &Settings, about: &About<'_>, fates: &[Fate]) -> Reports {
+    let told = of_fates(about, fates).filter(|told| told.asked.wants_success()).collect();
+    write(shared, settings, about, Kind::Relayed, told).await
+}
+
+fn of_fates<'a>(about: &About<'_>, fates: &'a [Fate]) -> impl Iterator<Item = Told<'a>> {
+    let dsn = &about.meta.dsn;
+    fates.iter().filter_map(|Fate { index, address, note }| {
+        let address = Address::parse(address).ok()?;
+        Some(Told { address, asked: dsn.of(*index), note, retry_until: None })
+    })
+}
+
+/// The reports on recipients that still wait, as far as the sender wants to hear of delays (RFC 3461
+/// 5.2.5).
+pub async fn delay(shared: &Shared, settings: &Settings, about: &About<'_>, late: &[&Recipient]) -> Reports {
     let notes: Vec<AttemptNote> =
         late.iter().map(|recipient| AttemptNote::from_bytes(&recipient.note)).collect();
     let told = late.iter().zip(&notes).filter_map(|(recipient, note)| {
         let address = Address::parse(&recipient.address).ok()?;
         let retry_until = Timestamp::from_millisecond(recipient.expires).ok();
-        Some(Told { address, note, last_attempt: None, retry_until })
+        let asked = about.meta.dsn.of(recipient.index);
+        asked.takes_delay().then_some(Told { address, asked, note, retry_until })
     });
     write(shared, settings, about, Kind::Delayed, told.collect()).await
-}
-
-/// The event that tells what became of a report; `inserted` is the queue id it got.
-pub fn event(about: MessageId, kind: DsnKind, inserted: Option<MessageId>) -> Event {
-    match inserted {
-        Some(id) => Event::DsnQueued { queue_id: id.to_string(), about: about.to_string(), kind },
-        None => Event::DsnDropped { about: about.to_string() },
-    }
 }
 
 async fn write(
@@ -80,17 +118,42 @@ async fn write(
     about: &About<'_>,
     kind: Kind,
     told: Vec<Told<'_>>,
-) -> Option<Change> {
-    let ReversePath::Address(sender) = &about.meta.reverse_path else { return None };
+) -> Reports {
+    let mut reports = Reports::default();
+    let ReversePath::Address(sender) = &about.meta.reverse_path else { return reports };
     if told.is_empty() {
-        return None;
+        return reports;
     }
-    let head = head_of(shared, about.id).await;
+    let original = {
+        let recipients = told.iter().map(|told| &told.address);
+        ReturnedMessage::read(shared, settings, about, sender, kind, recipients).await
+    };
+    for told in told.chunks(limits::RECIPIENTS_PER_REPORT_MAX) {
+        reports.changes.push(one(settings, about, sender, kind, told, &original));
+        reports.kinds.push(match kind {
+            Kind::Failed => DsnKind::Failed,
+            Kind::Delayed => DsnKind::Delayed,
+            Kind::Relayed => DsnKind::Relayed,
+        });
+    }
+    reports
+}
+
+/// One report, as the message to insert.
+fn one(
+    settings: &Settings,
+    about: &About<'_>,
+    sender: &Address,
+    kind: Kind,
+    told: &[Told<'_>],
+    original: &ReturnedMessage,
+) -> Change {
     let explanations: Vec<String> = told.iter().map(|told| explain(kind, told)).collect();
     let recipients: Vec<dsn::Recipient<'_>> =
         told.iter().zip(&explanations).map(|(told, explanation)| recipient(told, explanation)).collect();
     let transcript = told.iter().map(|told| &told.note.transcript).find(|lines| !lines.is_empty());
     let now = Timestamp::now();
+    let meta = about.meta;
     let report = dsn::Report {
         kind,
         reporting_mta: &settings.hostname,
@@ -102,18 +165,28 @@ async fn write(
         original: Original {
             queue_id: &about.id.to_string(),
             arrival: Timestamp::from_millisecond(about.received).unwrap_or(now),
-            head: &head,
-            smtputf8: about.meta.smtputf8,
+            envelope_id: meta.dsn.message.envelope_id.as_ref(),
+            received_from: meta
+                .received_from
+                .as_ref()
+                .map(|from| dsn::ReceivedFrom { helo: &from.helo, ip: from.ip }),
+            head: &original.head,
+            body: original.body.as_deref(),
+            withheld: original.withheld,
+            smtputf8: meta.smtputf8,
         },
         recipients: &recipients,
         transcript: transcript.map(Vec::as_slice).unwrap_or_default(),
     };
     let utf8 = report.needs_smtputf8();
-    Some(insert(settings, sender, utf8, report.content(), now))
+    insert(settings, sender, utf8, report.content(), now)
 }
 
 fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: Timestamp) -> Change {
     let eight_bit = !content.is_ascii();
+    // Nobody is told what becomes of a report (RFC 3461 6.1).
+    let mut dsn = Requests::default();
+    dsn.set(0, RecipientRequest { notify: Some(Notify::NEVER), original: None });
     let meta = MessageMeta {
         reverse_path: ReversePath::Null,
         body: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
@@ -123,15 +196,14 @@ fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: 
         connector: String::new(),
         session: String::new(),
         held: false,
+        received_from: None,
+        dsn,
     };
-    // Nobody is told that a report is late.
-    let recipient =
-        sealpost_queue::NewRecipient { notify_delay_at: None, ..route::new_recipient(settings, to, now) };
     let message = NewMessage {
         sender: String::new(),
         received: now.as_millisecond(),
         meta: meta.to_bytes(),
-        recipients: vec![recipient],
+        recipients: vec![route::new_recipient(settings, to, now, false)],
     };
     Change::Insert { message, content: content.into() }
 }
@@ -147,10 +219,11 @@ fn recipient<'a>(told: &'a Told<'a>, explanation: &'a str) -> dsn::Recipient<'a>
     };
     dsn::Recipient {
         address: &told.address,
+        original: told.asked.original.as_ref(),
         status: EnhancedCode::parse(&note.status).unwrap_or(EnhancedCode::new(4, 0, 0)),
         remote_mta: note.host.as_deref().map(|host| host.split(' ').next().unwrap_or(host)),
         diagnostic: Some(diagnostic),
-        last_attempt: told.last_attempt,
+        last_attempt: note.attempted.and_then(|at| Timestamp::from_millisecond(at).ok()),
         retry_until: told.retry_until,
         explanation,
     }
@@ -160,6 +233,10 @@ fn recipient<'a>(told: &'a Told<'a>, explanation: &'a str) -> dsn::Recipient<'a>
 fn explain(kind: Kind, told: &Told<'_>) -> String {
     let note = told.note;
     let mut text = match kind {
+        Kind::Relayed => {
+            let host = note.host.as_deref().unwrap_or("the next server");
+            return format!("{host} took the message, and is not known to report what becomes of it.");
+        }
         Kind::Failed => String::new(),
         Kind::Delayed => "The message has not been delivered yet; we keep trying. ".to_owned(),
     };
@@ -172,26 +249,6 @@ fn explain(kind: Kind, told: &Told<'_>) -> String {
         text += " The message was not sent in any other way.";
     }
     text
-}
-
-/// The original's header section as strangers may see it; empty when it cannot be read any more.
-async fn head_of(shared: &Shared, id: MessageId) -> Vec<u8> {
-    let Ok(content) = shared.queue.content(id).await else { return Vec::new() };
-    let limit = limits::HEADER_SECTION_BYTES_MAX as u64 * 2;
-    let Ok(start) = tokio::task::block_in_place(|| read_start(content, limit)) else { return Vec::new() };
-    header_firewall::outgoing(header::split(&start).0, false)
-}
-
-/// The first `limit` octets of content.
-fn read_start(content: Content, limit: u64) -> std::io::Result<Vec<u8>> {
-    match content {
-        Content::Memory(bytes) => Ok(bytes.to_vec()),
-        Content::File { file, len } => {
-            let mut start = Vec::new();
-            file.take(limit.min(len)).read_to_end(&mut start)?;
-            Ok(start)
-        }
-    }
 }
 
 /// At most `limit` octets of content from `offset` on; none behind its end.
@@ -224,31 +281,30 @@ pub async fn give_up_for_operator(
         &Reply::new(550, (5, 3, 0), text),
         "An administrator removed the message from the queue.",
     );
-    let bounced: Vec<Bounced> = message
-        .recipients
-        .iter()
-        .map(|recipient| Bounced {
-            index: recipient.index,
-            address: recipient.address.clone(),
-            note: note.clone(),
-        })
-        .collect();
-    let remove = |bounced: &Bounced| Change::Remove { id: message.id, recipient: bounced.index };
-    let mut changes: Vec<Change> = bounced.iter().map(remove).collect();
-    if let Ok(meta) = MessageMeta::from_bytes(&message.meta)
-        && tell
-    {
-        let about = About { id: message.id, received: message.received, meta: &meta };
-        changes.extend(failure(shared, &settings, &about, &bounced).await);
-    }
+    let fate = |recipient: &Recipient| Fate {
+        index: recipient.index,
+        address: recipient.address.clone(),
+        note: AttemptNote { attempted: AttemptNote::from_bytes(&recipient.note).attempted, ..note.clone() },
+    };
+    let fates: Vec<Fate> = message.recipients.iter().map(fate).collect();
+    let mut reports = match MessageMeta::from_bytes(&message.meta) {
+        Ok(meta) if tell => {
+            let about = About { id: message.id, received: message.received, size: message.size, meta: &meta };
+            failure(shared, &settings, &about, &fates).await
+        }
+        Ok(_) | Err(_) => Reports::default(),
+    };
+    let remove = |fate: &Fate| Change::Remove { id: message.id, recipient: fate.index };
+    let mut changes: Vec<Change> = fates.iter().map(remove).collect();
+    changes.extend(reports.take_changes());
     let inserted = shared.queue.apply(changes).await?;
     if !tell {
         return Ok(());
     }
-    for Bounced { address, note, .. } in bounced {
+    for Fate { address, note, .. } in fates {
         let (queue_id, reason) = (message.id.to_string(), note.reason);
         shared.observer.event(Event::MessageBounced { queue_id, recipient: address, reason });
     }
-    shared.observer.event(event(message.id, DsnKind::Failed, inserted.first().copied()));
+    reports.events(message.id, &inserted).into_iter().for_each(|event| shared.observer.event(event));
     Ok(())
 }

@@ -63,15 +63,21 @@ pub fn is_send_secure(settings: &Settings, domain: &Domain) -> bool {
     settings.transport.tls_send_domain_secure_list.contains(domain)
 }
 
-/// A recipient as it enters the queue at `received`, due at once.
-pub fn new_recipient(settings: &Settings, address: &Address, received: Timestamp) -> NewRecipient {
+/// A recipient as it enters the queue at `received`, due at once. `takes_delay`: the sender is to
+/// hear of a delay.
+pub fn new_recipient(
+    settings: &Settings,
+    address: &Address,
+    received: Timestamp,
+    takes_delay: bool,
+) -> NewRecipient {
     let (expiration, notification) = patience(settings, address.domain());
     NewRecipient {
         address: address.to_string(),
         destination: destination(settings, address),
         due: received.as_millisecond(),
         expires: after(received, expiration),
-        notify_delay_at: Some(after(received, notification)),
+        notify_delay_at: takes_delay.then(|| after(received, notification)),
     }
 }
 

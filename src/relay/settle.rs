@@ -6,13 +6,14 @@ use jiff::Timestamp;
 use sealpost_queue::{Change, Claim, Destination, MessageId, Recipient};
 
 use crate::mail::{Address, Domain};
-use crate::observe::{DsnKind, Event};
+use crate::observe::Event;
 use crate::policy::{Settings, retry};
 use crate::smtp::{Reply, SessionId};
 use crate::trust::OnFailure;
 
 use super::delivery::Pending;
 use super::record::{AttemptNote, MessageMeta};
+use super::report::{Fate, Reports};
 use super::shared::Shared;
 use super::{report, route};
 
@@ -20,29 +21,32 @@ use super::{report, route};
 const STORAGE_PAUSE_MIN: Duration = Duration::from_secs(2);
 const STORAGE_PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// One recipient given up.
-pub struct Bounced {
-    /// The recipient's index within its message.
-    pub index: u32,
-    pub address: String,
-    pub note: AttemptNote,
-}
-
 /// The outcome of one claim so far.
 pub struct Settlement<'a> {
     shared: &'a Shared,
     settings: &'a Settings,
     id: MessageId,
     received: i64,
+    size: u64,
     changes: Vec<Change>,
-    bounced: Vec<Bounced>,
+    bounced: Vec<Fate>,
+    relayed: Vec<Fate>,
     events: Vec<Event>,
 }
 
 impl<'a> Settlement<'a> {
     pub fn new(shared: &'a Shared, settings: &'a Settings, claim: &Claim) -> Self {
-        let (id, received) = (claim.message.id, claim.message.received);
-        Self { shared, settings, id, received, changes: Vec::new(), bounced: Vec::new(), events: Vec::new() }
+        Self {
+            shared,
+            settings,
+            id: claim.message.id,
+            received: claim.message.received,
+            size: claim.message.size,
+            changes: Vec::new(),
+            bounced: Vec::new(),
+            relayed: Vec::new(),
+            events: Vec::new(),
+        }
     }
 
     /// The recipients to be tried now. Those that the present settings route elsewhere are moved,
@@ -115,9 +119,16 @@ impl<'a> Settlement<'a> {
         }
     }
 
+    /// Taken by a host that reports nothing itself, and the sender asked to hear of success.
+    pub fn relayed(&mut self, pending: &Pending, reply: &Reply, host: &str) {
+        let Recipient { index, address, .. } = &pending.recipient;
+        let note = attempted_now(AttemptNote::from_reply(reply, "end of DATA", host));
+        self.relayed.push(Fate { index: *index, address: address.clone(), note });
+    }
+
     /// Refused for good.
     pub fn bounce(&mut self, pending: &Pending, note: AttemptNote) {
-        self.give_up(pending.recipient.index, &pending.recipient.address, note);
+        self.give_up(pending.recipient.index, &pending.recipient.address, attempted_now(note));
     }
 
     /// What no target took: tried again later, or given up where nothing could change.
@@ -127,7 +138,7 @@ impl<'a> Settlement<'a> {
             .and_then(|domain| self.settings.partner_of(&domain))
             .is_some_and(|partner| partner.on_outbound_failure == OnFailure::Reject);
         for pending in left {
-            let note = pending.note.unwrap_or_default();
+            let note = attempted_now(pending.note.unwrap_or_default());
             let give_up = note.permanent && (note.fault.is_none() || reject_secured);
             if give_up {
                 self.give_up(pending.recipient.index, &pending.recipient.address, note);
@@ -158,18 +169,21 @@ impl<'a> Settlement<'a> {
             reason: note.reason.clone(),
         });
         self.changes.push(Change::Remove { id: self.id, recipient });
-        self.bounced.push(Bounced { index: recipient, address: address.to_owned(), note: note.into_final() });
+        self.bounced.push(Fate { index: recipient, address: address.to_owned(), note: note.into_final() });
     }
 
     /// Everything in one change: what was given up leaves the queue together with the DSN that says
     /// so entering it.
     pub async fn close(mut self, meta: Option<&MessageMeta>) -> Settled {
-        let given_up = !self.bounced.is_empty();
-        if let Some(meta) = meta.filter(|_| given_up) {
-            let about = report::About { id: self.id, received: self.received, meta };
-            self.changes.extend(report::failure(self.shared, self.settings, &about, &self.bounced).await);
+        let mut reports = Reports::default();
+        if let Some(meta) = meta {
+            let (id, received, size) = (self.id, self.received, self.size);
+            let about = report::About { id, received, size, meta };
+            reports.add(report::failure(self.shared, self.settings, &about, &self.bounced).await);
+            reports.add(report::relayed(self.shared, self.settings, &about, &self.relayed).await);
         }
-        Settled { id: self.id, changes: self.changes, events: self.events, given_up }
+        self.changes.extend(reports.take_changes());
+        Settled { id: self.id, changes: self.changes, events: self.events, reports }
     }
 }
 
@@ -179,19 +193,16 @@ pub struct Settled {
     changes: Vec<Change>,
     /// Told once it is written.
     events: Vec<Event>,
-    given_up: bool,
+    reports: Reports,
 }
 
 impl Settled {
-    pub async fn store(mut self, shared: &Shared) {
+    pub async fn store(self, shared: &Shared) {
         if self.changes.is_empty() {
             return;
         }
         let Some(inserted) = store(shared, self.changes).await else { return };
-        if self.given_up {
-            self.events.push(report::event(self.id, DsnKind::Failed, inserted.first().copied()));
-        }
-        for event in self.events {
+        for event in self.reports.events(self.id, &inserted).into_iter().chain(self.events) {
             shared.observer.event(event);
         }
     }
@@ -245,16 +256,21 @@ fn after_failure(error: &sealpost_queue::Error) -> AfterFailure {
     }
 }
 
-/// The finding of a recipient whose time is up: the last one, said to be final.
+/// The finding of a recipient whose time is up: the last one, said to be final. A failed check keeps
+/// its code; what a peer had for now only is no reason for good, so that the time is (RFC 3463 3.5).
 fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
     let age = in_words(expires.saturating_sub(received));
     let last_reason =
         if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };
     AttemptNote {
         reason: format!("the message expired after {age} in the queue. The last finding was: {last_reason}"),
-        status: if last.status.is_empty() { "4.4.7".to_owned() } else { last.status.clone() },
+        status: if last.fault.is_some() { last.status.clone() } else { "4.4.7".to_owned() },
         ..last
     }
+}
+
+fn attempted_now(note: AttemptNote) -> AttemptNote {
+    AttemptNote { attempted: Some(Shared::now_millis()), ..note }
 }
 
 /// A span in the largest unit of which there are at least two.

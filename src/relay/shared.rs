@@ -23,8 +23,8 @@ use crate::policy::{OwnCertificate, Settings};
 
 use super::back_pressure::BackPressure;
 use super::connections::Connections;
-use super::holds::Holds;
 use super::delivery_queues::DeliveryQueues;
+use super::holds::Holds;
 use super::listeners::Listeners;
 use super::revocation::RevocationLists;
 use super::targets::Target;

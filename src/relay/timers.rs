@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use sealpost_queue::{Change, Claim, Message};
 
-use crate::observe::{DsnKind, Event};
+use crate::observe::Event;
 
 use super::record::MessageMeta;
+use super::report::Reports;
 use super::settle::Settlement;
 use super::shared::Shared;
 use super::{report, tls};
@@ -94,20 +95,19 @@ async fn notify_delay(shared: &Shared, message: &Message, now: i64) {
         .map(|recipient| Change::DelayNotified { id: message.id, recipient: recipient.index })
         .collect();
     let meta = MessageMeta::from_bytes(&message.meta).ok();
-    let report = match &meta {
+    let mut reports = match &meta {
         Some(meta) => {
-            let about = report::About { id: message.id, received: message.received, meta };
+            let about =
+                report::About { id: message.id, received: message.received, size: message.size, meta };
             report::delay(shared, &settings, &about, &late).await
         }
-        None => None,
+        None => Reports::default(),
     };
-    let told = report.is_some();
-    changes.extend(report);
+    changes.extend(reports.take_changes());
     match shared.queue.apply(changes).await {
-        Ok(inserted) if told => {
-            shared.observer.event(report::event(message.id, DsnKind::Delayed, inserted.first().copied()));
+        Ok(inserted) => {
+            reports.events(message.id, &inserted).into_iter().for_each(|event| shared.observer.event(event));
         }
-        Ok(_) => {}
         Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
     }
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::{BodyType, Domain, ForwardPath, ReversePath};
 
 use super::{Extensions, SyntaxError, parameter, path};
@@ -16,7 +17,7 @@ pub enum Command {
     Ehlo(HeloName),
     Helo(HeloName),
     Mail { path: ReversePath, params: MailParams },
-    Rcpt { path: ForwardPath },
+    Rcpt { path: ForwardPath, dsn: RecipientRequest },
     Data,
     Rset,
     Noop,
@@ -33,6 +34,7 @@ pub struct MailParams {
     pub size: Option<u64>,
     pub body: BodyType,
     pub smtputf8: bool,
+    pub dsn: MessageRequest,
 }
 
 /// What a client calls itself: letters, digits, `.`, `-`, `_`, or an address literal in brackets;
@@ -50,7 +52,7 @@ impl Command {
             b"EHLO" => Ok(Command::Ehlo(HeloName::parse(argument()?, "EHLO")?)),
             b"HELO" => Ok(Command::Helo(HeloName::parse(argument()?, "HELO")?)),
             b"MAIL" => parse_mail(argument()?, extensions),
-            b"RCPT" => parse_rcpt(argument()?),
+            b"RCPT" => parse_rcpt(argument()?, extensions),
             b"DATA" => alone(Command::Data, argument()?),
             b"RSET" => alone(Command::Rset, argument()?),
             b"QUIT" => alone(Command::Quit, argument()?),
@@ -111,12 +113,11 @@ fn parse_mail(argument: &str, extensions: &Extensions) -> Result<Command, Syntax
     Ok(Command::Mail { path, params: parameter::mail(params, extensions)? })
 }
 
-fn parse_rcpt(argument: &str) -> Result<Command, SyntaxError> {
+fn parse_rcpt(argument: &str, extensions: &Extensions) -> Result<Command, SyntaxError> {
     let text = behind_keyword(argument, "TO:")
         .ok_or_else(|| SyntaxError::BadForwardPath("RCPT TO:<address> is expected".to_owned()))?;
     let (path, params) = path::forward(text)?;
-    parameter::rcpt(params)?;
-    Ok(Command::Rcpt { path })
+    Ok(Command::Rcpt { path, dsn: parameter::rcpt(params, extensions)? })
 }
 
 fn behind_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
@@ -175,8 +176,10 @@ impl fmt::Display for Command {
             Command::Ehlo(name) => write!(f, "EHLO {name}"),
             Command::Helo(name) => write!(f, "HELO {name}"),
             Command::Mail { path, params } => write!(f, "MAIL FROM:<{path}>{params}"),
-            Command::Rcpt { path: ForwardPath::Postmaster } => f.write_str("RCPT TO:<postmaster>"),
-            Command::Rcpt { path: ForwardPath::Address(address) } => write!(f, "RCPT TO:<{address}>"),
+            Command::Rcpt { path: ForwardPath::Postmaster, dsn } => write!(f, "RCPT TO:<postmaster>{dsn}"),
+            Command::Rcpt { path: ForwardPath::Address(address), dsn } => {
+                write!(f, "RCPT TO:<{address}>{dsn}")
+            }
             // We verify nothing and ask nobody to: the argument is not kept.
             Command::Vrfy => f.write_str("VRFY postmaster"),
             Command::Data
@@ -199,7 +202,10 @@ impl fmt::Display for MailParams {
             BodyType::SevenBit => {}
             BodyType::EightBitMime => f.write_str(" BODY=8BITMIME")?,
         }
-        if self.smtputf8 { f.write_str(" SMTPUTF8") } else { Ok(()) }
+        if self.smtputf8 {
+            f.write_str(" SMTPUTF8")?;
+        }
+        write!(f, "{}", self.dsn)
     }
 }
 

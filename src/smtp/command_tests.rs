@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mail::Address;
+use crate::mail::dsn::request::{EnvelopeId, Notify, OriginalRecipient, Return};
 use crate::smtp::SizeLimit;
 
 fn offered() -> Extensions {
@@ -12,6 +13,7 @@ fn offered() -> Extensions {
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: true,
+        dsn: true,
     }
 }
 
@@ -25,7 +27,7 @@ fn mail(path: &str, params: MailParams) -> Result<Command, SyntaxError> {
 }
 
 fn rcpt(path: &str) -> Result<Command, SyntaxError> {
-    Ok(Command::Rcpt { path: ForwardPath::Address(address(path)) })
+    Ok(Command::Rcpt { path: ForwardPath::Address(address(path)), dsn: RecipientRequest::default() })
 }
 
 fn address(text: &str) -> Address {
@@ -79,13 +81,17 @@ fn paths_that_are_taken() {
     assert_eq!(parse("MAIL FROM:<a@B\u{fc}cher.example>"), mail("a@xn--bcher-kva.example", none()));
     assert_eq!(parse("RCPT TO:<a@b.example>"), rcpt("a@b.example"));
     assert_eq!(parse("RCPT TO:<@relay.example:a@b.example>"), rcpt("a@b.example"));
-    assert_eq!(parse("RCPT TO:<PostMaster>"), Ok(Command::Rcpt { path: ForwardPath::Postmaster }));
+    assert_eq!(
+        parse("RCPT TO:<PostMaster>"),
+        Ok(Command::Rcpt { path: ForwardPath::Postmaster, dsn: RecipientRequest::default() })
+    );
     assert_eq!(parse("RCPT TO:<j\u{f6}rg@b.example>"), rcpt("j\u{f6}rg@b.example"));
 }
 
 #[test]
 fn parameters_that_are_taken() {
-    let params = MailParams { size: Some(12), body: BodyType::EightBitMime, smtputf8: true };
+    let params =
+        MailParams { size: Some(12), body: BodyType::EightBitMime, smtputf8: true, ..MailParams::default() };
     assert_eq!(
         parse("MAIL FROM:<a@b.example> SIZE=12 BODY=8BITMIME SMTPUTF8"),
         mail("a@b.example", params.clone())
@@ -97,6 +103,31 @@ fn parameters_that_are_taken() {
     assert_eq!(parse("MAIL FROM:<> BODY=7BIT"), mail("", MailParams::default()));
     let huge = MailParams { size: Some(u64::MAX), ..MailParams::default() };
     assert_eq!(parse("MAIL FROM:<> SIZE=99999999999999999999"), mail("", huge));
+}
+
+#[test]
+fn what_a_sender_asks_to_hear_is_taken_in_any_case_and_as_long_as_it_may_be() {
+    let Ok(Command::Mail { params, .. }) = parse("MAIL FROM:<a@b.example> ret=full EnvID=QQ+20314159") else {
+        panic!("refused")
+    };
+    assert_eq!(params.dsn.returns, Some(Return::Full));
+    assert_eq!(params.dsn.envelope_id.unwrap().decoded(), "QQ 314159");
+    let line = "RCPT TO:<a@b.example> NOTIFY=delay,Success,SUCCESS ORCPT=RFC822;Bob+2Bx@B.example";
+    let Ok(Command::Rcpt { dsn, .. }) = parse(line) else { panic!("refused") };
+    assert_eq!(dsn.notify, Some(Notify { success: true, failure: false, delay: true }));
+    assert_eq!(
+        dsn.to_string(),
+        " NOTIFY=SUCCESS,DELAY ORCPT=RFC822;Bob+2Bx@B.example",
+        "not a letter of it changes"
+    );
+    for (parameter, longest) in [("MAIL FROM:<> ENVID=", 100), ("RCPT TO:<a@b.example> ORCPT=x;", 498)] {
+        assert!(parse(&format!("{parameter}{}", "x".repeat(longest))).is_ok(), "{parameter}");
+        assert!(parse(&format!("{parameter}{}", "x".repeat(longest + 1))).is_err(), "{parameter}");
+    }
+    for line in ["MAIL FROM:<> RET=FULL", "RCPT TO:<a@b.example> NOTIFY=NEVER"] {
+        let refused = Command::parse(line.as_bytes(), &Extensions::default()).unwrap_err();
+        assert_eq!(refused.reply().code, 555, "behind HELO there is no such parameter");
+    }
 }
 
 #[test]
@@ -147,10 +178,30 @@ fn lines_that_are_refused_and_with_what() {
         (b"RCPT TO:<nodomain>", "501 5.1.3"),
         (b"RCPT TO:a@b.example", "501 5.1.3"),
         (b"RCPT FROM:<a@b.example>", "501 5.1.3"),
-        (b"RCPT TO:<a@b.example> NOTIFY=NEVER", "555 5.5.4"),
-        (b"RCPT TO:<a@b.example> ORCPT=rfc822;a@b", "555 5.5.4"),
+        (b"RCPT TO:<a@b.example> RET=FULL", "555 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY=", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY=ALWAYS", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY=NEVER,FAILURE", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY=SUCCESS,", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> NOTIFY=NEVER notify=NEVER", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=a@b", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=;a@b", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc 822;a@b", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;a+0Ab", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;a+3db", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;\xc3\xbc@b", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=utf-8;a+2Bb@c", "501 5.5.4"),
+        (b"RCPT TO:<a@b.example> ORCPT=rfc822;a@b ORCPT=rfc822;a@b", "501 5.5.4"),
         (b"MAIL FROM:<> REQUIRETLS", "555 5.5.4"),
-        (b"MAIL FROM:<> RET=HDRS", "555 5.5.4"),
+        (b"MAIL FROM:<> NOTIFY=NEVER", "555 5.5.4"),
+        (b"MAIL FROM:<> RET", "501 5.5.4"),
+        (b"MAIL FROM:<> RET=HEADERS", "501 5.5.4"),
+        (b"MAIL FROM:<> RET=HDRS RET=HDRS", "501 5.5.4"),
+        (b"MAIL FROM:<> ENVID=", "501 5.5.4"),
+        (b"MAIL FROM:<> ENVID=a+0D+0AX", "501 5.5.4"),
+        (b"MAIL FROM:<> ENVID=a+C3+BC", "501 5.5.4"),
+        (b"MAIL FROM:<> ENVID=a ENVID=b", "501 5.5.4"),
         (b"MAIL FROM:<> SIZE=1 SIZE=2", "501 5.5.4"),
         (b"MAIL FROM:<> SMTPUTF8 smtputf8", "501 5.5.4"),
         (b"MAIL FROM:<> BODY=7BIT BODY=7BIT", "501 5.5.4"),
@@ -202,8 +253,27 @@ fn mailbox() -> impl Strategy<Value = String> {
 fn params() -> impl Strategy<Value = MailParams> {
     (any::<Option<u64>>(), any::<bool>(), any::<bool>()).prop_map(|(size, eight_bit, smtputf8)| {
         let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
-        MailParams { size, body, smtputf8 }
+        MailParams { size, body, smtputf8, ..MailParams::default() }
     })
+}
+
+/// What may stand behind MAIL and RCPT to ask for reports.
+fn requests() -> impl Strategy<Value = (MessageRequest, RecipientRequest)> {
+    let returns = prop_oneof![Just(None), Just(Some(Return::Full)), Just(Some(Return::Headers))];
+    let text = "([!-*,-<>-~]|[+](09|20|2B|3D)){1,33}";
+    let notify = any::<Option<[bool; 3]>>();
+    (returns, proptest::option::of(text), notify, proptest::option::of((any::<bool>(), text))).prop_map(
+        |(returns, id, notify, original)| {
+            let envelope_id = id.map(|id| EnvelopeId::parse(&id).unwrap());
+            let notify = notify.map(|[success, failure, delay]| Notify { success, failure, delay });
+            let original = original.map(|(utf8, address)| {
+                let address = format!("rfc822;{address}");
+                let utf8 = utf8.then(|| "utf-8;j\u{f6}rg\\x{2B}@b.example".to_owned());
+                OriginalRecipient::parse(&utf8.unwrap_or(address)).unwrap()
+            });
+            (MessageRequest { returns, envelope_id }, RecipientRequest { notify, original })
+        },
+    )
 }
 
 proptest! {
@@ -224,11 +294,13 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_read_back(address in mailbox(), params in params()) {
+    fn what_is_written_is_read_back(address in mailbox(), params in params(), asked in requests()) {
         let address = Address::parse(&address).unwrap();
+        let (dsn, of_recipient) = asked;
+        let params = MailParams { dsn, ..params };
         let mail = Command::Mail { path: ReversePath::Address(address.clone()), params };
         prop_assert_eq!(parse(&mail.to_string()), Ok(mail));
-        let rcpt = Command::Rcpt { path: ForwardPath::Address(address) };
+        let rcpt = Command::Rcpt { path: ForwardPath::Address(address), dsn: of_recipient };
         prop_assert_eq!(parse(&rcpt.to_string()), Ok(rcpt));
     }
 

@@ -19,6 +19,8 @@ pub struct Extensions {
     pub enhanced_status_codes: bool,
     /// RFC 3207
     pub starttls: bool,
+    /// RFC 3461
+    pub dsn: bool,
 }
 
 /// The SIZE extension (RFC 1870).
@@ -56,6 +58,7 @@ impl Extensions {
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 "STARTTLS" => extensions.starttls = true,
+                "DSN" => extensions.dsn = true,
                 _ => {}
             }
         }
@@ -74,6 +77,7 @@ impl Extensions {
         let keywords = [
             size,
             plain(self.pipelining, "PIPELINING"),
+            plain(self.dsn, "DSN"),
             plain(self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             plain(self.starttls, "STARTTLS"),
             plain(self.eight_bit_mime, "8BITMIME"),
@@ -121,14 +125,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 5], limit in proptest::option::of(0u64..1 << 40)) {
-            let [pipelining, eight_bit_mime, smtputf8, enhanced_status_codes, starttls] = flags;
+        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 6], limit in proptest::option::of(0u64..1 << 40)) {
+            let [pipelining, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn] = flags;
             let size = match limit {
                 None => SizeLimit::NotOffered,
                 Some(0) => SizeLimit::Unlimited,
                 Some(limit) => SizeLimit::Limit(limit),
             };
-            let ours = Extensions { pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls };
+            let ours =
+                Extensions { pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn };
             let fqdn = Domain::parse("mail.contoso.example").unwrap();
             prop_assert_eq!(Extensions::parse_ehlo(&ours.ehlo_reply(&fqdn, "Hello [192.0.2.1]")), ours);
         }

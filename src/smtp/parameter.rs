@@ -1,7 +1,9 @@
 //! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152,
-//! SMTPUTF8: RFC 6531).
+//! SMTPUTF8: RFC 6531, RET, ENVID, NOTIFY and ORCPT: RFC 3461).
 
 use crate::mail::BodyType;
+use crate::mail::dsn::RecipientRequest;
+use crate::mail::dsn::request::{EnvelopeId, Notify, OriginalRecipient, Return};
 
 use super::extension::SizeLimit;
 use super::{Extensions, MailParams, SyntaxError};
@@ -31,6 +33,14 @@ pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, Sy
                 }
                 params.smtputf8 = true;
             }
+            "RET" if extensions.dsn => {
+                once("RET", params.dsn.returns.is_some())?;
+                params.dsn.returns = Some(given("RET", value, Return::parse)?);
+            }
+            "ENVID" if extensions.dsn => {
+                once("ENVID", params.dsn.envelope_id.is_some())?;
+                params.dsn.envelope_id = Some(given("ENVID", value, EnvelopeId::parse)?);
+            }
             _ => return Err(unknown(keyword)),
         }
     }
@@ -38,12 +48,33 @@ pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, Sy
     Ok(params)
 }
 
-/// `RCPT` has no parameters among the extensions we know.
-pub(super) fn rcpt(text: &str) -> Result<(), SyntaxError> {
-    match split(text).next() {
-        None => Ok(()),
-        Some(parameter) => parameter.and_then(|(keyword, _)| Err(unknown(keyword))),
+/// Reads the parameters of `RCPT`.
+pub(super) fn rcpt(text: &str, extensions: &Extensions) -> Result<RecipientRequest, SyntaxError> {
+    let mut dsn = RecipientRequest::default();
+    for parameter in split(text) {
+        let (keyword, value) = parameter?;
+        match keyword.to_ascii_uppercase().as_str() {
+            "NOTIFY" if extensions.dsn => {
+                once("NOTIFY", dsn.notify.is_some())?;
+                dsn.notify = Some(given("NOTIFY", value, Notify::parse)?);
+            }
+            "ORCPT" if extensions.dsn => {
+                once("ORCPT", dsn.original.is_some())?;
+                dsn.original = Some(given("ORCPT", value, OriginalRecipient::parse)?);
+            }
+            _ => return Err(unknown(keyword)),
+        }
     }
+    Ok(dsn)
+}
+
+/// A parameter that needs a value.
+fn given<T>(
+    keyword: &'static str,
+    value: Option<&str>,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<T, SyntaxError> {
+    value.and_then(parse).ok_or(SyntaxError::BadParameterValue(keyword))
 }
 
 fn once(keyword: &'static str, seen: bool) -> Result<(), SyntaxError> {

@@ -192,9 +192,11 @@ impl<'a> Player<'a> {
 
     fn commit(&mut self, submission: &Submission) {
         assert_eq!(submission.size, self.record.content.len() as u64);
+        let dsn = &submission.envelope.dsn;
+        let recipients = (0..).zip(&submission.envelope.recipients);
         let recipients: Vec<String> =
-            submission.envelope.recipients.iter().map(ToString::to_string).collect();
-        let mut text = format!("= commit {}", recipients.join(","));
+            recipients.map(|(index, recipient)| format!("{recipient}{}", dsn.of(index))).collect();
+        let mut text = format!("= commit {}{}", recipients.join(","), dsn.message);
         if let Some(domain) = submission.permit.secured_domain() {
             text.push_str(&format!(" secured {domain}"));
         }

@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Now, ReversePath};
 use sealpost::policy::{Partner, secure_domains};
 use sealpost::session::send::{
     Action, Failure, Input, Opening, Outcome, OwnCertificate, Report, SendSession, Transaction,
 };
 use sealpost::session::transcript::LineKind;
-use sealpost::smtp::SessionId;
+use sealpost::smtp::{Command, Extensions, SessionId};
 use sealpost::trust::{Direction, Level, Requirement, RevocationSet, TlsEvidence, TlsVersion};
 
 use crate::pki::{Pki, clock};
@@ -164,7 +165,8 @@ impl<'a> Player<'a> {
 
 fn outcome(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Delivered { reply } => format!("delivered {reply}"),
+        Outcome::Delivered { reply, takes_dsn: false } => format!("delivered {reply}"),
+        Outcome::Delivered { reply, takes_dsn: true } => format!("delivered, reports asked for {reply}"),
         Outcome::Refused { reply, command, from_peer: true } => format!("refused {command} {reply}"),
         Outcome::Refused { reply, command, from_peer: false } => format!("unfit {command} {reply}"),
         Outcome::Broken { error, in_doubt: false } => format!("broken {error}"),
@@ -184,9 +186,11 @@ fn failed(failure: &Failure) -> String {
     }
 }
 
-/// `FROM TO,TO [8bit] [smtputf8] [size=N]`; `<>` is the null sender.
+/// `FROM TO,TO [8bit] [smtputf8] [size=N]`; `<>` is the null sender. Behind a `/` what the sender asked
+/// to hear, for the message and for each recipient, as it stands in MAIL and RCPT.
 fn transaction(text: &str) -> Transaction {
-    let mut words = text.split(' ');
+    let mut parts = text.split(" / ");
+    let mut words = parts.next().unwrap().split(' ');
     let reverse_path = match words.next().unwrap() {
         "<>" => ReversePath::Null,
         address => ReversePath::Address(Address::parse(address).unwrap()),
@@ -200,6 +204,7 @@ fn transaction(text: &str) -> Transaction {
         smtputf8: false,
         eight_bit: false,
         size: 100,
+        dsn: asked(parts),
     };
     for word in words {
         match word.split_once('=') {
@@ -211,6 +216,21 @@ fn transaction(text: &str) -> Transaction {
         }
     }
     transaction
+}
+
+fn asked<'a>(mut parts: impl Iterator<Item = &'a str>) -> Requests {
+    let extensions = Extensions { dsn: true, ..Extensions::default() };
+    let parse = |line: String| Command::parse(line.as_bytes(), &extensions).unwrap();
+    let Command::Mail { params, .. } = parse(format!("MAIL FROM:<> {}", parts.next().unwrap_or_default()))
+    else {
+        unreachable!()
+    };
+    let mut requests = Requests::from(params.dsn);
+    for (index, part) in (0..).zip(parts) {
+        let Command::Rcpt { dsn, .. } = parse(format!("RCPT TO:<postmaster> {part}")) else { unreachable!() };
+        requests.set(index, dsn);
+    }
+    requests
 }
 
 /// `: to DOMAIN` and `: level LEVEL`; a listed domain unless a level is given.

@@ -115,7 +115,7 @@ fn greetings(rig: &Rig) {
     offers.sort_unstable();
     assert_eq!(
         offers,
-        ["8BITMIME", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE 65536", "SMTPUTF8", "STARTTLS"]
+        ["8BITMIME", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE 65536", "SMTPUTF8", "STARTTLS"]
     );
     client.start_tls(&tls(&TLS13, None)).unwrap();
     assert!(client.mail("a@b.example").starts_with("503 5.5.1 "), "EHLO again after STARTTLS");
@@ -149,7 +149,7 @@ fn commands(client: &mut Smtp) {
         ("EHLO again.example", "250-"),
         ("RCPT TO:<bob@contoso.example>", "503 5.5.1 "),
         ("MAIL FROM:<a@b.example> SIZE=65537", "552 5.3.4 "),
-        ("MAIL FROM:<a@b.example> RET=FULL", "555 5.5.4 "),
+        ("MAIL FROM:<a@b.example> MT-PRIORITY=3", "555 5.5.4 "),
     ] {
         let reply = client.say(line);
         assert!(reply.starts_with(expected), "{line}: {reply}");

@@ -251,6 +251,12 @@ impl Edge {
         reply.text.split_whitespace().nth(1).unwrap().to_owned()
     }
 
+    /// The same with parameters of RCPT too: `<to@x.example> NOTIFY=NEVER`.
+    pub async fn submit_asking(&self, from: &str, parameters: &str, to: &[&str], content: &[u8]) {
+        let reply = self.hand_in(from, parameters, to.iter().map(|to| (*to).to_owned()), content).await;
+        assert_eq!(reply.code, 250, "{reply}");
+    }
+
     /// The reply to the final dot, or the first that refuses.
     pub async fn offer(
         &self,
@@ -259,9 +265,19 @@ impl Edge {
         to: &[&str],
         content: &[u8],
     ) -> sealpost::cli::demo::client::Reply {
+        self.hand_in(from, parameters, to.iter().map(|to| format!("<{to}>")), content).await
+    }
+
+    async fn hand_in(
+        &self,
+        from: &str,
+        parameters: &str,
+        to: impl Iterator<Item = String>,
+        content: &[u8],
+    ) -> sealpost::cli::demo::client::Reply {
         let mut client = Client::connect(self.internal, Disguise::Clear).await.unwrap();
         let mut commands = vec![format!("MAIL FROM:<{from}>{parameters}")];
-        commands.extend(to.iter().map(|to| format!("RCPT TO:<{to}>")));
+        commands.extend(to.map(|to| format!("RCPT TO:{to}")));
         commands.push("DATA".to_owned());
         for command in commands {
             let reply = client.command(&command).await.unwrap();

@@ -56,6 +56,22 @@ pub(super) fn plain_enough(bytes: &[u8], utf8: bool) -> bool {
         })
 }
 
+/// Whether content can be repeated octet by octet: lines of CRLF that fit, no CR, LF or NUL besides.
+pub(super) fn transparent(content: &[u8]) -> bool {
+    let mut rest = content;
+    while !rest.is_empty() {
+        let (line, tail) = match memchr::memmem::find(rest, b"\r\n") {
+            Some(end) => (&rest[..end], &rest[end + 2..]),
+            None => (rest, &[][..]),
+        };
+        if line.len() > LINE_OCTETS_MAX || memchr::memchr3(b'\r', b'\n', 0, line).is_some() {
+            return false;
+        }
+        rest = tail;
+    }
+    true
+}
+
 /// CRLF stays a line end; every other CR and LF is an octet like any other.
 pub(super) fn quoted_printable(bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(bytes.len() * 2);

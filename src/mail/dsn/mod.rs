@@ -1,19 +1,23 @@
-//! Delivery status notifications (RFC 3464) as multipart/report messages (RFC 6522), with the
-//! forms of RFC 6533 where the original needed SMTPUTF8.
+//! Delivery status notifications (RFC 3464) as multipart/report messages (RFC 6522), and what
+//! senders ask to hear (RFC 3461).
 //!
 //! A report is made of what strangers said: replies, host names, the original header section.
 //! None of it can add a field, a line or a part. No part is ever base64: a report must be
-//! readable in a queue, a log and the oldest mail reader. Without SMTPUTF8 it is pure ASCII.
+//! readable in a queue, a log and the oldest mail reader. It takes the UTF-8 forms of RFC 6533 only
+//! where its own recipient's address can travel in no other way, so that each peer that can be
+//! given the report at all can take its forms. Otherwise all of it but a returned body is ASCII.
 
 mod encode;
+mod original;
 pub mod request;
 mod status;
 mod words;
 
 use jiff::Timestamp;
 
-use self::encode::{plain_enough, quoted_printable, wrap};
-use super::header::HeaderSection;
+use self::encode::wrap;
+pub use self::original::{Original, ReceivedFrom, Withheld};
+pub use self::request::{MessageRequest, RecipientRequest, Requests};
 use super::text::{ascii, printable};
 use super::{Address, Domain, EnhancedCode, date};
 
@@ -21,8 +25,6 @@ use super::{Address, Domain, EnhancedCode, date};
 const TEXT_CHARS_MAX: usize = 2000;
 /// Longest line of the conversation that is repeated, in characters.
 const TRANSCRIPT_CHARS_MAX: usize = 400;
-/// Longest Message-ID of the original that is referred to, in octets.
-const MESSAGE_ID_BYTES_MAX: usize = 500;
 
 /// What a report says of its recipients; it decides the class of their status codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,9 @@ pub enum Kind {
     Failed,
     /// Delivery goes on.
     Delayed,
+    /// Handed over to a server that tells senders nothing (RFC 3461 5.2.2). A relay never knows
+    /// more of success than this.
+    Relayed,
 }
 
 /// One report, about one message and some of its recipients. Its own reverse-path is null.
@@ -54,23 +59,14 @@ pub struct Report<'a> {
     pub transcript: &'a [String],
 }
 
-/// The message a report is about.
-#[derive(Clone, Copy, Debug)]
-pub struct Original<'a> {
-    pub queue_id: &'a str,
-    pub arrival: Timestamp,
-    /// Its header section, as `header::split` hands it out; the outgoing header firewall has
-    /// been through it.
-    pub head: &'a [u8],
-    /// Its envelope declared SMTPUTF8: then its sender can take a report that needs it.
-    pub smtputf8: bool,
-}
-
 /// What became of one recipient.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
     pub address: &'a Address,
-    /// Written with class 5 in a report of kind `Failed`, 4 in one of kind `Delayed`.
+    /// The address that the sender of the message used, if it was told.
+    pub original: Option<&'a request::OriginalRecipient>,
+    /// Written with class 5 in a report of kind `Failed`, 4 in one of kind `Delayed`, 2 in one of
+    /// kind `Relayed`.
     pub status: EnhancedCode,
     /// Name or address literal of the server that was spoken to last.
     pub remote_mta: Option<&'a str>,
@@ -92,16 +88,17 @@ pub enum Diagnostic<'a> {
 }
 
 impl Report<'_> {
-    /// Whether the report can only travel with SMTPUTF8 and 8BITMIME; else it is ASCII.
+    /// Whether the report can only travel with SMTPUTF8.
     pub fn needs_smtputf8(&self) -> bool {
-        self.original.smtputf8 || self.to.needs_smtputf8() || self.from.needs_smtputf8()
+        self.to.needs_smtputf8() || self.from.needs_smtputf8()
     }
 
     /// The report as message content; every line ends in CRLF and has at most 998 octets.
     pub fn content(&self) -> Vec<u8> {
-        let parts = [words::part(self), status::part(self), self.original_part()];
+        let (original, withheld) = original::part(self);
+        let parts = [words::part(self, withheld), status::part(self), original];
         let boundary = unique(self.boundary, &parts);
-        let mut out = self.head(&boundary);
+        let mut out = self.head(&boundary, parts.iter().all(|part| part.is_ascii()));
         for part in &parts {
             out.extend_from_slice(format!("--{boundary}\r\n").as_bytes());
             out.extend_from_slice(part);
@@ -111,21 +108,21 @@ impl Report<'_> {
         out
     }
 
-    fn head(&self, boundary: &str) -> Vec<u8> {
+    fn head(&self, boundary: &str, ascii: bool) -> Vec<u8> {
         let mut out = Vec::new();
         wrap(&mut out, "From: Mail Delivery System ", "\t", &format!("<{}>", self.from));
         wrap(&mut out, "To: ", "\t", &format!("<{}>", self.to));
         wrap(&mut out, "Subject: ", "\t", &self.subject());
         wrap(&mut out, "Date: ", "\t", &date::rfc5322(self.at));
         wrap(&mut out, "Message-ID: ", "\t", &format!("<{}>", self.text(self.message_id)));
-        if let Some(id) = self.original_message_id() {
+        if let Some(id) = self.original.message_id() {
             wrap(&mut out, "In-Reply-To: ", "\t", &id);
             wrap(&mut out, "References: ", "\t", &id);
         }
         out.extend_from_slice(b"Auto-Submitted: auto-replied\r\nMIME-Version: 1.0\r\n");
         out.extend_from_slice(b"Content-Type: multipart/report; report-type=delivery-status;\r\n");
         out.extend_from_slice(format!("\tboundary=\"{boundary}\"\r\n").as_bytes());
-        if self.needs_smtputf8() {
+        if !ascii {
             out.extend_from_slice(b"Content-Transfer-Encoding: 8bit\r\n");
         }
         out.extend_from_slice(b"\r\nThis is a delivery status report in MIME format.\r\n\r\n");
@@ -136,45 +133,12 @@ impl Report<'_> {
         let what = match self.kind {
             Kind::Failed => "Undeliverable",
             Kind::Delayed => "Delayed",
+            Kind::Relayed => "Relayed",
         };
         match self.recipients {
             [only] => format!("{what}: your message to {}", self.text(&only.address.to_string())),
             many => format!("{what}: your message to {} recipients", many.len()),
         }
-    }
-
-    /// The `Message-ID` of the original, when it is one.
-    fn original_message_id(&self) -> Option<String> {
-        let value = HeaderSection::new(self.original.head).find("Message-ID")?.value();
-        let inner = value.strip_prefix(b"<")?.strip_suffix(b">")?;
-        let plain = inner.iter().all(|b| b.is_ascii_graphic() && !matches!(b, b'<' | b'>'));
-        let fits = (1..=MESSAGE_ID_BYTES_MAX).contains(&inner.len());
-        (plain && fits).then(|| String::from_utf8_lossy(&value).into_owned())
-    }
-
-    /// The header section of the original: it may hold anything, and is encoded where it cannot
-    /// stand as it is (RFC 6522 4).
-    fn original_part(&self) -> Vec<u8> {
-        let (kind, charset) = match self.needs_smtputf8() {
-            true => ("message/global-headers", ""),
-            false => ("text/rfc822-headers", "; charset=utf-8"),
-        };
-        let head = self.original.head;
-        let (encoding, body) = match plain_enough(head, self.needs_smtputf8()) {
-            true if head.is_ascii() => ("7bit", head.to_vec()),
-            true => ("8bit", head.to_vec()),
-            false => ("quoted-printable", quoted_printable(head)),
-        };
-        let mut out = format!(
-            "Content-Type: {kind}{charset}\r\nContent-Description: Header section of your message\r\n\
-             Content-Transfer-Encoding: {encoding}\r\n\r\n"
-        )
-        .into_bytes();
-        out.extend_from_slice(&body);
-        if !out.ends_with(b"\r\n") {
-            out.extend_from_slice(b"\r\n");
-        }
-        out
     }
 
     /// Text from outside on one line, cut to `TEXT_CHARS_MAX`; ASCII unless this report may be
@@ -198,6 +162,7 @@ impl Kind {
         match self {
             Kind::Failed => 5,
             Kind::Delayed => 4,
+            Kind::Relayed => 2,
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The part for programs: message/delivery-status (RFC 3464 2), or
 //! message/global-delivery-status (RFC 6533 4).
 
-use std::fmt::Write as _;
-
 use jiff::Timestamp;
 
 use super::encode::wrap;
-use super::{Diagnostic, Kind, Recipient, Report};
-use crate::mail::{Address, date};
+use super::{Diagnostic, Kind, ReceivedFrom, Recipient, Report};
+use crate::mail::{Address, date, xtext};
 
 /// The part with its MIME fields.
 pub(super) fn part(report: &Report<'_>) -> Vec<u8> {
@@ -21,9 +19,16 @@ pub(super) fn part(report: &Report<'_>) -> Vec<u8> {
     )
     .into_bytes();
     let mut fields = Fields { report, out: &mut out };
+    let original = &report.original;
+    if let Some(id) = original.envelope_id {
+        fields.add_unfolded("Original-Envelope-Id", &id.decoded());
+    }
     fields.add("Reporting-MTA", &format!("dns; {}", report.reporting_mta));
-    fields.add("X-Sealpost-Queue-ID", report.original.queue_id);
-    fields.date("Arrival-Date", Some(report.original.arrival));
+    if let Some(ReceivedFrom { helo, ip }) = original.received_from {
+        fields.add("Received-From-MTA", &format!("dns; {helo} ([{ip}])"));
+    }
+    fields.add("X-Sealpost-Queue-ID", original.queue_id);
+    fields.date("Arrival-Date", Some(original.arrival));
     for recipient in report.recipients {
         fields.out.extend_from_slice(b"\r\n");
         fields.recipient(recipient);
@@ -41,8 +46,13 @@ impl Fields<'_, '_> {
         let action = match self.report.kind {
             Kind::Failed => "failed",
             Kind::Delayed => "delayed",
+            Kind::Relayed => "relayed",
         };
-        self.add("Final-Recipient", &address(recipient.address, self.report.needs_smtputf8()));
+        let utf8 = self.report.needs_smtputf8();
+        if let Some(original) = recipient.original {
+            self.add_unfolded("Original-Recipient", &original.field(utf8));
+        }
+        self.add("Final-Recipient", &address(recipient.address, utf8));
         self.add("Action", action);
         self.add("Status", &recipient.status.with_class(self.report.kind.class()).to_string());
         if let Some(remote) = recipient.remote_mta {
@@ -56,12 +66,18 @@ impl Fields<'_, '_> {
         self.date("Last-Attempt-Date", recipient.last_attempt);
         match self.report.kind {
             Kind::Delayed => self.date("Will-Retry-Until", recipient.retry_until),
-            Kind::Failed => {}
+            Kind::Failed | Kind::Relayed => {}
         }
+        self.add("Final-Log-ID", self.report.original.queue_id);
     }
 
     fn add(&mut self, name: &str, value: &str) {
         wrap(self.out, &format!("{name}: "), "\t", &self.report.text(value));
+    }
+
+    /// A value of the sender's own, blanks and all; it has at most some 500 characters.
+    fn add_unfolded(&mut self, name: &str, value: &str) {
+        self.out.extend_from_slice(format!("{name}: {}\r\n", self.report.text(value)).as_bytes());
     }
 
     fn date(&mut self, name: &str, at: Option<Timestamp>) {
@@ -74,17 +90,9 @@ impl Fields<'_, '_> {
 /// Address type and address; one that is not ASCII is of type `utf-8` (RFC 6533 3), escaped
 /// unless the part is UTF-8 itself.
 fn address(address: &Address, utf8: bool) -> String {
-    if !address.needs_smtputf8() {
-        return format!("rfc822; {address}");
+    match (address.needs_smtputf8(), utf8) {
+        (false, _) => format!("rfc822; {address}"),
+        (true, true) => format!("utf-8; {address}"),
+        (true, false) => format!("utf-8; {}", xtext::encode_utf8_address(&address.to_string())),
     }
-    let mut out = "utf-8; ".to_owned();
-    for c in address.to_string().chars() {
-        let as_it_is = if c.is_ascii() { c.is_ascii_graphic() && !"+=\\".contains(c) } else { utf8 };
-        if as_it_is {
-            out.push(c);
-        } else {
-            let _ = write!(out, "\\x{{{:02X}}}", u32::from(c));
-        }
-    }
-    out
 }

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::encode::wrap;
-use super::{Diagnostic, Kind, Recipient, Report, TRANSCRIPT_CHARS_MAX};
+use super::{Diagnostic, Kind, Recipient, Report, TRANSCRIPT_CHARS_MAX, Withheld};
 use crate::mail::date;
 
-/// The part with its MIME fields.
-pub(super) fn part(report: &Report<'_>) -> Vec<u8> {
+/// The part with its MIME fields. `withheld`: why the message is not returned though its sender asked
+/// for it.
+pub(super) fn part(report: &Report<'_>, withheld: Option<Withheld>) -> Vec<u8> {
     let encoding = if report.needs_smtputf8() { "8bit" } else { "7bit" };
     let mut out = format!(
         "Content-Type: text/plain; charset=utf-8\r\nContent-Description: Notification\r\n\
@@ -19,7 +20,25 @@ pub(super) fn part(report: &Report<'_>) -> Vec<u8> {
         about(report, recipient, &mut out);
     }
     transcript(report, &mut out);
+    if let Some(reason) = withheld {
+        out.extend_from_slice(b"\r\n");
+        wrap(&mut out, "", "", &without_content(reason));
+    }
     out
+}
+
+fn without_content(reason: Withheld) -> String {
+    let why = match reason {
+        Withheld::TooLarge(octets_max) => format!("it has more than {octets_max} octets"),
+        Withheld::Secured => {
+            "it may travel over authenticated TLS connections only, and this report travels \
+                              without such protection"
+                .to_owned()
+        }
+        Withheld::Unreadable => "it can no longer be read here".to_owned(),
+        Withheld::Unfit => "its lines are too long to be repeated in a report".to_owned(),
+    };
+    format!("You asked for the message to be returned. Only its header section is, because {why}.")
 }
 
 fn opening(report: &Report<'_>, out: &mut Vec<u8>) {
@@ -28,6 +47,10 @@ fn opening(report: &Report<'_>, out: &mut Vec<u8>) {
         Kind::Delayed => {
             "could not be delivered to the recipients below yet. You need not send it again: \
              this server goes on trying."
+        }
+        Kind::Relayed => {
+            "was handed over for the recipients below to a mail server that does not confirm delivery. \
+             This is the last you hear of it unless it fails there."
         }
     };
     let id = report.text(report.original.queue_id);

@@ -2,6 +2,7 @@
 
 use sealpost_queue::Claim;
 
+use crate::mail::dsn::Requests;
 use crate::policy::concurrency::{Feedback, says_enough};
 use crate::policy::{SendConnector, Settings};
 use crate::session::send::{Outcome, Transaction};
@@ -35,6 +36,7 @@ impl Delivery {
             smtputf8: meta.smtputf8,
             eight_bit: meta.eight_bit,
             size: claim.message.size,
+            dsn: asked_of(meta, &pending),
         };
         let Some(connection) = self.connection.as_mut() else { return pending };
         let outcomes = connection.deliver(transaction, content).await;
@@ -47,7 +49,12 @@ impl Delivery {
         let mut delivered = Vec::new();
         for (pending, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
-                Outcome::Delivered { .. } => delivered.push(pending),
+                Outcome::Delivered { reply, takes_dsn } => {
+                    if !takes_dsn && meta.dsn.of(pending.recipient.index).wants_success() {
+                        settlement.relayed(&pending, &reply, &host);
+                    }
+                    delivered.push(pending);
+                }
                 Outcome::Refused { reply, command, from_peer } => {
                     let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
                     if reply.is_permanent() && from_peer {
@@ -112,6 +119,15 @@ fn feedback_of(outcomes: &[Outcome]) -> Option<Feedback> {
         _ if outcomes.iter().any(taken) => Some(Feedback::Taken),
         _ => None,
     }
+}
+
+/// What the sender asked to hear, the recipients by their place in the transaction.
+fn asked_of(meta: &MessageMeta, pending: &[Pending]) -> Requests {
+    let mut asked = Requests::from(meta.dsn.message.clone());
+    for (place, pending) in (0..).zip(pending) {
+        asked.set(place, meta.dsn.of(pending.recipient.index));
+    }
+    asked
 }
 
 fn refusal(reply: &Reply, command: &str, from_peer: bool, host: &str) -> AttemptNote {

@@ -56,7 +56,7 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
         Command::Helo(name) => hello(core, name, false, step),
         Command::StartTls => starttls::command(core, state, step),
         Command::Mail { path, params } => transaction::mail(core, state, path, params, step),
-        Command::Rcpt { path } => transaction::rcpt(core, state, &path, step),
+        Command::Rcpt { path, dsn } => transaction::rcpt(core, state, &path, dsn, step),
         Command::Data => transaction::data(core, state, step),
         Command::Rset => {
             core.say(step, &replies::ok());
@@ -110,6 +110,7 @@ fn offered(core: &Core) -> Extensions {
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: core.opening.tls_available && core.tls.is_none(),
+        dsn: true,
     }
 }
 

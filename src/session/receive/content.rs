@@ -170,6 +170,7 @@ impl Receiving {
             permit: admission.permit,
             eight_bit: self.eight_bit,
             size: self.stored,
+            helo: hello.name.clone(),
         })));
         State::Storing(Box::new(Storing {
             hello,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::mail::{Domain, Envelope, Now};
 use crate::policy::{OwnCertificate, Pressure, ReceiveConnector, Settings};
-use crate::smtp::SessionId;
+use crate::smtp::{HeloName, SessionId};
 use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
 use crate::session::transcript::Line;
@@ -106,6 +106,8 @@ pub struct Submission {
     pub eight_bit: bool,
     /// Octets of stored content, our trace fields included.
     pub size: u64,
+    /// What the client called itself.
+    pub helo: HeloName,
 }
 
 /// What the driver turns into events and counters.

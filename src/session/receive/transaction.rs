@@ -1,6 +1,8 @@
 //! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
 
+use crate::mail::dsn::RecipientRequest;
 use crate::mail::{Address, Envelope, ForwardPath, ReversePath};
+use crate::policy::limits;
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
@@ -103,11 +105,13 @@ pub(super) fn judge(
         }
         Ok(admission) => {
             core.say(step, &replies::sender_ok());
+            let params = request.params;
             let envelope = Envelope {
                 reverse_path: request.path,
                 recipients: Vec::new(),
-                body: request.params.body,
-                smtputf8: request.params.smtputf8,
+                body: params.body,
+                smtputf8: params.smtputf8,
+                dsn: params.dsn.into(),
             };
             State::Mailing(Transaction { hello, admission, envelope })
         }
@@ -132,18 +136,21 @@ fn is_known(core: &Core, admission: &Admission) -> bool {
     core.opening.connector.permissions.relay || !admission.proved.is_empty()
 }
 
-pub(super) fn rcpt(core: &mut Core, state: State, path: &ForwardPath, step: &mut Step<'_>) -> State {
+pub(super) fn rcpt(
+    core: &mut Core,
+    state: State,
+    path: &ForwardPath,
+    dsn: RecipientRequest,
+    step: &mut Step<'_>,
+) -> State {
     let State::Mailing(mut transaction) = state else {
         core.answer(step, &replies::mail_first(), Tarpit::Allowed);
         return state;
     };
-    match take_recipient(core, &transaction, path, step) {
+    match take_recipient(core, &transaction, path, &dsn, step) {
         Ok(address) => {
             core.say(step, &replies::recipient_ok());
-            // Named twice, it is delivered once.
-            if !transaction.envelope.recipients.contains(&address) {
-                transaction.envelope.recipients.push(address);
-            }
+            add_recipient(&mut transaction.envelope, address, dsn);
         }
         Err(Refusal::Plain(reply)) => core.refuse(step, &reply, Tarpit::Allowed),
         Err(Refusal::NotAllowed(reply)) => core.refuse(step, &reply, Tarpit::Never),
@@ -155,10 +162,13 @@ fn take_recipient(
     core: &Core,
     transaction: &Transaction,
     path: &ForwardPath,
+    dsn: &RecipientRequest,
     step: &Step<'_>,
 ) -> Result<Address, Refusal> {
     let envelope = &transaction.envelope;
-    if envelope.recipients.len() >= core.opening.connector.max_recipients_per_message {
+    if envelope.recipients.len() >= core.opening.connector.max_recipients_per_message
+        || envelope.dsn.stored_bytes_with(dsn) > limits::DSN_REQUEST_BYTES_MAX
+    {
         return Err(Refusal::Plain(replies::too_many_recipients()));
     }
     let rights = Rights {
@@ -169,6 +179,15 @@ fn take_recipient(
         smtputf8: envelope.smtputf8,
     };
     recipient::resolve(&rights, path)
+}
+
+/// Named twice, it is delivered once, and what was asked first counts.
+fn add_recipient(envelope: &mut Envelope, address: Address, dsn: RecipientRequest) {
+    if !envelope.recipients.contains(&address) {
+        let index = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
+        envelope.dsn.set(index, dsn);
+        envelope.recipients.push(address);
+    }
 }
 
 pub(super) fn data(core: &mut Core, state: State, step: &mut Step<'_>) -> State {

@@ -4,12 +4,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::mail::ForwardPath;
 use crate::session::transcript::LineKind;
 use crate::smtp::{Command, Reply};
 
 use super::core::{Core, Step};
-use super::envelope::mail_command;
+use super::envelope::{mail_command, rcpt_command};
 use super::state::{Admitted, State};
 use super::{Action, Outcome, Report, Transaction};
 
@@ -167,10 +166,7 @@ impl Delivery {
                 // Refused in `begin`, so never said.
                 Err(_) => Command::Rset.to_string(),
             },
-            Part::Rcpt(index) => {
-                let path = ForwardPath::Address(self.transaction.recipients[index].clone());
-                Command::Rcpt { path }.to_string()
-            }
+            Part::Rcpt(index) => rcpt_command(&self.transaction, index, &admitted.extensions).to_string(),
             Part::Data => Command::Data.to_string(),
             Part::FinalDot | Part::EmptyDot => ".".to_owned(),
         }
@@ -217,7 +213,8 @@ impl Delivery {
     ) -> State {
         if reply.is_positive() {
             for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
-                *outcome = Some(Outcome::Delivered { reply: reply.clone() });
+                let takes_dsn = admitted.extensions.dsn;
+                *outcome = Some(Outcome::Delivered { reply: reply.clone(), takes_dsn });
             }
             let secured = admitted.permit.secured_domain().cloned();
             step.actions.push(Action::Report(Report::Sent { secured }));

@@ -1,6 +1,8 @@
-//! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 6152, 6531).
+//! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 3461, 6152,
+//! 6531).
 
-use crate::mail::{BodyType, ReversePath};
+use crate::mail::dsn::{MessageRequest, RecipientRequest};
+use crate::mail::{BodyType, ForwardPath, ReversePath};
 use crate::smtp::{Command, Extensions, MailParams, Reply, SizeLimit};
 
 use super::Transaction;
@@ -29,8 +31,19 @@ pub(super) fn mail_command(transaction: &Transaction, extensions: &Extensions) -
             BodyType::SevenBit
         },
         smtputf8: needs_smtputf8(transaction),
+        dsn: if extensions.dsn { transaction.dsn.message.clone() } else { MessageRequest::default() },
     };
     Ok(Command::Mail { path: transaction.reverse_path.clone(), params })
+}
+
+/// The RCPT command of the recipient in this place. What the sender asked to hear is said as it
+/// came, and only to a peer that announced DSN (RFC 3461 5.2.1, 5.2.2).
+pub(super) fn rcpt_command(transaction: &Transaction, place: usize, extensions: &Extensions) -> Command {
+    let dsn = match u32::try_from(place) {
+        Ok(index) if extensions.dsn => transaction.dsn.of(index).for_peer(extensions.smtputf8),
+        Ok(_) | Err(_) => RecipientRequest::default(),
+    };
+    Command::Rcpt { path: ForwardPath::Address(transaction.recipients[place].clone()), dsn }
 }
 
 /// Declared by whoever sent it to us, or seen in an address.

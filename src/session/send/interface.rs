@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::mail::dsn::Requests;
 use crate::mail::{Address, BodyType, Domain, ReversePath};
 use crate::policy::{self, SendConnector};
 use crate::smtp::{Reply, SessionId};
@@ -54,6 +55,8 @@ pub struct Transaction {
     pub eight_bit: bool,
     /// Octets, for SIZE.
     pub size: u64,
+    /// What the sender asked to hear; recipients by their place in `recipients`.
+    pub dsn: Requests,
 }
 
 #[derive(Debug)]
@@ -110,13 +113,12 @@ pub enum Action {
 pub enum Outcome {
     Delivered {
         reply: Reply,
+        /// The peer announced DSN and was told what the sender asked to hear: telling it is the
+        /// peer's duty now.
+        takes_dsn: bool,
     },
     /// The peer's or our own refusal; class 4 is tried again, class 5 bounces.
-    Refused {
-        reply: Reply,
-        command: &'static str,
-        from_peer: bool,
-    },
+    Refused { reply: Reply, command: &'static str, from_peer: bool },
     /// The connection ended before an answer; tried again.
     Broken {
         error: String,

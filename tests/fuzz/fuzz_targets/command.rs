@@ -13,6 +13,7 @@ fuzz_target!(|input: &[u8]| {
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: true,
+        dsn: true,
     };
     let mut reader = LineReader::new(512);
     for piece in input.chunks(7) {
