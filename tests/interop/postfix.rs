@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use sealpost::cli::demo::client::{Disguise, Letter, send};
+use sealpost::cli::demo::client::{Client, Disguise, Letter, send};
 use sealpost::cli::demo::mailbox::Mailbox;
 
 use crate::common::{EDGE, OURS, PARTNER, PARTNER_HOST, PATIENCE, STRANGER_HOST, Site, missing, tool};
@@ -178,6 +178,51 @@ async fn we_send_to_postfix_which_insists_on_our_certificate() {
     let received = kept.content.replace("\r\n\t", " ").replace("\r\n ", " ");
     assert!(received.contains("(verified OK)"), "{received}");
     assert_eq!(kept.field("Domain-Secured"), None, "the stamp is ours and stays inside");
+}
+
+/// Neither mailbox speaks DSN, so that whoever hands over to one has to tell: we, what Postfix passed on
+/// to us, and Postfix, what we passed on to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_sender_asks_to_hear_goes_through_postfix_and_us_both_ways() {
+    let site = Site::new().await;
+    let inner = Mailbox::start((site.network.ip(STRANGER_HOST), 0).into()).await.unwrap();
+    let edge = site.start_edge("");
+    let Some(postfix) = Postfix::start(&site, inner.address(), edge.internet) else { return };
+    let (alice, bob) = (format!("alice@{OURS}"), format!("bob@{PARTNER}"));
+    // From, to, where the sender hands in, and where he hears of it.
+    let ways = [
+        (&bob, &alice, postfix.submission, &inner, format!("mx.{OURS}")),
+        (&alice, &bob, edge.internal, &site.mailbox, format!("mx.{PARTNER}")),
+    ];
+    for (from, to, submission, home, relay) in ways {
+        let commands = [
+            format!("MAIL FROM:<{from}> RET=HDRS ENVID=QQ+2B{from}"),
+            format!("RCPT TO:<{to}> NOTIFY=SUCCESS,FAILURE ORCPT=rfc822;The+20Other@{to}"),
+            "DATA".to_owned(),
+        ];
+        let mut client = Client::connect(submission, Disguise::Clear).await.unwrap();
+        for command in commands {
+            let reply = client.command(&command).await.unwrap();
+            assert!(reply.is_positive(), "{command}: {reply}");
+        }
+        let reply = client.content(b"Subject: tell me\r\n\r\ntell me\r\n").await.unwrap();
+        assert_eq!(reply.code, 250, "{reply}");
+        let told = |kept: &sealpost::cli::demo::mailbox::Delivered| {
+            kept.from.is_empty() && kept.to.contains(from) && kept.content.contains("Action: relayed")
+        };
+        let report = home.wait_for(told, PATIENCE).await;
+        let report = report.unwrap_or_else(|| panic!("no report:\n{}\n{}", postfix.log(), site.log()));
+        let report = report.content.to_lowercase().replace("\r\n", "\n");
+        for field in [
+            format!("\nreporting-mta: dns; {relay}\n"),
+            format!("\noriginal-envelope-id: qq+{from}\n"),
+            "\noriginal-recipient: rfc822;".to_owned(),
+            format!("the other@{to}\n"),
+            format!("\nfinal-recipient: rfc822; {to}\n"),
+        ] {
+            assert!(report.contains(&field), "{field:?} is missing in\n{report}");
+        }
+    }
 }
 
 /// The instance by itself, without us: when this fails, the fault is not in our wire.
