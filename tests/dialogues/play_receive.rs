@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::Now;
-use sealpost::policy::{HeaderFrom, Partner, Pressure, ReceiveConnector, Settings};
+use sealpost::policy::{
+    AddressSpace, HeaderFrom, Partner, Pressure, ReceiveConnector, SendConnector, Settings,
+};
 use sealpost::session::receive::{
     Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
@@ -276,6 +278,12 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("auth_mechanism", "none") => connector.offer_starttls = false,
         ("domain_secure_enabled", "false") => connector.domain_secure_enabled = false,
         ("accept_organization_headers", "true") => connector.accept_organization_headers = true,
+        // One send connector, for this domain alone.
+        ("served", name) => {
+            let address_spaces = vec![AddressSpace::Exact(world::domain(name))];
+            let served = SendConnector { address_spaces, ..world::send_connector() };
+            settings.send_connectors.push(Arc::new(served));
+        }
         ("tarpit_interval", seconds) => {
             connector.tarpit_interval = Duration::from_secs(seconds.parse().unwrap());
         }

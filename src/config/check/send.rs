@@ -86,7 +86,9 @@ fn postmaster_is_reached(subject: &Subject<'_>, problems: &mut Problems) {
     if send_connector::select(&subject.settings.send_connectors, domain, secure).is_none() {
         problems.warning(
             subject.document.table("transport").place("postmaster"),
-            format!("no send connector leads to {postmaster}: mail for the postmaster would bounce"),
+            format!(
+                "no send connector leads to {postmaster}: mail for the postmaster is refused (451 4.4.4)"
+            ),
             "add a send connector for its domain, or name a postmaster elsewhere",
         );
     }
@@ -101,8 +103,7 @@ fn accepted_domain_leads_on(subject: &Subject<'_>, table: &Table, domain: &Domai
     );
     match send_connector::select(&subject.settings.send_connectors, Some(domain), secure) {
         None => {
-            let what =
-                format!("no send connector serves {domain}: its mail would be accepted and then bounce");
+            let what = format!("no send connector serves {domain}: its mail is refused (451 4.4.4)");
             problems.warning(table.place("name"), what, remedy);
         }
         Some(connector) if connector.dns_routing_enabled && only_by_wildcard(connector, domain) => {

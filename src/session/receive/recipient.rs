@@ -1,7 +1,7 @@
 //! Whether a recipient is taken, and as whom (CONTRACT section 3, "Other replies" and "Hub").
 
 use crate::mail::{Address, Domain, ForwardPath};
-use crate::policy::{AcceptedDomain, AllowedSenders, ReceiveConnector, Settings};
+use crate::policy::{AcceptedDomain, AllowedSenders, ReceiveConnector, Settings, send_connector};
 use crate::smtp::{Reply, SessionId};
 
 use super::replies;
@@ -25,6 +25,23 @@ pub(super) enum Refusal {
 
 /// The address mail for `path` goes to, or the refusal.
 pub(super) fn resolve(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal> {
+    let address = permitted(rights, path)?;
+    match has_route(rights.settings, &address) {
+        true => Ok(address),
+        false => Err(Refusal::Plain(replies::no_route(&address))),
+    }
+}
+
+/// What no send connector serves would only come back as a report, perhaps to somebody who never sent
+/// it; the client can still keep it. Without any send connector no report leaves either: then mail
+/// waits until there is one.
+fn has_route(settings: &Settings, address: &Address) -> bool {
+    let (connectors, domain) = (&settings.send_connectors, address.domain());
+    let secure = domain.is_some_and(|d| settings.transport.tls_send_domain_secure_list.contains(d));
+    connectors.is_empty() || send_connector::select(connectors, domain, secure).is_some()
+}
+
+fn permitted(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal> {
     let address = match path {
         ForwardPath::Postmaster => &rights.settings.transport.postmaster,
         ForwardPath::Address(address) => address,

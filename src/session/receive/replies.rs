@@ -1,7 +1,7 @@
 //! The replies of a receive session that do not come from judgement or from the command grammar
 //! (RFC 5321 4.2, RFC 3463; CONTRACT section 3). One line each.
 
-use crate::mail::Domain;
+use crate::mail::{Address, Domain};
 use crate::policy::ReceiveConnector;
 use crate::smtp::{Reply, SessionId};
 
@@ -125,6 +125,10 @@ pub(super) fn sender_not_allowed(domain: &Domain, session: SessionId) -> Reply {
 
 pub(super) fn unknown_recipient() -> Reply {
     Reply::new(550, (5, 1, 1), "Recipient unknown")
+}
+
+pub(super) fn no_route(address: &Address) -> Reply {
+    Reply::new(451, (4, 4, 4), format!("No route to {} at present, try again later", address.host()))
 }
 
 pub(super) fn loops() -> Reply {
