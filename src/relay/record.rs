@@ -82,6 +82,11 @@ impl MessageMeta {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(bytes)
     }
+
+    /// A report, which no client handed in.
+    pub fn is_of_our_own(&self) -> bool {
+        self.connector.is_empty()
+    }
 }
 
 impl AttemptNote {
@@ -174,6 +179,9 @@ pub fn status_of(reply: &Reply) -> EnhancedCode {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mail::dsn::RecipientRequest;
+    use crate::mail::dsn::request::{Notify, OriginalRecipient};
+    use crate::policy::limits;
 
     #[test]
     fn a_peer_with_much_to_say_does_not_keep_the_outcome_from_being_written_down() {
@@ -187,6 +195,41 @@ mod tests {
         assert_eq!(read.status, "4.2.1");
         assert!(read.reason.starts_with("mx.woodgrovebank.example answered RCPT with: 450 4.2.1 "));
         assert!(read.reply.ends_with("octets more]"));
+    }
+
+    #[test]
+    fn a_record_of_before_the_dsn_extension_asks_nothing() {
+        let old = r#"{"reverse_path":{"Address":"a@contoso.example"},"body":"SevenBit","smtputf8":false,
+            "eight_bit":false,"secured":null,"connector":"Internet","session":"08D6"}"#;
+        let meta = MessageMeta::from_bytes(old.as_bytes()).unwrap();
+        assert!(meta.dsn.is_empty() && meta.received_from.is_none());
+        assert!(!String::from_utf8(meta.to_bytes()).unwrap().contains("dsn"), "nothing asked, nothing kept");
+    }
+
+    #[test]
+    fn the_most_that_can_be_asked_fits_a_record() {
+        let mut meta = MessageMeta::from_bytes(
+            br#"{"reverse_path":"Null","body":"SevenBit","smtputf8":false,"eight_bit":false,"secured":null,
+                "connector":"","session":""}"#,
+        )
+        .unwrap();
+        let long = format!("rfc822;{}", "\"".repeat(493));
+        let asked = RecipientRequest {
+            notify: Notify::parse("SUCCESS,FAILURE,DELAY"),
+            original: OriginalRecipient::parse(&long),
+        };
+        let mut index = 0;
+        while meta.dsn.stored_bytes_with(&asked) <= limits::DSN_REQUEST_BYTES_MAX {
+            meta.dsn.set(index, asked.clone());
+            index += 1;
+        }
+        assert!(index >= 50, "{index}");
+        assert!(meta.to_bytes().len() + 4096 <= sealpost_queue::META_BYTES_MAX, "{}", meta.to_bytes().len());
+        let longest =
+            RecipientRequest { original: OriginalRecipient::parse(&long.replace('"', "x")), ..asked };
+        let mut hundred = Requests::default();
+        (0..99).for_each(|index| hundred.set(index, longest.clone()));
+        assert!(hundred.stored_bytes_with(&longest) <= limits::DSN_REQUEST_BYTES_MAX, "RFC 5321 4.5.3.1.8");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::policy::{Settings, limits};
 use crate::smtp::Reply;
 
 use super::record::{AttemptNote, MessageMeta};
-use super::returned_message::ReturnedMessage;
+use super::returned_message::{self, ReturnedMessage};
 use super::route;
 use super::shared::Shared;
 
@@ -79,9 +79,30 @@ struct Told<'a> {
 
 /// The reports on recipients given up, as far as the sender wants to hear of them (RFC 3461 5.2.6).
 pub async fn failure(shared: &Shared, settings: &Settings, about: &About<'_>, fates: &[Fate]) -> Reports {
+    if about.meta.reverse_path == ReversePath::Null {
+        return once_more(shared, settings, about, fates).await;
+    }
     let told = of_fates(about, fates).filter(|told| told.asked.wants_failure()).collect();
-    let dropped = about.meta.reverse_path == ReversePath::Null && !fates.is_empty();
-    Reports { dropped, ..write(shared, settings, about, Kind::Failed, told).await }
+    write(shared, settings, about, Kind::Failed, told).await
+}
+
+/// Nobody hears of mail without a sender. But a report of ours that returned a message, and so was too
+/// large or had octets that its way home does not take, goes once more with the header section alone.
+async fn once_more(shared: &Shared, settings: &Settings, about: &About<'_>, fates: &[Fate]) -> Reports {
+    let too_much = |fate: &&Fate| matches!(fate.note.status.as_str(), "5.3.4" | "5.6.3");
+    let address = fates
+        .iter()
+        .find(too_much)
+        .filter(|_| about.meta.is_of_our_own())
+        .and_then(|fate| Address::parse(&fate.address).ok());
+    if let Some(address) = address
+        && let Some(report) = returned_message::start_of(shared, about.id).await
+        && let Some(shortened) = dsn::shorten(&report)
+    {
+        let change = insert(settings, &address, about.meta.smtputf8, shortened, Timestamp::now());
+        return Reports { changes: vec![change], kinds: vec![DsnKind::Failed], dropped: false };
+    }
+    Reports { dropped: !fates.is_empty(), ..Reports::default() }
 }
 
 /// The reports on recipients handed over to a server that reports nothing (RFC 3461 5.2.2).
@@ -308,3 +329,7 @@ pub async fn give_up_for_operator(
     reports.events(message.id, &inserted).into_iter().for_each(|event| shared.observer.event(event));
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -55,7 +55,7 @@ impl ReturnedMessage {
 }
 
 /// Enough of the content to hold any header section, and all that a report may return.
-async fn start_of(shared: &Shared, id: MessageId) -> Option<Vec<u8>> {
+pub(super) async fn start_of(shared: &Shared, id: MessageId) -> Option<Vec<u8>> {
     const LIMIT: u64 = limits::HEADER_SECTION_BYTES_MAX as u64 * 2;
     const _: () = assert!(limits::RETURNED_CONTENT_BYTES_MAX <= LIMIT);
     let content = shared.queue.content(id).await.ok()?;

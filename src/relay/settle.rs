@@ -258,7 +258,7 @@ fn after_failure(error: &sealpost_queue::Error) -> AfterFailure {
 
 /// The finding of a recipient whose time is up: the last one, said to be final. A failed check keeps
 /// its code; what a peer had for now only is no reason for good, so that the time is (RFC 3463 3.5).
-fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
+pub(super) fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
     let age = in_words(expires.saturating_sub(received));
     let last_reason =
         if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };

@@ -45,6 +45,8 @@ async fn what_was_asked_is_passed_on_or_told_by_us_and_programs_can_read_it() {
     ] {
         edge.submit_asking(SENDER, both, &[to], &letter(subject)).await;
     }
+    edge.submit_asking(SENDER, both, &["<one@refuses.example>", "<two@refuses.example>"], &letter("both"))
+        .await;
     let large = [&letter("large")[..], &b"fill fill fill\r\n".repeat(20_000)].concat();
     edge.submit_asking(SENDER, both, &["<large@refuses.example> NOTIFY=FAILURE"], &large).await;
 
@@ -72,9 +74,9 @@ async fn what_was_asked_is_passed_on_or_told_by_us_and_programs_can_read_it() {
     if reports.is_empty() {
         return;
     }
-    let mut told: Vec<(&str, &str)> = reports
-        .iter()
-        .map(|report| (report.recipient("Final-Recipient"), report.recipient("Action")))
+    let blocks = reports.iter().flat_map(|report| &report.status[1..]);
+    let mut told: Vec<(&str, &str)> = blocks
+        .map(|block| (block["Final-Recipient"].as_str().unwrap(), block["Action"].as_str().unwrap()))
         .collect();
     told.sort_unstable();
     assert_eq!(
@@ -85,10 +87,13 @@ async fn what_was_asked_is_passed_on_or_told_by_us_and_programs_can_read_it() {
             ("rfc822; bob@secret.example", "failed"),
             ("rfc822; bob@silent.example", "relayed"),
             ("rfc822; large@refuses.example", "failed"),
+            ("rfc822; one@refuses.example", "failed"),
             ("rfc822; quiet@late.example", "failed"),
+            ("rfc822; two@refuses.example", "failed"),
         ],
         "nobody hears what he did not ask for"
     );
+    assert_eq!(reports.len(), told.len() - 1, "two who fail together are one report");
     for report in &reports {
         assert_eq!(report.message("Original-Envelope-Id"), "QQ314159");
         assert_eq!(report.message("Reporting-MTA"), "dns; mx.contoso.example");
@@ -128,6 +133,31 @@ async fn what_was_asked_is_passed_on_or_told_by_us_and_programs_can_read_it() {
     for report in reports.iter().filter(|report| report.recipient("Action") == "failed") {
         report.check_with_flufl_bounce();
     }
+}
+
+/// The message asked back has octets that the sender's own host does not take: the report comes with the
+/// header section alone, and when that cannot be delivered either there is an end of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_that_cannot_go_home_whole_goes_with_less_and_then_not_at_all() {
+    let mut lab = Lab::new();
+    let _refuses =
+        lab.peer("refuses.example", Part::default().saying("RCPT", "550 5.1.1 no such user")).await;
+    let plain = lab.peer("plain.example", Part { extensions: NO_DSN, ..Part::default() }).await;
+    let small = lab.peer("small.example", Part { extensions: "SIZE 20", ..Part::default() }).await;
+    let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
+    for domain in ["plain", "small"] {
+        let mut content = letter(domain);
+        content.extend_from_slice("Gr\u{fc}\u{df}e\r\n".as_bytes());
+        let from = format!("kim@{domain}.example");
+        edge.submit_asking(&from, " BODY=8BITMIME RET=FULL", &["<bob@refuses.example>"], &content).await;
+    }
+    let report = plain.message(|_| true).await;
+    let content = String::from_utf8(report.content).unwrap();
+    assert!(content.is_ascii() && content.contains("\r\nAction: failed\r\n"), "{content}");
+    assert!(content.contains("\r\nSubject: plain\r\n") && !content.contains("8bit"), "{content}");
+    edge.until("nothing is left", <[_]>::is_empty).await;
+    assert!(small.messages().is_empty());
+    assert_eq!(edge.log().matches("DsnDropped").count(), 1, "{}", edge.log());
 }
 
 /// A report as Python's own mail package reads it.
@@ -208,7 +238,11 @@ impl Read {
         let Some(bounced) = &self.bounced else {
             return missing("reports", "Python's flufl.bounce not found");
         };
-        let address = self.recipient("Final-Recipient").strip_prefix("rfc822; ").unwrap();
-        assert_eq!(bounced, &[address], "flufl.bounce");
+        let mut failed: Vec<&str> = self.status[1..]
+            .iter()
+            .map(|block| block["Final-Recipient"].as_str().unwrap().strip_prefix("rfc822; ").unwrap())
+            .collect();
+        failed.sort_unstable();
+        assert_eq!(bounced, &failed, "flufl.bounce");
     }
 }

@@ -10,6 +10,7 @@
 mod encode;
 mod original;
 pub mod request;
+mod shorten;
 mod status;
 mod words;
 
@@ -18,6 +19,7 @@ use jiff::Timestamp;
 use self::encode::wrap;
 pub use self::original::{Original, ReceivedFrom, Withheld};
 pub use self::request::{MessageRequest, RecipientRequest, Requests};
+pub use self::shorten::shorten;
 use super::text::{ascii, printable};
 use super::{Address, Domain, EnhancedCode, date};
 

@@ -105,7 +105,8 @@ fn head_only(report: &Report<'_>) -> Vec<u8> {
     assembled(kind, "Header section of your message", encoding, &head)
 }
 
-fn assembled(kind: &str, description: &str, encoding: &str, content: &[u8]) -> Vec<u8> {
+/// A part with its MIME fields; it ends a line.
+pub(super) fn assembled(kind: &str, description: &str, encoding: &str, content: &[u8]) -> Vec<u8> {
     let mut out = format!(
         "Content-Type: {kind}\r\nContent-Description: {description}\r\n\
          Content-Transfer-Encoding: {encoding}\r\n\r\n"

@@ -357,6 +357,29 @@ fn a_boundary_that_stands_in_a_part_is_not_used() {
     assert!(text.contains("boundary=\"b0undaryx\"") && text.ends_with("\r\n--b0undaryx--\r\n"));
 }
 
+#[test]
+fn a_report_that_is_too_much_for_the_way_home_goes_without_the_message() {
+    let report = |body: Option<&[u8]>| {
+        with_report(Kind::Failed, "alice@b.example", "bob@d.example", |report, recipient| {
+            let head = "Subject: Gr\u{fc}\u{df}e\r\nTo: x\r\n".as_bytes();
+            let original = Original { head, body, ..report.original };
+            content(&Report { original, ..*report }, *recipient)
+        })
+    };
+    let whole = report(Some("Gr\u{fc}\u{df}e, \r\n\r\nAnn\r\n".as_bytes()));
+    assert!(whole.contains("\r\nContent-Transfer-Encoding: 8bit\r\n"));
+    let short = shorten(whole.as_bytes()).unwrap();
+    let parsed = mail_parser::MessageParser::default().parse(&short).unwrap();
+    assert_eq!(parsed.parts.len(), 4);
+    let short = String::from_utf8(short).unwrap();
+    assert!(short.is_ascii() && !short.contains("8bit") && !short.contains("Ann"), "{short}");
+    assert!(short.contains("\r\nSubject: Gr=C3=BC=C3=9Fe\r\nTo: x\r\n\r\n--b0undary--\r\n"), "{short}");
+    let (start, _) = whole.split_once("--b0undary\r\nContent-Type: message/rfc822").unwrap();
+    assert!(short.contains(start.split_once("\r\n\r\n").unwrap().1), "the rest stays as it was");
+    assert_eq!(shorten(short.as_bytes()), None, "it becomes less once at most");
+    assert_eq!(shorten(report(None).as_bytes()), None);
+}
+
 proptest! {
     #[test]
     fn nothing_a_stranger_says_can_break_a_report(

@@ -66,7 +66,9 @@ fn about(report: &Report<'_>, recipient: &Recipient<'_>, out: &mut Vec<u8>) {
     wrap(out, "", "  ", &format!("<{}>:", report.text(&recipient.address.to_string())));
     let mut say = |text: &str| wrap(out, "  ", "  ", &report.text(text));
     say(recipient.explanation);
+    let said_already = |words: &str| recipient.explanation.contains(words);
     match (recipient.diagnostic, recipient.remote_mta) {
+        (Some(Diagnostic::Smtp(words) | Diagnostic::Own(words)), _) if said_already(words) => {}
         (Some(Diagnostic::Smtp(reply)), Some(remote)) => say(&format!("The server {remote} said: {reply}")),
         (Some(Diagnostic::Smtp(reply)), None) => say(&format!("The reply: {reply}")),
         (Some(Diagnostic::Own(finding)), Some(remote)) => say(&format!("Found at {remote}: {finding}")),
