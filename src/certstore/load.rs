@@ -2,22 +2,19 @@
 //! PKCS#8, SEC 1 or PKCS#1. What is loaded is known to fit together; whether it is valid today and
 //! proves the right name is for `policy::own_certificate` to say.
 
-use std::fmt::Write as _;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
-use x509_cert::der::Decode;
-use x509_parser::prelude::{ASN1Time, FromDer, GeneralName, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::disk;
 use crate::policy::OwnCertificate;
-use crate::trust::certificate::thumbprint;
+use crate::trust::CertificateFacts;
 
 /// Largest certificate or key file read, in octets: a chain of ten is some 20 KiB.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -144,56 +141,23 @@ fn describe(
     key: PrivateKeyDer<'static>,
 ) -> Result<OwnCertificate, CertificateError> {
     let bad = |error: String| CertificateError::BadCertificate { path: path.into(), error };
+    let facts = CertificateFacts::read(&chain[0]).map_err(|error| bad(error.0))?;
     let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|error| bad(error.to_string()))?;
-    let names = dns_names(&leaf).map_err(bad)?;
-    let subject = distinguished_name(leaf.subject().as_raw()).map_err(bad)?;
-    let not_before = timestamp(leaf.validity().not_before).map_err(bad)?;
-    let not_after = timestamp(leaf.validity().not_after).map_err(bad)?;
+    // Facts pass over names that cannot be read; ours would then be chosen for no connector.
+    leaf.subject_alternative_name().map_err(|error| bad(error.to_string()))?;
     let self_signed = leaf.subject().as_raw() == leaf.issuer().as_raw();
-    let thumbprint = thumbprint(&chain[0]);
     Ok(OwnCertificate {
         source: path.display().to_string(),
-        chain,
         key: Arc::new(key),
-        names,
-        subject,
-        not_before,
-        not_after,
+        names: facts.names,
+        subject: facts.subject,
+        not_before: facts.not_before,
+        not_after: facts.not_after,
         self_signed,
-        thumbprint,
+        thumbprint: facts.thumbprint,
+        chain,
         preferred_since: None,
     })
-}
-
-/// The dNSNames of the subjectAltName (RFC 5280 4.2.1.6).
-fn dns_names(leaf: &X509Certificate<'_>) -> Result<Vec<String>, String> {
-    let extension = leaf.subject_alternative_name().map_err(|error| error.to_string())?;
-    let names = extension.map(|san| san.value.general_names.as_slice()).unwrap_or_default();
-    Ok(names
-        .iter()
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            _ => None,
-        })
-        .collect())
-}
-
-/// The subject as RFC 4514 writes it, control characters escaped.
-fn distinguished_name(der: &[u8]) -> Result<String, String> {
-    let name = x509_cert::name::Name::from_der(der).map_err(|error| error.to_string())?;
-    let mut text = String::new();
-    for c in name.to_string().chars() {
-        if c.is_control() {
-            let _ = write!(text, "\\{:02X}", u32::from(c));
-        } else {
-            text.push(c);
-        }
-    }
-    Ok(text)
-}
-
-fn timestamp(time: ASN1Time) -> Result<Timestamp, String> {
-    Timestamp::from_second(time.timestamp()).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
