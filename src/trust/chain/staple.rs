@@ -15,6 +15,9 @@ use crate::trust::signature;
 /// id-pkix-ocsp-nocheck (RFC 6960 4.2.2.2.1): for its short life the responder needs no list.
 const NO_CHECK: &str = "1.3.6.1.5.5.7.48.1.5";
 
+/// Enclosed certificates tried: each costs a signature check on each path.
+const RESPONDERS_MAX: usize = 4;
+
 /// What became of the staple, and while that stays so.
 pub(super) struct Heard {
     pub staple: Staple,
@@ -82,7 +85,7 @@ fn signed_by(
     if signature::verify(response.der, issuer.key_content).is_ok() {
         return Ok(Span::ALWAYS);
     }
-    for enclosed in &response.certificates {
+    for enclosed in response.certificates.iter().take(RESPONDERS_MAX) {
         let enclosed = CertificateDer::from(enclosed.as_slice());
         let Ok(responder) = Certificate::read(&enclosed) else { continue };
         if signature::verify(response.der, responder.key_content()).is_ok() {
