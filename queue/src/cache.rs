@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::engine::{Body, Insert, Step};
-use crate::{Message, MessageId, Recipient, Status};
+use crate::engine::{Body, Step};
+use crate::{Message, MessageId};
 
 #[derive(Debug)]
 pub(crate) struct Cache {
@@ -34,28 +34,25 @@ impl Cache {
         self.messages.get(&id).cloned()
     }
 
-    /// Follows one durable step. `gone`: it removed the message's last recipient.
-    pub(crate) fn follow(&mut self, step: &Step, gone: bool) {
-        match step {
-            Step::Insert(insert) => self.insert(insert),
-            // The recipients left are as they were.
-            Step::Remove { id, .. } if gone => self.drop_message(*id),
-            Step::Remove { .. } | Step::ReserveIds { .. } => {}
-            Step::Retry { id, .. }
-            | Step::Move { id, .. }
-            | Step::DelayNotified { id, .. }
-            | Step::Hold { id, .. }
-            | Step::Due { id, .. } => self.drop_message(*id),
+    /// Follows one durable change. `gone`: it removed the message's last recipient.
+    pub(crate) fn change(&mut self, id: MessageId, step: &Step, gone: bool) {
+        // Else the recipients left are as they were.
+        if gone || !matches!(step, Step::Remove { .. }) {
+            self.drop_message(id);
         }
     }
 
-    fn insert(&mut self, insert: &Insert) {
-        let cached = Cached::of(insert);
-        if cached.bytes > self.bytes_max {
+    pub(crate) fn insert(&mut self, message: &Arc<Message>, body: &Body) {
+        let content = match body {
+            Body::Inline(bytes) => Some(bytes.clone()),
+            Body::File(_) | Body::Standing { .. } => None,
+        };
+        let bytes = message.memory() + content.as_ref().map_or(0, Bytes::len);
+        if bytes > self.bytes_max {
             return;
         }
-        self.bytes += cached.bytes;
-        self.messages.insert(insert.id, cached);
+        self.bytes += bytes;
+        self.messages.insert(message.id, Cached { message: message.clone(), content, bytes });
         while self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.messages.pop_first() else { break };
             self.bytes -= oldest.bytes;
@@ -69,67 +66,27 @@ impl Cache {
     }
 }
 
-impl Cached {
-    fn of(insert: &Insert) -> Self {
-        let Insert { id, message, body } = insert;
-        let recipients = message.recipients.iter().zip(0..).map(|(recipient, index)| Recipient {
-            index,
-            address: recipient.address.clone(),
-            destination: recipient.destination.clone(),
-            status: Status::Ready,
-            attempts: 0,
-            expires: recipient.expires,
-            next_attempt: recipient.due,
-            notify_delay_at: recipient.notify_delay_at,
-            note: Vec::new(),
-        });
-        let stored = Message {
-            id: *id,
-            sender: message.sender.clone(),
-            received: message.received,
-            size: body.len(),
-            meta: message.meta.clone(),
-            recipients: recipients.collect(),
-        };
-        let content = match body {
-            Body::Inline(bytes) => Some(bytes.clone()),
-            Body::File(_) => None,
-        };
-        let per_recipient = |recipient: &Recipient| {
-            let Recipient { address, destination, .. } = recipient;
-            let names =
-                destination.next_hop.len() + destination.connector.len() + destination.tls_domain.len();
-            size_of::<Recipient>() + address.len() + names
-        };
-        let bytes = size_of::<Message>()
-            + stored.meta.len()
-            + stored.recipients.iter().map(per_recipient).sum::<usize>()
-            + content.as_ref().map_or(0, Bytes::len);
-        Self { message: Arc::new(stored), content, bytes }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::NewMessage;
 
-    fn insert(id: u64, bytes: usize) -> Step {
-        let message = NewMessage { sender: String::new(), received: 0, meta: vec![], recipients: vec![] };
-        let body = Body::Inline(Bytes::from(vec![b'x'; bytes]));
-        Step::Insert(Box::new(Insert { id: MessageId(id), message, body }))
+    fn insert(cache: &mut Cache, id: u64, bytes: usize) {
+        let id = MessageId(id);
+        let message =
+            Message { id, sender: String::new(), received: 0, size: 0, meta: vec![], recipients: vec![] };
+        cache.insert(&Arc::new(message), &Body::Inline(Bytes::from(vec![b'x'; bytes])));
     }
 
     #[test]
     fn the_oldest_give_way_and_the_bound_holds() {
         let mut cache = Cache::new(10_000);
         for id in 1..=20 {
-            cache.follow(&insert(id, 2_000), false);
+            insert(&mut cache, id, 2_000);
             assert!(cache.bytes <= 10_000);
         }
         assert!(cache.find(MessageId(1)).is_none());
         assert!(cache.find(MessageId(20)).is_some());
-        cache.follow(&insert(21, 20_000), false);
+        insert(&mut cache, 21, 20_000);
         assert!(cache.find(MessageId(21)).is_none(), "too large to be cached");
         assert!(cache.find(MessageId(20)).is_some(), "and nothing else gave way for it");
     }
@@ -137,11 +94,12 @@ mod tests {
     #[test]
     fn a_changed_message_is_read_from_the_disk() {
         let mut cache = Cache::new(10_000);
-        cache.follow(&insert(1, 10), false);
-        cache.follow(&Step::Remove { id: MessageId(1), recipient: 0 }, false);
-        assert!(cache.find(MessageId(1)).is_some(), "the other recipients are unchanged");
-        cache.follow(&Step::Hold { id: MessageId(1), recipient: 1, held: true }, false);
-        assert!(cache.find(MessageId(1)).is_none());
+        insert(&mut cache, 1, 10);
+        let id = MessageId(1);
+        cache.change(id, &Step::Remove { id, recipient: 0 }, false);
+        assert!(cache.find(id).is_some(), "the other recipients are unchanged");
+        cache.change(id, &Step::Hold { id, recipient: 1, held: true }, false);
+        assert!(cache.find(id).is_none());
         assert_eq!(cache.bytes, 0);
     }
 }

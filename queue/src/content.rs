@@ -36,12 +36,6 @@ impl ContentFile {
         Ok(Self { disk: disk.clone(), path, file, len: 0, kept: false })
     }
 
-    /// One found on the disk when the index is rebuilt.
-    pub(crate) fn found(disk: &Arc<dyn Disk>, path: &Path, len: u64) -> Result<Self, Error> {
-        let file = disk.open(path).map_err(|error| Error::io("open the content file", path, error))?;
-        Ok(Self { disk: disk.clone(), path: path.to_path_buf(), file, len, kept: true })
-    }
-
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.write(bytes, header::BYTES + self.len)?;
         self.len += bytes.len() as u64;

@@ -7,8 +7,11 @@ use bytes::Bytes;
 
 use crate::content::ContentFile;
 use crate::engine::Body;
-use crate::ground::Ground;
-use crate::{Error, INLINE_BYTES_MAX, MessageId};
+use crate::ground::{Ground, Memory};
+use crate::{Error, MessageId};
+
+/// A draft may hold so much in memory, however many there are.
+const SMALL_BYTES_MAX: usize = 64 << 10;
 
 /// Content being received. Belongs to one session; `Queue::commit` takes it.
 #[derive(Debug)]
@@ -20,13 +23,13 @@ pub struct Draft {
 
 #[derive(Debug)]
 enum Filling {
-    Memory(Vec<u8>),
+    Memory(Vec<u8>, Option<Memory>),
     File(ContentFile),
 }
 
 impl Draft {
     pub(crate) fn new(id: MessageId, ground: Arc<Ground>) -> Self {
-        Self { id, ground, body: Filling::Memory(Vec::new()) }
+        Self { id, ground, body: Filling::Memory(Vec::new(), None) }
     }
 
     /// The id the message will have.
@@ -34,18 +37,20 @@ impl Draft {
         self.id
     }
 
-    /// Adds content. Beyond 64 KiB this writes to a file (into the page cache; nothing is synced
-    /// before the commit).
+    /// Adds content. What is too large for memory is written to a file (into the page cache; nothing
+    /// is synced before the commit).
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         match &mut self.body {
-            Filling::Memory(memory) if memory.len() + bytes.len() <= INLINE_BYTES_MAX => {
-                memory.extend_from_slice(bytes);
-            }
-            Filling::Memory(memory) => {
-                let mut file = ContentFile::create(&self.ground.disk, &self.ground.directory, self.id)?;
-                file.append(memory)?;
-                file.append(bytes)?;
-                self.body = Filling::File(file);
+            Filling::Memory(memory, share) => {
+                let len = memory.len() + bytes.len();
+                if fits(&self.ground, len, share) {
+                    memory.extend_from_slice(bytes);
+                } else {
+                    let mut file = ContentFile::create(&self.ground.disk, &self.ground.directory, self.id)?;
+                    file.append(memory)?;
+                    file.append(bytes)?;
+                    self.body = Filling::File(file);
+                }
             }
             Filling::File(file) => file.append(bytes)?,
         }
@@ -55,7 +60,7 @@ impl Draft {
     /// Bytes of content so far.
     pub fn len(&self) -> u64 {
         match &self.body {
-            Filling::Memory(memory) => memory.len() as u64,
+            Filling::Memory(memory, _) => memory.len() as u64,
             Filling::File(file) => file.len(),
         }
     }
@@ -66,8 +71,21 @@ impl Draft {
 
     pub(crate) fn into_body(self) -> Body {
         match self.body {
-            Filling::Memory(memory) => Body::Inline(Bytes::from(memory)),
+            Filling::Memory(memory, _) => Body::Inline(Bytes::from(memory)),
             Filling::File(file) => Body::File(file),
         }
     }
+}
+
+/// Whether so much content may stay in memory. Beyond what every draft may have it needs a share of
+/// what all of them may have.
+fn fits(ground: &Arc<Ground>, len: usize, share: &mut Option<Memory>) -> bool {
+    if len > ground.inline_bytes_max {
+        return false;
+    }
+    if len > SMALL_BYTES_MAX && share.is_none() {
+        *share = Memory::of(ground);
+        return share.is_some();
+    }
+    true
 }

@@ -1,12 +1,13 @@
 //! What a queue stands on: its directory, the disk, the clock, and who does what blocks.
 
 use std::fmt::{self, Debug, Formatter};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::{Disk, Space};
-use crate::{Error, UnixMillis};
+use crate::{Error, INLINE_BYTES_MAX, Options, UnixMillis};
 
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> UnixMillis + Send + Sync>;
@@ -29,7 +30,35 @@ pub(crate) struct Ground {
     pub clock: Clock,
     /// The threads of the queue and of the runtime do what blocks; else the caller does.
     pub threads: bool,
+    /// Content of more bytes gets a file.
+    pub inline_bytes_max: usize,
+    /// Drafts that hold up to so much in memory.
+    large_drafts: AtomicUsize,
     space: Mutex<Option<Known>>,
+}
+
+/// Memory for all drafts that are neither small nor in a file.
+const DRAFT_MEMORY_BYTES: usize = 16 << 20;
+
+/// One draft's share of the memory for drafts, given back when dropped.
+#[derive(Debug)]
+pub(crate) struct Memory(Arc<Ground>);
+
+impl Memory {
+    /// `None`: all of it is in use.
+    pub(crate) fn of(ground: &Arc<Ground>) -> Option<Self> {
+        let most = DRAFT_MEMORY_BYTES / ground.inline_bytes_max.max(1);
+        let taken = ground.large_drafts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |drafts| {
+            (drafts < most).then_some(drafts + 1)
+        });
+        taken.is_ok().then(|| Self(ground.clone()))
+    }
+}
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.large_drafts.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// What was last heard of the free space.
@@ -46,8 +75,23 @@ impl Debug for Ground {
 }
 
 impl Ground {
-    pub(crate) fn new(directory: PathBuf, disk: Arc<dyn Disk>, clock: Clock, threads: bool) -> Self {
-        Self { directory, disk, clock, threads, space: Mutex::new(None) }
+    pub(crate) fn new(
+        directory: &Path,
+        disk: Arc<dyn Disk>,
+        clock: Clock,
+        threads: bool,
+        options: &Options,
+    ) -> Self {
+        let quarter = usize::try_from(options.journal_segment_bytes / 4).unwrap_or(usize::MAX);
+        Self {
+            directory: directory.to_path_buf(),
+            disk,
+            clock,
+            threads,
+            inline_bytes_max: INLINE_BYTES_MAX.min(quarter),
+            large_drafts: AtomicUsize::new(0),
+            space: Mutex::new(None),
+        }
     }
 
     pub(crate) fn now(&self) -> UnixMillis {

@@ -16,13 +16,17 @@ mod engine;
 mod ground;
 mod ids;
 mod index;
+mod journal;
 mod live;
 mod operator;
+mod pending;
 mod queue;
 mod readers;
 mod recovery;
+mod settler;
 mod sqlite;
 mod sweeper;
+mod view;
 mod writer;
 
 use std::path::PathBuf;
@@ -37,9 +41,9 @@ pub use crate::ground::Clock;
 pub use crate::index::Due;
 pub use crate::queue::Queue;
 
-/// Content up to this many bytes stands in the index and is committed with its record; larger
-/// content has a file of its own.
-pub const INLINE_BYTES_MAX: usize = 64 << 10;
+/// Content up to this many bytes stands in the journal and is committed with its record, as long as
+/// there is memory for it; larger content has a file of its own.
+pub const INLINE_BYTES_MAX: usize = 1280 << 10;
 /// Most bytes of `NewMessage::meta`.
 pub const META_BYTES_MAX: usize = 64 << 10;
 /// Most bytes of a recipient's note.
@@ -144,6 +148,20 @@ pub struct Message {
     pub recipients: Vec<Recipient>,
 }
 
+impl Message {
+    /// Bytes of memory, about.
+    pub(crate) fn memory(&self) -> usize {
+        let per_recipient = |recipient: &Recipient| {
+            let Recipient { address, destination, note, .. } = recipient;
+            let Destination { next_hop, connector, tls_domain } = destination;
+            let names = address.len() + next_hop.len() + connector.len() + tls_domain.len();
+            size_of::<Recipient>() + names + note.len()
+        };
+        let recipients: usize = self.recipients.iter().map(per_recipient).sum();
+        size_of::<Self>() + self.sender.len() + self.meta.len() + recipients
+    }
+}
+
 /// A claim on the due recipients of one message in one delivery queue. They stay `Active` until
 /// `apply` names them or the claim is dropped (which makes them due again at once).
 #[derive(Debug)]
@@ -213,11 +231,22 @@ pub struct Options {
     pub free_part: u64,
     /// Largest size of the index (records and small content); beyond it `Error::DiskFull`.
     pub index_bytes_max: Option<u64>,
+    /// Size of a segment of the journal; at least 1 MiB. Content of more than a quarter has a file.
+    pub journal_segment_bytes: u64,
+    /// Most segments of the journal; at least 4.
+    pub journal_segments_max: usize,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { cache_bytes_max: 64 << 20, free_bytes_min: 64 << 20, free_part: 8, index_bytes_max: None }
+        Self {
+            cache_bytes_max: 16 << 20,
+            free_bytes_min: 64 << 20,
+            free_part: 8,
+            index_bytes_max: None,
+            journal_segment_bytes: 32 << 20,
+            journal_segments_max: 8,
+        }
     }
 }
 
@@ -283,6 +312,11 @@ pub enum Error {
     Failed(String),
     #[error("no message {0} in the queue")]
     NoSuchMessage(MessageId),
+    #[error(
+        "the journal of the queue has a gap before {path}, so messages may be missing; `sealpost queue check` tells \
+         what is there, `sealpost queue rebuild` goes on without what is not", path = .path.display()
+    )]
+    JournalDamaged { path: PathBuf },
     #[error("the queue does not take this: {0}")]
     Invalid(&'static str),
     #[error("the queue is closed because the server stops")]

@@ -1,30 +1,36 @@
-//! What the handles, the claims and the writer thread share: index, cache, the news that something
+//! What the handles, the claims and the writer thread share: index, cache, what is not settled, the news that something
 //! changed, and the latch that a failed disk sets.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::watch;
 
 use crate::cache::Cache;
-use crate::engine::Step;
+use crate::engine::{Job, Step};
 use crate::ids::Ids;
 use crate::index::{Claimed, Index};
+use crate::pending::Pending;
 use crate::{Error, MessageId};
 
 #[derive(Debug)]
 pub(crate) struct Live {
     index: Mutex<Index>,
     cache: Mutex<Cache>,
+    pending: Mutex<Pending>,
+    index_full: AtomicBool,
     pub(crate) ids: Ids,
     changes: watch::Sender<u64>,
     failed: OnceLock<String>,
 }
 
 impl Live {
-    pub(crate) fn new(index: Index, cache: Cache, ids: Ids) -> Self {
+    pub(crate) fn new(index: Index, cache: Cache, ids: Ids, pending: Pending) -> Self {
         Self {
             index: Mutex::new(index),
             cache: Mutex::new(cache),
+            pending: Mutex::new(pending),
+            index_full: AtomicBool::new(false),
             ids,
             changes: watch::Sender::new(0),
             failed: OnceLock::new(),
@@ -44,20 +50,49 @@ impl Live {
         self.changes.subscribe()
     }
 
-    /// Makes durable steps visible. Returns messages whose content files may go.
-    pub(crate) fn follow<'a>(&self, steps: impl Iterator<Item = &'a Step>) -> Vec<MessageId> {
+    /// What the index on the disk does not have yet. Of several locks this is the last.
+    pub(crate) fn pending(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The index on the disk has taken no more; new mail asks it again first.
+    pub(crate) fn index_full(&self) -> bool {
+        self.index_full.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_index_full(&self, full: bool) {
+        self.index_full.store(full, Ordering::Relaxed);
+    }
+
+    /// Makes durable jobs visible. Returns messages whose content files may go.
+    pub(crate) fn follow(&self, group: &[Job]) -> Vec<MessageId> {
         let mut files = Vec::new();
         let mut index = self.index();
         let mut cache = self.cache();
-        for step in steps {
-            files.extend(index.follow(step));
-            let gone = matches!(step, Step::Remove { id, .. } if !index.contains(*id));
-            cache.follow(step, gone);
-            if let Step::ReserveIds { below } = step {
-                self.ids.raised(*below);
+        let mut pending = self.pending();
+        for job in group {
+            for step in &job.steps {
+                match step {
+                    Step::Insert(insert) => {
+                        let message = Arc::new(insert.stored());
+                        index.follow(step);
+                        cache.insert(&message, &insert.body);
+                        pending.insert(job.sequence, &message, insert.place, false);
+                    }
+                    Step::ReserveIds { below } => {
+                        self.ids.raised(*below);
+                        pending.ids = Some(*below);
+                    }
+                    change => files.extend(follow_change(
+                        (&mut index, &mut cache, &mut pending),
+                        job.sequence,
+                        change,
+                    )),
+                }
             }
+            pending.last = job.sequence;
         }
-        drop((index, cache));
+        drop((index, cache, pending));
         self.announce();
         files
     }
@@ -74,6 +109,20 @@ impl Live {
     pub(crate) fn check(&self) -> Result<(), Error> {
         self.failed.get().map_or(Ok(()), |why| Err(Error::Failed(why.clone())))
     }
+}
+
+/// A step about a message that is gone does nothing.
+fn follow_change(
+    (index, cache, pending): (&mut Index, &mut Cache, &mut Pending),
+    sequence: u64,
+    step: &Step,
+) -> Option<MessageId> {
+    let id = step.changes().filter(|id| index.contains(*id))?;
+    let file = index.follow(step);
+    let gone = !index.contains(id);
+    cache.change(id, step, gone);
+    pending.change(sequence, id, step, gone);
+    file
 }
 
 /// A claim on recipients, given back when dropped. What was applied meanwhile is no longer part of it.

@@ -1,10 +1,9 @@
 //! What an operator asks and does: list, suspend, resume, retry, remove, each on what a filter means,
 //! or, for a queue of any size, page by page on the recipients that the caller has chosen.
 
-use std::sync::Arc;
-
 use crate::engine::{Reader, Step};
 use crate::live::{Lease, Live};
+use crate::view::View;
 use crate::{
     Claim, Draft, Error, Filter, Message, MessageId, NewMessage, Page, Queue, Recipient, Status, Target,
     UnixMillis,
@@ -27,10 +26,10 @@ impl Queue {
     /// Messages of which a recipient meets the filter, oldest first, with all their recipients.
     pub async fn list(&self, filter: Filter) -> Result<Vec<Message>, Error> {
         let limit = filter.limit.unwrap_or(LISTED_MAX);
-        let live = self.shared.live.clone();
+        let view = self.shared.view.clone();
         let select = move |reader: &mut dyn Reader| {
             let mut found = Vec::new();
-            select(reader, &live, &filter, limit, &mut |message| {
+            select(reader, &view, &filter, limit, &mut |message| {
                 found.push(message);
                 true
             })?;
@@ -43,11 +42,11 @@ impl Queue {
     /// `Filter::limit` or 500, and fewer where they are large.
     pub async fn page(&self, filter: Filter) -> Result<Page, Error> {
         let limit = filter.limit.unwrap_or(PAGE_MESSAGES_MAX).clamp(1, PAGE_MESSAGES_MAX);
-        let live = self.shared.live.clone();
+        let view = self.shared.view.clone();
         let select = move |reader: &mut dyn Reader| {
             let mut messages: Vec<Message> = Vec::new();
             let mut bytes_left = PAGE_BYTES_MAX;
-            select(reader, &live, &filter, limit, &mut |message| {
+            select(reader, &view, &filter, limit, &mut |message| {
                 bytes_left = bytes_left.saturating_sub(weight(&message));
                 messages.push(message);
                 bytes_left > 0
@@ -173,10 +172,10 @@ impl Queue {
 
     async fn targets(&self, filter: Filter, wanted: fn(Status) -> bool) -> Result<Vec<Target>, Error> {
         let limit = filter.limit.unwrap_or(usize::MAX);
-        let live = self.shared.live.clone();
+        let view = self.shared.view.clone();
         let select = move |reader: &mut dyn Reader| {
             let mut targets = Vec::new();
-            select(reader, &live, &filter, limit, &mut |message| {
+            select(reader, &view, &filter, limit, &mut |message| {
                 let meant = message.recipients.iter().filter(|one| filter.meets(one) && wanted(one.status));
                 let recipients: Vec<u32> = meant.map(|recipient| recipient.index).collect();
                 if !recipients.is_empty() {
@@ -193,32 +192,19 @@ impl Queue {
 /// Hands over the messages a filter means, with what is claimed marked so, until `found` wants no more.
 fn select(
     reader: &mut dyn Reader,
-    live: &Arc<Live>,
+    view: &View,
     filter: &Filter,
     limit: usize,
     found: &mut dyn FnMut(Message) -> bool,
 ) -> Result<(), Error> {
     let mut left = limit;
-    let mut take = |mut message: Message| {
-        mark_claimed(live, &mut message);
+    view.select(reader, filter, &mut |mut message: Message| {
+        mark_claimed(&view.live, &mut message);
         if left > 0 && concerns(filter, &message) {
             left = if found(message) { left - 1 } else { 0 };
         }
         left > 0
-    };
-    if filter.status != Some(Status::Active) {
-        return reader.select(filter, &mut take);
-    }
-    // Few are claimed at a time: ask for them one by one.
-    let claimed = live.index().claimed();
-    for id in claimed {
-        if let Some(message) = reader.message(id)?
-            && !take(message)
-        {
-            break;
-        }
-    }
-    Ok(())
+    })
 }
 
 fn mark_claimed(live: &Live, message: &mut Message) {

@@ -7,19 +7,21 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::cache::Cache;
 use crate::disk::{Disk, SystemDisk};
 use crate::driver::Driver;
-use crate::engine::{Body, Insert, Step, Stored};
+use crate::engine::{Body, Insert, Job, Step};
 use crate::ground::{Clock, Ground, system_clock};
+use crate::journal::{Grown, Journal};
 use crate::live::{Lease, Live};
 use crate::readers::Readers;
-use crate::sqlite::SqliteEngine;
+use crate::recovery::Opened;
+use crate::settler::Settling;
 use crate::sweeper::Sweeper;
-use crate::writer::{Job, Order, WAITING_MAX, Writer};
+use crate::view::View;
+use crate::writer::{GROUP_BYTES_MAX, Order, WAITING_MAX, Writer};
 use crate::{
     Change, Claim, Content, Destination, Draft, DueDestination, Error, Message, MessageId, NewMessage,
-    Options, Recovery, Statistics, Status, UnixMillis, content, recovery,
+    Options, Recovery, Statistics, Status, UnixMillis, recovery,
 };
 
 /// An open queue. Cheap to clone; the directory stays locked until `close` is done or the last clone
@@ -36,6 +38,7 @@ pub(crate) struct Shared {
     orders: mpsc::Sender<Order>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pub(crate) live: Arc<Live>,
+    pub(crate) view: View,
     pub(crate) readers: Arc<Readers>,
 }
 
@@ -58,7 +61,7 @@ impl Queue {
         options: Options,
         disk: Arc<dyn Disk>,
     ) -> Result<(Self, Recovery), Error> {
-        let ground = Ground::new(directory.to_path_buf(), disk, system_clock(), true);
+        let ground = Ground::new(directory, disk, system_clock(), true, &options);
         let (queue, recovery, writer) = Self::prepare(ground, options)?;
         let run = move || writer.run();
         let thread = std::thread::Builder::new().name("queue-writer".into()).spawn(run);
@@ -75,36 +78,42 @@ impl Queue {
         disk: Arc<dyn Disk>,
         clock: Clock,
     ) -> Result<(Self, Recovery, Driver), Error> {
-        let ground = Ground::new(directory.to_path_buf(), disk, clock, false);
+        let ground = Ground::new(directory, disk, clock, false, &options);
         let (queue, recovery, writer) = Self::prepare(ground, options)?;
         Ok((queue, recovery, Driver::new(writer)))
     }
 
-    fn prepare(ground: Ground, options: Options) -> Result<(Self, Recovery, Writer<SqliteEngine>), Error> {
-        let Options { cache_bytes_max, free_bytes_min, free_part, index_bytes_max: _ } = options;
-        let opened = recovery::open(&ground, &options)?;
+    fn prepare(ground: Ground, options: Options) -> Result<(Self, Recovery, Writer<Journal>), Error> {
         let ground = Arc::new(ground);
-        let live = Arc::new(Live::new(opened.index, Cache::new(cache_bytes_max), opened.ids));
+        let Opened { live, segments, settler, end, lock, recovery } = recovery::open(&ground, &options)?;
+        let settler = Arc::new(Mutex::new(settler));
+        let settling = Settling::start(settler.clone(), ground.threads, &ground.directory)?;
+        // One to write and one in reserve; without room for them, new mail is refused.
+        while segments.free() < 2 && matches!(segments.grow(false)?, Grown::Yes) {}
+        let (journal, index_max) = (segments.clone(), options.index_bytes_max);
+        let engine = Journal::new(&ground, journal, live.clone(), settling, end, index_max);
         let (orders, receiver) = mpsc::channel(WAITING_MAX);
         let sweeper = Sweeper::start(ground.clone());
         let writer = Writer {
-            engine: opened.engine,
+            engine,
             live: live.clone(),
             sweeper: sweeper.map_err(|error| Error::io("start a thread for", &ground.directory, error))?,
             orders: receiver,
+            group_bytes_max: GROUP_BYTES_MAX.min(segments.bytes / 4),
             directory: ground.directory.clone(),
-            lock: opened.lock,
+            lock,
         };
         let shared = Shared {
-            free_bytes_min,
-            free_part: free_part.max(1),
+            free_bytes_min: options.free_bytes_min,
+            free_part: options.free_part.max(1),
             orders,
             writer: Mutex::new(None),
+            view: View { ground: ground.clone(), live: live.clone(), segments, settler },
             live,
             readers: Readers::new(ground.clone()),
             ground,
         };
-        Ok((Self { shared: Arc::new(shared) }, opened.recovery, writer))
+        Ok((Self { shared: Arc::new(shared) }, recovery, writer))
     }
 
     /// Begins a message. `Error::DiskFull` when less is free than `Options` say.
@@ -125,7 +134,7 @@ impl Queue {
         let Shared { live, orders, .. } = &*self.shared;
         loop {
             if let Some(below) = live.ids.wanted_ceiling() {
-                let job = Job { steps: vec![Step::ReserveIds { below }], reply: None };
+                let job = Job::new(vec![Step::ReserveIds { below }]);
                 if orders.try_send(Order::Job(job)).is_err() {
                     live.ids.not_raised();
                 }
@@ -157,11 +166,11 @@ impl Queue {
         check_message(&message)?;
         let id = draft.id();
         let insert = match draft.into_body() {
-            body @ Body::Inline(_) => Insert { id, message, body },
+            body @ (Body::Inline(_) | Body::Standing { .. }) => Insert::new(id, message, body),
             Body::File(mut file) => {
                 let complete = move || {
                     file.complete(id, &message)?;
-                    Ok(Insert { id, message, body: Body::File(file) })
+                    Ok(Insert::new(id, message, Body::File(file)))
                 };
                 let result = self.shared.ground.blocking(complete).await;
                 if let Err(Error::Failed(why)) = &result {
@@ -176,7 +185,7 @@ impl Queue {
     pub(crate) async fn write(&self, steps: Vec<Step>) -> Result<(), Error> {
         self.shared.live.check()?;
         let (reply, answer) = oneshot::channel();
-        let order = Order::Job(Job { steps, reply: Some(reply) });
+        let order = Order::Job(Job { reply: Some(reply), ..Job::new(steps) });
         self.shared.orders.send(order).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
@@ -190,7 +199,7 @@ impl Queue {
                 Change::Remove { id, recipient } => Step::Remove { id, recipient },
                 Change::Retry { id, recipient, next_attempt, note } => {
                     check_note(&note)?;
-                    Step::Retry { id, recipient, next_attempt, note }
+                    Step::Retry { id, recipient, attempts: 0, next_attempt, note }
                 }
                 Change::Move { id, recipient, destination } => Step::Move { id, recipient, destination },
                 Change::DelayNotified { id, recipient } => Step::DelayNotified { id, recipient },
@@ -281,10 +290,14 @@ impl Queue {
 
     async fn read_message(&self, id: MessageId) -> Result<Option<Message>, Error> {
         let cached = self.shared.live.cache().find(id);
-        match cached {
-            Some(cached) => Ok(Some((*cached.message).clone())),
-            None => self.shared.readers.read(move |reader| reader.message(id)).await,
+        if let Some(cached) = cached {
+            return Ok(Some((*cached.message).clone()));
         }
+        if let Some(known) = self.shared.view.known(id) {
+            return Ok(known);
+        }
+        let view = self.shared.view.clone();
+        self.shared.readers.read(move |reader| view.message(reader, id)).await
     }
 
     /// The content of a message, from memory if it was committed a moment ago.
@@ -293,15 +306,14 @@ impl Queue {
         if let Some(bytes) = cached {
             return Ok(Content::Memory(bytes));
         }
-        let ground = self.shared.ground.clone();
-        let read = self.shared.readers.read(move |reader| match reader.content(id)? {
-            Some(Stored::Inline(bytes)) => Ok(Content::Memory(bytes)),
-            Some(Stored::File { len }) => {
-                Ok(Content::File { file: content::open(&*ground.disk, &ground.directory, id, len)?, len })
+        let view = self.shared.view.clone();
+        if let Some(place) = self.shared.view.place(id) {
+            let view = view.clone();
+            if let Some(content) = self.shared.ground.blocking(move || view.read(&place)).await? {
+                return Ok(content);
             }
-            None => Err(Error::NoSuchMessage(id)),
-        });
-        read.await
+        }
+        self.shared.readers.read(move |reader| view.content(reader, id)).await
     }
 
     /// Finishes what was sent before, tidies up and unlocks the directory. Later calls of other clones

@@ -29,6 +29,7 @@ impl Readers {
         let work = move || {
             let mut reader = this.take()?;
             let result = read(&mut *reader);
+            reader.release();
             this.put_back(reader);
             result
         };

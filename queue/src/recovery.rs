@@ -1,44 +1,70 @@
 //! Start-up: take the lock, open or rebuild the index, load it into memory, sweep what a crash left
 //! behind. The table of states and crash points is in README.md.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use rusqlite::OptionalExtension;
-
-use crate::content::{self, ContentFile, header};
+use crate::cache::Cache;
+use crate::content::{self, header};
 use crate::disk::{Disk, DiskLock};
-use crate::engine::{Body, Engine, Fault, Insert, Step};
+use crate::engine::{Body, Insert, Step};
 use crate::ground::Ground;
 use crate::ids::{self, Ids};
 use crate::index::Index;
-use crate::sqlite::{SqliteEngine, Standing};
+use crate::journal::{self, Record, SEGMENT_BYTES_MIN, Segments};
+use crate::live::Live;
+use crate::pending::Pending;
+use crate::settler::Settler;
+use crate::sqlite::{Marks, SqliteEngine};
 use crate::{Error, MessageId, Options, Recovery};
 
 const LOCK_FILE: &str = "lock";
+/// Of a generation, those that count the segments of one start; the others count starts.
+const GENERATION_BITS: u32 = 32;
+/// Starts that a lost index may have forgotten.
+const STARTS_SKIPPED: u64 = 1_000;
 
 pub(crate) struct Opened {
-    pub engine: SqliteEngine,
-    pub index: Index,
-    pub ids: Ids,
+    pub live: Arc<Live>,
+    pub segments: Arc<Segments>,
+    pub settler: Settler,
+    /// The last generation of a segment, and the last job.
+    pub end: (u64, u64),
     pub lock: Box<dyn DiskLock>,
     pub recovery: Recovery,
 }
 
-pub(crate) fn open(ground: &Ground, options: &Options) -> Result<Opened, Error> {
-    let Ground { directory, disk, .. } = ground;
+pub(crate) fn open(ground: &Arc<Ground>, options: &Options) -> Result<Opened, Error> {
+    let Ground { directory, disk, .. } = &**ground;
     make_directory(&**disk, directory)?;
     let lock = take_lock(&**disk, directory)?;
     make_content_directories(&**disk, directory)?;
-    let mut engine = SqliteEngine::open(directory, options)?;
+    make_directory(&**disk, &directory.join(journal::DIRECTORY))?;
+    let segment_bytes = options.journal_segment_bytes.max(SEGMENT_BYTES_MIN);
+    let mut found = journal::find(ground, segment_bytes)?;
+    let engine = SqliteEngine::open(directory, options)?;
     sync_directory(&**disk, directory)?;
-    let mut recovery = Recovery::default();
-    let ids = start_ids(&mut engine, ground, &mut recovery)?;
-    let (mut index, files) = load(&engine, &mut recovery)?;
-    sweep(ground, files, &mut recovery)?;
-    hold_missing(&mut engine, directory, &mut index, &recovery)?;
-    Ok(Opened { engine, index, ids, lock, recovery })
+    let marks = engine.marks()?;
+    let mut index = load(&engine)?;
+    let mut replay = Replay::new(&mut index, marks);
+    let last = journal::replay(&mut found.segments, replay.settled(), &mut |record| {
+        replay.record(&record);
+    })?;
+    let (mut pending, lost) = replay.finish(last);
+    let rebuilt = if lost.is_lost { put_back(ground, &mut index, &mut pending, &lost)? } else { 0 };
+    let ids = start_ids(ground, &index, &mut pending, marks.ids);
+    let recovery = Recovery { rebuilt: rebuilt + lost.from_journal, ..Recovery::default() };
+    let live = Arc::new(Live::new(index, Cache::new(options.cache_bytes_max), ids, pending));
+    let segments = Arc::new(Segments::new(ground, options, found.segments));
+    let mut settler = Settler::new(engine, ground, &live, &segments, marks.settled.unwrap_or(0));
+    // From here on the journal of the last run is not needed any more.
+    settler.settle_all().map_err(|fault| fault.into_error(directory))?;
+    segments.all_settled()?;
+    let generation = start_generation(&mut settler, directory, marks, found.generation)?;
+    let recovery = tidy(ground, &live, &mut settler, recovery)?;
+    Ok(Opened { live, segments, settler, end: (generation, last), lock, recovery })
 }
 
 fn make_directory(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
@@ -67,50 +93,137 @@ fn sync_directory(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     disk.sync_directory(path).map_err(|error| Error::io("sync the directory", path, error))
 }
 
-/// Stores a ceiling above every id to come. That there is none yet means that this index never
-/// finished its first start: it is new, or the old one was lost and content files tell what was in it.
-fn start_ids(engine: &mut SqliteEngine, ground: &Ground, recovery: &mut Recovery) -> Result<Ids, Error> {
-    let stored: Option<i64> = engine
-        .connection()
-        .query_row("SELECT value FROM setting WHERE name = 'ids'", [], |row| row.get(0))
-        .optional()?;
-    let mut steps = match stored {
-        Some(_) => Vec::new(),
-        None => found_messages(ground)?,
-    };
-    recovery.rebuilt = steps.len();
-    let highest = steps.iter().filter_map(|step| match step {
-        Step::Insert(insert) => Some(insert.id.0 + 1),
-        _ => None,
-    });
-    let above = highest.max().unwrap_or(0).max(stored.unwrap_or(0) as u64);
-    let first = ids::first(above, ground.now());
-    let ceiling = first + ids::BLOCK;
-    steps.push(Step::ReserveIds { below: ceiling });
-    commit(engine, &ground.directory, &steps)?;
-    Ok(Ids::new(first, ceiling))
+/// What the journal says, on its way into memory.
+struct Replay<'a> {
+    index: &'a mut Index,
+    pending: Pending,
+    marks: Marks,
+    lost: Lost,
 }
 
-fn commit(engine: &mut SqliteEngine, directory: &Path, steps: &[Step]) -> Result<(), Error> {
-    engine.commit(&mut steps.iter()).map_err(|fault| match fault {
-        Fault::Full => Error::DiskFull(directory.to_path_buf()),
-        Fault::Refused(error) => Error::Index(error),
-        Fault::Broken(why) => Error::Failed(why),
-    })
+/// What is known when the index was lost. That it has no ids yet means that it never finished its
+/// first start: it is new, or the old one is gone, and journal and content files tell what was in it.
+#[derive(Default)]
+struct Lost {
+    is_lost: bool,
+    from_journal: usize,
+    /// Messages that left: their files, if there are any, are no messages.
+    gone: HashSet<MessageId>,
 }
 
-fn found_messages(ground: &Ground) -> Result<Vec<Step>, Error> {
-    let mut steps = Vec::new();
-    for (_, path) in content_files(ground)? {
-        if let Some((id, message, len)) = content::recover(&*ground.disk, &path)?
+impl<'a> Replay<'a> {
+    fn new(index: &'a mut Index, marks: Marks) -> Self {
+        let lost = Lost { is_lost: marks.ids.is_none(), ..Lost::default() };
+        Self { index, pending: Pending::default(), marks, lost }
+    }
+
+    /// Where to begin; a lost index begins with what there is.
+    fn settled(&self) -> Option<u64> {
+        if self.lost.is_lost { None } else { Some(self.marks.settled.unwrap_or(0)) }
+    }
+
+    fn record(&mut self, record: &Record) {
+        for step in &record.steps {
+            match step {
+                Step::Insert(insert) => self.insert(record.sequence, insert, step),
+                Step::ReserveIds { below } => self.pending.ids = self.pending.ids.max(Some(*below)),
+                change => {
+                    let Some(id) = change.changes().filter(|id| self.index.contains(*id)) else { continue };
+                    self.index.follow(change);
+                    let gone = !self.index.contains(id);
+                    self.pending.change(record.sequence, id, change, gone);
+                    if gone {
+                        self.lost.gone.insert(id);
+                    }
+                }
+            }
+        }
+        self.pending.last = record.sequence;
+    }
+
+    fn insert(&mut self, sequence: u64, insert: &Insert, step: &Step) {
+        let stored = self.index.contains(insert.id);
+        self.index.forget(insert.id);
+        self.index.follow(step);
+        self.pending.insert(sequence, &Arc::new(insert.stored()), insert.place, stored);
+    }
+
+    fn finish(mut self, last: u64) -> (Pending, Lost) {
+        self.pending.last = last;
+        if self.lost.is_lost {
+            self.lost.from_journal = self.index.counts().0;
+        }
+        (self.pending, self.lost)
+    }
+}
+
+/// Messages of complete content files that the journal does not know of.
+fn put_back(ground: &Ground, index: &mut Index, pending: &mut Pending, lost: &Lost) -> Result<usize, Error> {
+    let mut count = 0;
+    for (id, path) in content_files(ground)? {
+        if index.contains(id) || lost.gone.contains(&id) {
+            continue;
+        }
+        if let Some((named, message, len)) = content::recover(&*ground.disk, &path)?
+            && named == id
             && content::path_of(&ground.directory, id) == path
             && !message.recipients.is_empty()
         {
-            let body = Body::File(ContentFile::found(&ground.disk, &path, len)?);
-            steps.push(Step::Insert(Box::new(Insert { id, message, body })));
+            let insert = Insert::new(id, message, Body::Standing { len, in_file: true });
+            pending.insert(pending.last, &Arc::new(insert.stored()), None, true);
+            index.follow(&Step::Insert(Box::new(insert)));
+            count += 1;
         }
     }
-    Ok(steps)
+    Ok(count)
+}
+
+/// A ceiling above every id to come; it is stored with what is settled first.
+fn start_ids(ground: &Ground, index: &Index, pending: &mut Pending, stored: Option<u64>) -> Ids {
+    let highest = index.highest().map_or(0, |id| id.0 + 1);
+    let above = highest.max(stored.unwrap_or(0)).max(pending.ids.unwrap_or(0));
+    let first = ids::first(above, ground.now());
+    let ceiling = first + ids::BLOCK;
+    pending.ids = Some(ceiling);
+    Ids::new(first, ceiling)
+}
+
+/// No segment is ever written twice under one generation, or what a crash left of the first time could
+/// pass for a part of the second. So each start has generations of its own, also after a start of which
+/// nothing can be read.
+fn start_generation(settler: &mut Settler, directory: &Path, marks: Marks, found: u64) -> Result<u64, Error> {
+    let starts = match marks.starts {
+        Some(starts) => starts.max(found >> GENERATION_BITS) + 1,
+        None => (found >> GENERATION_BITS) + STARTS_SKIPPED,
+    };
+    settler.note_start(starts).map_err(|fault| fault.into_error(directory))?;
+    Ok(starts << GENERATION_BITS)
+}
+
+/// Deletes files without a record, holds records without a whole file.
+fn tidy(
+    ground: &Ground,
+    live: &Live,
+    settler: &mut Settler,
+    mut recovery: Recovery,
+) -> Result<Recovery, Error> {
+    let mut index = live.index();
+    (recovery.messages, recovery.recipients) = index.counts();
+    let files = settler.files()?;
+    sweep(ground, files, &mut recovery)?;
+    let hold = |id: &MessageId| {
+        let numbers = index.recipients(*id);
+        numbers.into_iter().map(|recipient| Step::Hold { id: *id, recipient, held: true }).collect::<Vec<_>>()
+    };
+    // A message without content cannot be delivered; it waits for the operator.
+    let steps: Vec<Step> = recovery.content_missing.iter().flat_map(hold).collect();
+    if !steps.is_empty() {
+        settler.change(&steps).map_err(|fault| fault.into_error(&ground.directory))?;
+        for step in &steps {
+            index.follow(step);
+        }
+    }
+    Ok(recovery)
 }
 
 /// Everything in `content/` that is named like a content file.
@@ -126,18 +239,11 @@ fn content_files(ground: &Ground) -> Result<Vec<(MessageId, PathBuf)>, Error> {
     Ok(files)
 }
 
-/// The in-memory index, and the messages that have content files, with the size of their content.
-fn load(engine: &SqliteEngine, recovery: &mut Recovery) -> Result<(Index, HashMap<MessageId, u64>), Error> {
-    let (mut index, mut files) = (Index::default(), HashMap::new());
-    Standing::each(engine.connection(), |standing| {
-        index.load(&standing);
-        recovery.recipients += 1;
-        if standing.in_file {
-            files.insert(standing.id, standing.size);
-        }
-    })?;
-    recovery.messages = index.len();
-    Ok((index, files))
+/// What the index holds, in memory.
+fn load(engine: &SqliteEngine) -> Result<Index, Error> {
+    let mut index = Index::default();
+    engine.each(|standing| index.load(&standing))?;
+    Ok(index)
 }
 
 /// Deletes files without a record, and finds records without a whole file.
@@ -156,26 +262,5 @@ fn sweep(ground: &Ground, mut files: HashMap<MessageId, u64>, recovery: &mut Rec
     }
     recovery.content_missing = files.into_keys().collect();
     recovery.content_missing.sort_unstable();
-    Ok(())
-}
-
-/// A message without content cannot be delivered; it waits for the operator.
-fn hold_missing(
-    engine: &mut SqliteEngine,
-    directory: &Path,
-    index: &mut Index,
-    recovery: &Recovery,
-) -> Result<(), Error> {
-    let hold = |id: &MessageId| {
-        let numbers = index.recipients(*id);
-        numbers.into_iter().map(|recipient| Step::Hold { id: *id, recipient, held: true }).collect::<Vec<_>>()
-    };
-    let steps: Vec<Step> = recovery.content_missing.iter().flat_map(hold).collect();
-    if !steps.is_empty() {
-        commit(engine, directory, &steps)?;
-        for step in &steps {
-            index.follow(step);
-        }
-    }
     Ok(())
 }

@@ -4,19 +4,19 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 
 use crate::disk::DiskLock;
-use crate::engine::{Body, Engine, Fault, Step};
+use crate::engine::{Body, Engine, Fault, Job, Step};
 use crate::live::Live;
 use crate::sweeper::Sweeper;
 use crate::{Error, MessageId};
 
 /// Jobs that wait; more wait in their callers.
 pub(crate) const WAITING_MAX: usize = 1_024;
-/// Most jobs and bytes of content in one transaction.
+/// Most jobs, and bytes of content, that share a sync.
 const GROUP_JOBS_MAX: usize = 512;
-const GROUP_BYTES_MAX: u64 = 8 << 20;
+pub(crate) const GROUP_BYTES_MAX: u64 = 8 << 20;
 
 pub(crate) enum Order {
     Job(Job),
@@ -24,31 +24,12 @@ pub(crate) enum Order {
     Close,
 }
 
-/// Steps that take effect together.
-pub(crate) struct Job {
-    pub steps: Vec<Step>,
-    /// `None`: nobody waits.
-    pub reply: Option<oneshot::Sender<Result<(), Error>>>,
-}
-
-impl Job {
-    fn bytes(&self) -> u64 {
-        let inline = |step: &Step| match step {
-            Step::Insert(insert) => match &insert.body {
-                Body::Inline(bytes) => bytes.len() as u64,
-                Body::File(_) => 0,
-            },
-            _ => 0,
-        };
-        self.steps.iter().map(inline).sum()
-    }
-}
-
 pub(crate) struct Writer<E> {
     pub engine: E,
     pub live: Arc<Live>,
     pub sweeper: Sweeper,
     pub orders: mpsc::Receiver<Order>,
+    pub group_bytes_max: u64,
     /// For `Error::DiskFull`.
     pub directory: std::path::PathBuf,
     /// Held until the last write is done.
@@ -93,45 +74,55 @@ impl<E: Engine> Writer<E> {
                 // Later senders are told so; what was sent before is still received.
                 Order::Close => self.orders.close(),
             }
-            let full = group.len() >= GROUP_JOBS_MAX || bytes >= GROUP_BYTES_MAX;
+            let full = group.len() >= GROUP_JOBS_MAX || bytes >= self.group_bytes_max;
             order = if full { None } else { self.orders.try_recv().ok() };
         }
     }
 
-    /// One transaction for all. If it cannot be, each job is tried alone, so that one that does not
-    /// fit does not take the others with it, and removals still make room.
+    /// One sync for all. If it cannot be, each job is tried alone, so that one that does not fit does
+    /// not take the others with it, and removals still make room.
     fn commit(&mut self, mut group: Vec<Job>) {
         if group.is_empty() {
             return;
         }
-        match self.transaction(&group) {
+        match self.transaction(&mut group) {
             Ok(()) => self.done(group),
             Err(_) if group.len() > 1 => group.into_iter().for_each(|job| self.commit(vec![job])),
             Err(error) => group.pop().map_or((), |job| self.refuse(job, error)),
         }
     }
 
-    fn transaction(&mut self, group: &[Job]) -> Result<(), Error> {
+    fn transaction(&mut self, group: &mut [Job]) -> Result<(), Error> {
         self.live.check()?;
-        let result = self.engine.commit(&mut group.iter().flat_map(|job| &job.steps));
-        result.map_err(|fault| match fault {
-            Fault::Full => Error::DiskFull(self.directory.clone()),
-            Fault::Refused(error) => Error::Index(error),
-            Fault::Broken(why) => {
+        self.count_attempts(group);
+        self.engine.commit(group).map_err(|fault| {
+            if let Fault::Broken(why) = &fault {
                 self.live.fail(why.clone());
-                Error::Failed(why)
             }
+            fault.into_error(&self.directory)
         })
+    }
+
+    /// The journal says how often something was tried, not that it was tried once more.
+    fn count_attempts(&self, group: &mut [Job]) {
+        let retries = group.iter_mut().flat_map(|job| &mut job.steps).filter_map(|step| match step {
+            Step::Retry { id, recipient, attempts, .. } => Some((*id, *recipient, attempts)),
+            _ => None,
+        });
+        for (id, recipient, attempts) in retries {
+            *attempts = self.live.index().attempts(id, recipient) + 1;
+        }
     }
 
     fn done(&mut self, mut group: Vec<Job>) {
         group.iter_mut().flat_map(|job| &mut job.steps).for_each(keep_file);
-        let files: Vec<MessageId> = self.live.follow(group.iter().flat_map(|job| &job.steps));
+        let files: Vec<MessageId> = self.live.follow(&group);
         for job in group {
             // Whoever gave up waiting finds the message in the queue.
             let _ = job.reply.map(|reply| reply.send(Ok(())));
         }
         files.into_iter().for_each(|id| self.sweeper.delete(id));
+        self.engine.committed();
     }
 
     fn refuse(&self, mut job: Job, error: Error) {

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::{Disk, DiskFile, DiskLock, Space};
 
 /// Written at a time where the file system cannot reserve room by itself.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemDisk;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use schedule::{Schedule, Slot};
 
-use crate::engine::{Body, Insert, Step};
+use crate::engine::{Insert, Step};
 use crate::sqlite::Standing;
 use crate::{Destination, DueDestination, MessageId, Statistics, Status, UnixMillis};
 
@@ -46,7 +46,8 @@ struct Seat {
     slot: Slot,
     /// Who has claimed it; 0: nobody.
     claim: u32,
-    tried: bool,
+    /// Counted up to 65,535.
+    attempts: u16,
     held: bool,
 }
 
@@ -66,7 +67,7 @@ impl Seat {
         match self {
             Self { claim: 1.., .. } => Status::Active,
             Self { held: true, .. } => Status::Suspended,
-            Self { tried: true, .. } => Status::Retry,
+            Self { attempts: 1.., .. } => Status::Retry,
             Self { .. } => Status::Ready,
         }
     }
@@ -95,6 +96,10 @@ impl Entry {
     }
 }
 
+fn clamped(attempts: u32) -> u16 {
+    u16::try_from(attempts).unwrap_or(u16::MAX)
+}
+
 fn rank(status: Status) -> usize {
     match status {
         Status::Active => 0,
@@ -114,7 +119,7 @@ impl Index {
             number: standing.number,
             slot: self.schedule.acquire(&standing.destination),
             claim: 0,
-            tried: standing.attempts > 0,
+            attempts: clamped(standing.attempts),
             held: standing.held,
         };
         let entry = Entry { received: standing.received, in_file: standing.in_file, seats: Vec::new() };
@@ -126,9 +131,11 @@ impl Index {
         match step {
             Step::Insert(insert) => self.insert(insert),
             Step::Remove { id, recipient } => return self.remove(*id, *recipient),
-            Step::Retry { id, recipient, next_attempt, .. } => self.change(*id, *recipient, |_, seat| {
-                (seat.due, seat.tried, seat.claim) = (*next_attempt, true, 0);
-            }),
+            Step::Retry { id, recipient, attempts, next_attempt, .. } => {
+                self.change(*id, *recipient, |_, seat| {
+                    (seat.due, seat.attempts, seat.claim) = (*next_attempt, clamped(*attempts), 0);
+                });
+            }
             Step::Move { id, recipient, destination } => self.change(*id, *recipient, |schedule, seat| {
                 schedule.release(seat.slot);
                 (seat.slot, seat.claim) = (schedule.acquire(destination), 0);
@@ -152,15 +159,12 @@ impl Index {
             number,
             slot: self.schedule.acquire(&recipient.destination),
             claim: 0,
-            tried: false,
+            attempts: 0,
             held: false,
         });
         let seats = seats.collect();
-        let entry = Entry {
-            received: insert.message.received,
-            in_file: matches!(insert.body, Body::File(_)),
-            seats: Vec::new(),
-        };
+        let entry =
+            Entry { received: insert.message.received, in_file: insert.body.in_file(), seats: Vec::new() };
         self.add_seats(insert.id, entry, seats);
     }
 
@@ -272,8 +276,31 @@ impl Index {
         self.messages.contains_key(&id)
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.messages.len()
+    pub(crate) fn attempts(&self, id: MessageId, number: u32) -> u32 {
+        let seat = self.messages.get(&id).and_then(|entry| Some(&entry.seats[entry.position(number)?]));
+        seat.map_or(0, |seat| seat.attempts.into())
+    }
+
+    /// The content got a file of its own. `false`: the message is gone.
+    pub(crate) fn put_into_file(&mut self, id: MessageId) -> bool {
+        self.messages.get_mut(&id).map(|entry| entry.in_file = true).is_some()
+    }
+
+    /// The youngest message.
+    pub(crate) fn highest(&self) -> Option<MessageId> {
+        self.messages.last_key_value().map(|(id, _)| *id)
+    }
+
+    /// Everything that is known of a message is forgotten: it is about to be told again.
+    pub(crate) fn forget(&mut self, id: MessageId) {
+        for number in self.recipients(id) {
+            self.remove(id, number);
+        }
+    }
+
+    /// Messages, and their recipients.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        (self.messages.len(), self.messages.values().map(|entry| entry.seats.len()).sum())
     }
 
     /// Numbers of the recipients of a message.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::engine::Body;
 use crate::{NewMessage, NewRecipient};
 
 fn insert(index: &mut Index, id: u64, next_hop: &str, dues: &[UnixMillis]) {
@@ -16,7 +17,7 @@ fn insert(index: &mut Index, id: u64, next_hop: &str, dues: &[UnixMillis]) {
     let recipients = dues.iter().map(recipient).collect();
     let message = NewMessage { sender: String::new(), received: 5, meta: vec![], recipients };
     let body = Body::Inline(Bytes::new());
-    index.follow(&Step::Insert(Box::new(Insert { id: MessageId(id), message, body })));
+    index.follow(&Step::Insert(Box::new(Insert::new(MessageId(id), message, body))));
 }
 
 fn destination(next_hop: &str) -> Destination {
@@ -56,7 +57,7 @@ fn a_claim_that_outlived_its_deferral_does_not_give_back_the_next_claim() {
     let mut index = Index::default();
     insert(&mut index, 1, "h.example", &[1]);
     let first = index.claim_due(&destination("h.example"), 1).expect("due");
-    index.follow(&Step::Retry { id: MessageId(1), recipient: 0, next_attempt: 2, note: vec![] });
+    index.follow(&Step::Retry { id: MessageId(1), recipient: 0, attempts: 1, next_attempt: 2, note: vec![] });
     let second = index.claim_due(&destination("h.example"), 2).expect("due again");
     assert!(!index.give_back(&first));
     assert!(index.is_claimed(MessageId(1), 0));

@@ -1,5 +1,5 @@
-//! The embedded engine: SQLite in WAL mode with `synchronous=FULL`, so that a transaction is on the
-//! disk when it is committed. One connection writes, any number read beside it, and an operator may
+//! The index: SQLite in WAL mode with `synchronous=FULL`, so that a transaction is on the disk when it
+//! is committed. It follows the journal. One connection writes, any number read beside it, and an operator may
 //! look at a live queue with the `sqlite3` shell (view `queue`).
 
 mod read;
@@ -14,17 +14,18 @@ use crate::engine::Fault;
 use crate::{Error, Options};
 
 pub(crate) use read::{SqliteReader, Standing};
-pub(crate) use write::SqliteEngine;
+pub(crate) use write::{Marks, Row, SqliteEngine};
 
 pub(crate) const FILE: &str = "index.db";
-const VERSION: i64 = 1;
+/// 1 had no journal before it: nothing else differs.
+const VERSION: i64 = 2;
 /// Measured: a lone writer is faster than with 16 KiB (less to sync), 64 writers than with 4 KiB.
 const PAGE_BYTES: u32 = 8 << 10;
 /// Pages in the write-ahead log before it is copied into the database: 16 MiB.
 const CHECKPOINT_PAGES: u32 = (16 << 20) / PAGE_BYTES;
 /// A log that a long read made longer is cut back to this.
 const WAL_BYTES_KEPT: i64 = 64 << 20;
-const WRITER_CACHE_KIB: i64 = 16 << 10;
+const WRITER_CACHE_KIB: i64 = 4 << 10;
 const READER_CACHE_KIB: i64 = 2 << 10;
 /// An operator's shell may hold the lock for a moment.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -63,7 +64,7 @@ SELECT printf('%016X', m.id) AS id, m.sender, r.address AS recipient, m.size,
        CASE WHEN r.held THEN 'suspended' WHEN r.attempts = 0 THEN 'ready' ELSE 'retry' END AS status,
        datetime(r.next_attempt / 1000, 'unixepoch') AS next_attempt
 FROM message m JOIN recipient r ON r.message = m.id;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 ";
 
 /// Opens the database for the writer and creates it if need be.
@@ -80,6 +81,7 @@ fn open_writer(directory: &Path, options: &Options) -> Result<Connection, Error>
     connection.set_prepared_statement_cache_capacity(64);
     match connection.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0))? {
         0 => connection.execute_batch(&format!("BEGIN IMMEDIATE; {SCHEMA} COMMIT;"))?,
+        1 => connection.pragma_update(None, "user_version", VERSION)?,
         VERSION => {}
         _ => return Err(Error::Damaged { path, what: "it was written by a newer version" }),
     }

@@ -22,6 +22,9 @@ impl SqliteReader {
 
     /// A snapshot, so that a message and its recipients are of one moment.
     fn snapshot<T>(&self, read: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, Error> {
+        if !self.connection.is_autocommit() {
+            return Ok(read(&self.connection)?);
+        }
         let transaction = self.connection.unchecked_transaction()?;
         let result = read(&transaction)?;
         transaction.commit()?;
@@ -55,6 +58,20 @@ impl Reader for SqliteReader {
             })
             .optional()?;
         Ok(stored)
+    }
+
+    fn hold(&mut self) -> Result<(), Error> {
+        self.connection.execute_batch("BEGIN")?;
+        // What a transaction sees is fixed by the first thing it reads.
+        self.connection.query_row("SELECT count(*) FROM setting", [], |_| Ok(()))?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        if !self.connection.is_autocommit() {
+            // A transaction that only read has nothing to lose.
+            let _ = self.connection.execute_batch("COMMIT");
+        }
     }
 
     fn select(&mut self, filter: &Filter, take: &mut dyn FnMut(Message) -> bool) -> Result<(), Error> {
@@ -160,7 +177,6 @@ pub(crate) struct Standing {
     pub id: MessageId,
     pub received: UnixMillis,
     pub expires: UnixMillis,
-    pub size: u64,
     pub in_file: bool,
     pub number: u32,
     pub destination: Destination,
@@ -174,7 +190,7 @@ impl Standing {
     /// All recipients, by message and number.
     pub(crate) fn each(connection: &Connection, mut visit: impl FnMut(Self)) -> rusqlite::Result<()> {
         let mut statement = connection.prepare(
-            "SELECT m.id, m.received, r.expires, m.size, m.in_file, r.number, r.next_hop, r.connector,
+            "SELECT m.id, m.received, r.expires, m.in_file, r.number, r.next_hop, r.connector,
                     r.tls_domain, r.attempts, r.next_attempt, r.notify_delay_at, r.held
              FROM message m JOIN recipient r ON r.message = m.id ORDER BY m.id, r.number",
         )?;
@@ -184,18 +200,17 @@ impl Standing {
                 id: MessageId(row.get::<_, i64>(0)? as u64),
                 received: row.get(1)?,
                 expires: row.get(2)?,
-                size: row.get::<_, i64>(3)? as u64,
-                in_file: row.get(4)?,
-                number: row.get(5)?,
+                in_file: row.get(3)?,
+                number: row.get(4)?,
                 destination: Destination {
-                    next_hop: row.get(6)?,
-                    connector: row.get(7)?,
-                    tls_domain: row.get(8)?,
+                    next_hop: row.get(5)?,
+                    connector: row.get(6)?,
+                    tls_domain: row.get(7)?,
                 },
-                attempts: row.get(9)?,
-                next_attempt: row.get(10)?,
-                notify_delay_at: row.get(11)?,
-                held: row.get(12)?,
+                attempts: row.get(8)?,
+                next_attempt: row.get(9)?,
+                notify_delay_at: row.get(10)?,
+                held: row.get(11)?,
             });
         }
         Ok(())

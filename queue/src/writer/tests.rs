@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tempfile::TempDir;
+use tokio::sync::oneshot;
 
 use super::*;
 use crate::cache::Cache;
@@ -14,14 +15,17 @@ use crate::engine::Insert;
 use crate::ground::{Ground, system_clock};
 use crate::ids::Ids;
 use crate::index::Index;
-use crate::{Destination, NewMessage, NewRecipient};
+use crate::pending::Pending;
+use crate::{Destination, NewMessage, NewRecipient, Options};
 
 /// Fails by the sender of the messages it is given, and notes how many came in each transaction.
 struct Faulty(Arc<Mutex<Vec<usize>>>);
 
 impl Engine for Faulty {
-    fn commit(&mut self, steps: &mut dyn Iterator<Item = &Step>) -> Result<(), Fault> {
-        let senders: Vec<&str> = steps
+    fn commit(&mut self, group: &mut [Job]) -> Result<(), Fault> {
+        let senders: Vec<&str> = group
+            .iter()
+            .flat_map(|job| &job.steps)
             .filter_map(|step| match step {
                 Step::Insert(insert) => Some(insert.message.sender.as_str()),
                 _ => None,
@@ -37,6 +41,8 @@ impl Engine for Faulty {
         if senders.contains(&"full") { Err(Fault::Full) } else { Ok(()) }
     }
 
+    fn committed(&mut self) {}
+
     fn close(&mut self) {}
 }
 
@@ -50,8 +56,10 @@ struct Rig {
 fn rig() -> Rig {
     let directory = TempDir::new().unwrap();
     std::fs::create_dir_all(directory.path().join("content/07")).unwrap();
-    let live = Arc::new(Live::new(Index::default(), Cache::new(1 << 20), Ids::new(1, 100)));
-    let ground = Ground::new(directory.path().to_path_buf(), Arc::new(SystemDisk), system_clock(), true);
+    let live =
+        Arc::new(Live::new(Index::default(), Cache::new(1 << 20), Ids::new(1, 100), Pending::default()));
+    let ground =
+        Ground::new(directory.path(), Arc::new(SystemDisk), system_clock(), true, &Options::default());
     let (orders, receiver) = mpsc::channel(WAITING_MAX);
     let transactions = Arc::new(Mutex::new(Vec::new()));
     let writer = Writer {
@@ -59,6 +67,7 @@ fn rig() -> Rig {
         live: live.clone(),
         sweeper: Sweeper::start(Arc::new(ground)).unwrap(),
         orders: receiver,
+        group_bytes_max: GROUP_BYTES_MAX,
         directory: directory.path().to_path_buf(),
         lock: SystemDisk.lock(&directory.path().join("lock")).unwrap(),
     };
@@ -75,8 +84,8 @@ impl Rig {
         let message =
             NewMessage { sender: sender.into(), received: 0, meta: vec![], recipients: vec![recipient] };
         let (reply, answer) = oneshot::channel();
-        let steps = vec![Step::Insert(Box::new(Insert { id: MessageId(id), message, body }))];
-        assert!(self.orders.blocking_send(Order::Job(Job { steps, reply: Some(reply) })).is_ok());
+        let steps = vec![Step::Insert(Box::new(Insert::new(MessageId(id), message, body)))];
+        assert!(self.orders.blocking_send(Order::Job(Job { reply: Some(reply), ..Job::new(steps) })).is_ok());
         answer
     }
 

@@ -9,7 +9,7 @@ use sealpost_queue::{
 pub const DAY: UnixMillis = 86_400_000;
 
 pub fn options() -> Options {
-    Options { free_bytes_min: 0, ..Options::default() }
+    Options { free_bytes_min: 0, journal_segment_bytes: 1 << 20, ..Options::default() }
 }
 
 pub fn destination(next_hop: &str) -> Destination {
