@@ -16,6 +16,8 @@ mod peer;
 mod refused;
 #[path = "outbound/reports.rs"]
 mod reports;
+#[path = "outbound/resolver.rs"]
+mod resolver;
 #[path = "outbound/returned.rs"]
 mod returned;
 #[path = "outbound/scheduling.rs"]

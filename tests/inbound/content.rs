@@ -14,6 +14,8 @@ fn content_is_checked_and_cleaned() {
     eight_bits(&rig);
     firewall(&rig);
     inner_edge(&rig);
+    let mut rig = rig;
+    exchange_stamp(&mut rig);
     header_from(rig);
 }
 
@@ -139,6 +141,32 @@ fn inner_edge(rig: &Rig) {
         assert_eq!(arrived.contains("x-ms-exchange-organization-authas: internal"), kept, "{arrived}");
         assert_eq!(arrived.matches("domain-secured").count(), if kept { 4 } else { 0 }, "{arrived}");
     }
+}
+
+/// `stamp_exchange_headers`: an internal Exchange learns whom a partner proved to be, from us alone.
+fn exchange_stamp(rig: &mut Rig) {
+    let mailboxes = "name = \"Mailboxes\"";
+    rig.reload_well(mailboxes, &format!("{mailboxes}\nstamp_exchange_headers = true"));
+    let card = rig.pki.woodgrove(&["woodgrove.example"]);
+    let memory = tls(&TLS13, Some(&card));
+    let forged = "X-MS-Exchange-Organization-AuthDomain: forged.example\r\n";
+    for (from, subject, is_stamped) in
+        [("kim@woodgrove.example", "exchange 1", true), ("a@litware.example", "exchange 2", false)]
+    {
+        let mut client = Smtp::secure(rig.at("Internet"), &memory);
+        open(&mut client, from);
+        let content = format!("{forged}Subject: {subject}\r\n\r\n");
+        assert!(client.data(content.as_bytes()).starts_with("250"));
+        let kept = rig.arrival(subject);
+        let stamp = ["AuthAs", "AuthDomain", "AuthSource"]
+            .map(|field| kept.field(&format!("X-MS-Exchange-Organization-{field}")));
+        let wanted = ["Partner", "woodgrove.example", "mx.contoso.example"];
+        let wanted = wanted.map(|value| is_stamped.then(|| value.to_owned()));
+        assert_eq!(stamp, wanted, "{}", kept.content);
+        assert!(!kept.content.contains("forged.example"), "{}", kept.content);
+        assert_eq!(kept.field("Domain-Secured").is_some(), is_stamped, "{}", kept.content);
+    }
+    rig.reload_well("\nstamp_exchange_headers = true", "");
 }
 
 /// A From: of a listed domain that the transaction did not prove: marked, refused, or let be.

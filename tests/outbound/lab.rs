@@ -23,6 +23,7 @@ use tempfile::TempDir;
 
 use super::common::{Network, executable};
 use super::peer::{Part, Peer};
+use super::resolver::Resolver;
 
 pub const OURS: &str = "contoso.example";
 pub const SENDER: &str = "ann@contoso.example";
@@ -68,6 +69,7 @@ pub struct Edge {
     pub internet: SocketAddr,
     pub admin: SocketAddr,
     pub inside: Peer,
+    pub resolver: Resolver,
     _dns: DnsServer,
 }
 
@@ -130,10 +132,20 @@ impl Lab {
 
     /// Puts a domain on the send list.
     pub fn list(&mut self, domain: &str, more: &str) {
+        self.list_trusting(domain, "partners-root.pem", more);
+    }
+
+    /// The same with an authority of its own.
+    pub fn list_trusting(&mut self, domain: &str, anchors: &str, more: &str) {
         self.partners += &format!(
             "[[partner]]\nname = \"{domain}\"\ndomains = [\"{domain}\"]\ndomain_secure = [\"send\"]\n\
-             trust_anchors = [\"partners-root.pem\"]\n{more}\n\n"
+             trust_anchors = [\"{anchors}\"]\n{more}\n\n"
         );
+    }
+
+    /// A file beside the settings.
+    pub fn write(&self, name: &str, text: &str) {
+        std::fs::write(self.directory.path().join(name), text).unwrap();
     }
 
     pub fn connector(&mut self, settings: &str) {
@@ -157,10 +169,11 @@ impl Lab {
                 .unwrap();
         }
         let dns = DnsServer::start(&self.zone).await.unwrap();
+        let resolver = Resolver::before(dns.address()).await;
         let inside_address = self.network.free(INSIDE);
         let inside = Peer::start(inside_address, Part::default()).await;
         let config = home.join("sealpost.toml");
-        std::fs::write(&config, self.settings(&dns, inside_address, more)).unwrap();
+        std::fs::write(&config, self.settings(resolver.address, inside_address, more)).unwrap();
         let server = Server::start(executable(), &config, &home.join("server.log")).unwrap();
         Edge {
             internal: server.ready.connector("Internal").unwrap(),
@@ -170,14 +183,15 @@ impl Lab {
             directory: self.directory,
             config,
             inside,
+            resolver,
             _dns: dns,
         }
     }
 
-    fn settings(&self, dns: &DnsServer, inside: SocketAddr, more: &str) -> String {
+    fn settings(&self, dns: SocketAddr, inside: SocketAddr, more: &str) -> String {
         let edge = self.network.ip(EDGE);
         let port = self.network.port;
-        let (partners, connectors, dns) = (&self.partners, &self.connectors, dns.address());
+        let (partners, connectors) = (&self.partners, &self.connectors);
         format!(
             r#"hostname = "mx.{OURS}"
 data_directory = "data"
@@ -333,6 +347,15 @@ impl Edge {
                 self.log()
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until an event tells of it: events follow what they tell of.
+    pub async fn told(&self, event: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !self.log().contains(event) {
+            assert!(Instant::now() < deadline, "no {event} in:\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
 

@@ -103,6 +103,14 @@ async fn cases(lab: &mut Lab) -> Vec<Case> {
     let pin = format!("spki_pins = [\"sha256/{}=\"]", "A".repeat(43));
     let peer = lab.partner("pinned.example", part, &pin).await;
     cases.push(Case { domain: "pinned.example", fault: Some("PinMismatch"), status: "4.7.1", peer });
+    // An authority whose list nobody has, and whose certificates say nowhere that it is published.
+    let mut listless = Authority::new("Listless").unwrap();
+    lab.write("listless-root.pem", &listless.root_pem());
+    let identity = listless.issue(&["listless.example"], Validity::Current).unwrap();
+    let part = Part::tls(server_config(&identity, Asks::Politely, BOTH));
+    lab.list_trusting("listless.example", "listless-root.pem", "");
+    let peer = lab.peer("listless.example", part).await;
+    cases.push(Case { domain: "listless.example", fault: Some("RevocationUnknown"), status: "4.7.5", peer });
     let part = lab.good("ownless.example");
     let peer = lab.partner("ownless.example", part, "certificate = \"client.contoso.example\"").await;
     cases.push(Case {
