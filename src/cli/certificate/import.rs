@@ -45,6 +45,7 @@ pub fn run(args: &ImportArgs, place: &Place) -> Result<(), Refusal> {
     let roots = AnchorSet::union([
         AnchorSet::from_certificates("system", rustls_native_certs::load_native_certs().certs),
         AnchorSet::new("mozilla", webpki_roots::TLS_SERVER_ROOTS.to_vec()),
+        configured_roots(place),
     ]);
     let options =
         ImportOptions { now: place.now, exportable: args.exportable, enable: !args.no_enable, roots: &roots };
@@ -61,6 +62,18 @@ pub fn run(args: &ImportArgs, place: &Place) -> Result<(), Refusal> {
         imported.iter().for_each(|one| tell(one, place));
     }
     Ok(())
+}
+
+/// Anchors that the settings name: a private root that we know is one that partners have.
+fn configured_roots(place: &Place) -> AnchorSet {
+    let settings = place.settings_if_any();
+    let policies = settings.iter().flat_map(|settings| {
+        let partners = settings.partners.iter().map(|partner| &partner.policy);
+        partners.chain([&settings.default_policy])
+    });
+    let named = policies.filter(|policy| !policy.anchors.is_public());
+    let roots = named.flat_map(|policy| policy.anchors.certificates().cloned());
+    AnchorSet::from_certificates("settings", roots.collect::<Vec<_>>())
 }
 
 fn open(path: &Path, passphrase: &PassphraseArgs) -> Result<Bundle, Refusal> {

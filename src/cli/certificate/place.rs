@@ -78,6 +78,11 @@ impl Place {
             .ok()
     }
 
+    /// The settings as far as they can be read, without a word.
+    pub fn settings_if_any(&self) -> Option<Settings> {
+        config::survey(&self.config).ok()
+    }
+
     /// The settings, for commands that must not go on without.
     pub fn required_settings(&self) -> Result<Settings, Refusal> {
         config::survey(&self.config).map_err(|problems| {
@@ -101,7 +106,7 @@ impl Place {
     /// A certificate that `[[certificate]]` names, by its thumbprint or the beginning of it.
     pub fn file_certificate(&self, text: &str) -> Option<Arc<OwnCertificate>> {
         let digits = text.replace([':', ' '], "").to_ascii_lowercase();
-        let settings = config::survey(&self.config).ok()?;
+        let settings = self.settings_if_any()?;
         let from_files = settings.certificates.into_iter().filter(|own| !own.is_managed());
         let mut fitting = from_files.filter(|own| digits.len() >= 8 && own.thumbprint.starts_with(&digits));
         fitting.next()

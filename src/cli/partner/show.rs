@@ -119,12 +119,13 @@ fn ours(page: &mut Page, view: &PartnerView) {
 
 fn sessions(page: &mut Page, seen: &SeenView) {
     let (what, unit) = match seen.direction {
-        Direction::Inbound => ("From", "MAIL commands"),
-        Direction::Outbound => ("To", "sessions"),
+        Direction::Inbound => ("From", "MAIL command"),
+        Direction::Outbound => ("To", "session"),
     };
+    let plural = if seen.good == 1 { "" } else { "s" };
     page.heading(&format!("{what} {}", seen.domain));
     let bad: u64 = seen.failures.iter().map(|row| row.count).sum();
-    page.row("  ", "30 days", &format!("{} {unit} good, {bad} not", seen.good));
+    page.row("  ", "30 days", &format!("{} {unit}{plural} good, {bad} not", seen.good));
     for row in &seen.failures {
         let fault = row.fault.map_or("BelowLevel", |fault| fault.name());
         page.row("  ", "", &format!("{} {fault} ({})", row.count, words::mode(row.mode)));
