@@ -35,6 +35,8 @@ pub struct ReceiveConnector {
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
     pub permissions: Permissions,
+    /// `delivery_status_notification_enabled`
+    pub offer_dsn: bool,
     pub accept_organization_headers: bool,
     pub protocol_logging: ProtocolLogging,
     /// Bytes.

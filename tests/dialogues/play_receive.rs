@@ -277,6 +277,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("permissions", "relay") => connector.permissions.relay = true,
         ("auth_mechanism", "none") => connector.offer_starttls = false,
         ("domain_secure_enabled", "false") => connector.domain_secure_enabled = false,
+        ("delivery_status_notification_enabled", "false") => connector.offer_dsn = false,
         ("accept_organization_headers", "true") => connector.accept_organization_headers = true,
         // One send connector, for this domain alone.
         ("served", name) => {

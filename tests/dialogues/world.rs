@@ -165,6 +165,7 @@ pub fn receive_connector() -> ReceiveConnector {
         domain_secure_enabled: true,
         require_tls: false,
         permissions: Permissions { submit: true, relay: false },
+        offer_dsn: true,
         accept_organization_headers: false,
         protocol_logging: ProtocolLogging::Verbose,
         max_message_size: 10_000,

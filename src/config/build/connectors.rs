@@ -22,6 +22,7 @@ pub fn receive(table: &Table) -> ReceiveConnector {
             submit: table.holds("permissions", "submit"),
             relay: table.holds("permissions", "relay"),
         },
+        offer_dsn: table.bool("delivery_status_notification_enabled"),
         accept_organization_headers: table.bool("accept_organization_headers"),
         protocol_logging: protocol_logging(table),
         max_message_size: table.read("max_message_size", format::size).unwrap_or_default(),

@@ -68,6 +68,13 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         RECEIVE,
+        "delivery_status_notification_enabled",
+        Kind::Bool,
+        Default::Bool(true),
+        "Offer DSN: senders may ask which delivery reports they get. Without it they get those of failures and delays.",
+    ),
+    Key::new(
+        RECEIVE,
         "accept_organization_headers",
         Kind::Bool,
         Default::Bool(false),

@@ -91,7 +91,7 @@ fn hello(core: &mut Core, name: HeloName, extended: bool, step: &mut Step<'_>) -
         replies::hello(fqdn)
     };
     core.say(step, &reply);
-    State::Ready(Hello { name, extended })
+    State::Ready(Hello { name, extended, dsn: core.opening.connector.offer_dsn })
 }
 
 fn reset(state: State) -> State {
@@ -110,17 +110,18 @@ fn offered(core: &Core) -> Extensions {
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: core.opening.tls_available && core.tls.is_none(),
-        dsn: true,
+        dsn: core.opening.connector.offer_dsn,
     }
 }
 
-/// The extensions in force: none after HELO.
+/// The extensions in force: none after HELO; DSN as it was announced, whatever a reload made of it.
 fn extensions(core: &Core, state: &State) -> Extensions {
     match state {
-        State::Ready(hello) | State::Mailing(super::transaction::Transaction { hello, .. })
-            if !hello.extended =>
-        {
-            Extensions::default()
+        State::Ready(hello) | State::Mailing(super::transaction::Transaction { hello, .. }) => {
+            match hello.extended {
+                false => Extensions::default(),
+                true => Extensions { dsn: hello.dsn, ..offered(core) },
+            }
         }
         _ => offered(core),
     }

@@ -41,6 +41,8 @@ pub(super) struct Hello {
     pub name: HeloName,
     /// EHLO, not HELO.
     pub extended: bool,
+    /// DSN was announced to it.
+    pub dsn: bool,
 }
 
 /// A message that is being made durable.
