@@ -50,6 +50,16 @@ impl Location {
         Ok(self.data_directory()?.join(directory.unwrap_or("protocol-log")))
     }
 
+    /// `[message_tracking].directory`, by default that of the protocol log.
+    pub fn message_tracking(&self) -> Result<PathBuf, LocationError> {
+        let section = self.table.get("message_tracking").and_then(Value::as_table);
+        let directory = section.and_then(|section| section.get("directory")).and_then(Value::as_str);
+        match directory {
+            Some(directory) => Ok(self.data_directory()?.join(directory)),
+            None => self.protocol_log(),
+        }
+    }
+
     /// The domains of a partner, by its name or one of its domains.
     pub fn partner_domains(&self, name: &str) -> Result<Vec<String>, LocationError> {
         let partners = self.table.get("partner").and_then(Value::as_array);
@@ -82,6 +92,7 @@ mod tests {
         let location = Location::read(&file).unwrap();
         assert_eq!(location.data_directory().unwrap(), directory.path().join("data"));
         assert_eq!(location.protocol_log().unwrap(), directory.path().join("data/logs"));
+        assert_eq!(location.message_tracking().unwrap(), directory.path().join("data/logs"));
         for name in ["woodgrove bank", "woodgrovebank.example"] {
             assert_eq!(location.partner_domains(name).unwrap(), ["woodgrovebank.example"]);
         }

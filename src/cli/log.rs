@@ -1,6 +1,6 @@
 //! `sealpost log`: protocol logs, session by session, ours and Exchange's own.
 
-mod print;
+pub(super) mod print;
 
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ pub mod partner;
 pub mod queue;
 pub mod reload;
 pub mod serve;
+pub mod trace;
 pub mod user;
 
 /// What `--version` says; a build with the feature `fips` calls itself so.
@@ -56,6 +57,8 @@ pub enum Command {
     Queue(queue::QueueArgs),
     /// Read protocol logs, session by session
     Log(log::LogArgs),
+    /// Follow a message from receipt to delivery or report
+    Trace(trace::TraceArgs),
     /// The counters of the running server
     Counters(counters::CountersArgs),
 }
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Partner(command) => partner::run(&command, &config),
         Command::Queue(args) => queue::run(&args, &config),
         Command::Log(args) => log::run(&args, &config),
+        Command::Trace(args) => trace::run(&args, &config),
         Command::Counters(args) => counters::run(&args, &config),
     }
 }

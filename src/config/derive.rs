@@ -10,6 +10,7 @@ pub fn derive(document: &mut Document, problems: &mut Problems) {
     let postmaster = postmaster(document, &hostname);
     extend_secure_lists(document);
     let queue_expiration = document.table("queue").entry("message_expiration").value.clone();
+    let protocol_log = document.table("protocol_log").entry("directory").value.clone();
     let trust = document.table("trust");
     let (anchors, revocation) =
         (trust.entry("anchors").value.clone(), trust.entry("revocation").value.clone());
@@ -22,6 +23,7 @@ pub fn derive(document: &mut Document, problems: &mut Problems) {
                 table.fill("revocation", revocation.clone());
                 table.fill("message_expiration", queue_expiration.clone());
             }
+            "message_tracking" => table.fill("directory", protocol_log.clone()),
             "receive_connector" | "send_connector" => connector(table, &hostname),
             _ => {}
         }

@@ -57,6 +57,7 @@ pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seco
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
 pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
 pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
+pub const TRACKING_LOST: &str = "sealpost_message_tracking_records_lost_total";
 pub const ACCEPT_TO_DURABLE: &str = "sealpost_accept_to_durable_seconds";
 pub const ACCEPT_TO_DELIVERED: &str = "sealpost_accept_to_delivered_seconds";
 
@@ -196,6 +197,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &[],
         "Protocol log lines that could not be written",
         "Once a line, when writing fails or stalls for 5 s.",
+    ),
+    row(
+        TRACKING_LOST,
+        Kind::Counter,
+        &[],
+        "Message tracking records that could not be written",
+        "Once a record, when writing fails or 8,192 wait for the disk: mail does not wait for it.",
     ),
     row(
         ACCEPT_TO_DURABLE,

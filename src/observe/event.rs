@@ -140,6 +140,27 @@ pub enum Event {
     DsnDropped {
         about: String,
     },
+    /// Recipients of a message were suspended: by an operator, or by a rule of `queue hold` as it came.
+    MessageSuspended {
+        queue_id: String,
+        by: String,
+    },
+    /// They may go on: an operator said so, or the rule ended.
+    MessageResumed {
+        queue_id: String,
+        by: String,
+    },
+    /// An operator gave a message another next hop, or took that back.
+    MessageRedirected {
+        queue_id: String,
+        next_hop: String,
+        by: String,
+    },
+    /// An operator took a message out of the queue, and its sender is told nothing.
+    MessageRemoved {
+        queue_id: String,
+        by: String,
+    },
     /// What start-up found in the queue.
     QueueRecovered {
         messages: u64,
@@ -292,6 +313,17 @@ pub enum Event {
     },
     /// `max_directory_size` removed a file before `max_age` would have.
     ProtocolLogAgedEarly {
+        file: String,
+    },
+    /// Records of messages that never reached message tracking.
+    TrackingLost {
+        records: u64,
+    },
+    TrackingError {
+        error: String,
+    },
+    /// As `ProtocolLogAgedEarly`, of message tracking.
+    TrackingAgedEarly {
         file: String,
     },
 }

@@ -1,5 +1,5 @@
 //! What is seen from outside: events, counters, the event log and the protocol log (writer and
-//! reader), and the audit log. Every event is a variant of one enum; `Observer::event` turns it
+//! reader), message tracking, and the audit log. Every event is a variant of one enum; `Observer::event` turns it
 //! into a record and a counter at one spot.
 
 mod audit;
@@ -16,6 +16,7 @@ mod rotating;
 #[cfg(test)]
 pub(crate) mod test_settings;
 pub mod text;
+pub mod tracking;
 
 pub use audit::{AuditEntry, AuditError, AuditLog};
 pub use event::{DsnKind, Event};

@@ -2,7 +2,7 @@
 //! same value in the same match.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -16,6 +16,7 @@ use super::event::Event;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
+use super::tracking::{MessageTracking, Tracked};
 
 /// How often lost protocol log lines are worth an error record.
 const LOSS_TOLD_EVERY: Duration = Duration::from_secs(10);
@@ -27,6 +28,7 @@ pub struct Observer {
     shown: Mutex<Shown>,
     loss_told: Mutex<Option<Instant>>,
     partners: PartnerWatch,
+    tracking: OnceLock<MessageTracking>,
 }
 
 /// Series of gauges that are replaced as a whole, so that what is gone is no longer shown.
@@ -62,6 +64,7 @@ impl Observer {
             shown: Mutex::default(),
             loss_told: Mutex::default(),
             partners: PartnerWatch::default(),
+            tracking: OnceLock::new(),
         })
     }
 
@@ -70,11 +73,34 @@ impl Observer {
         self.counters.reconfigure(settings);
     }
 
-    /// Writes the record and moves the counters. Never waits.
+    /// From now on events of messages leave a line there; the first call counts.
+    pub fn track(&self, tracking: MessageTracking) {
+        let _ = self.tracking.set(tracking);
+    }
+
+    /// Message tracking, once `track` was called.
+    pub fn tracking(&self) -> Option<&MessageTracking> {
+        self.tracking.get()
+    }
+
+    /// Whether it is worth while to gather a `Tracked`.
+    pub fn tracks(&self) -> bool {
+        self.tracking().is_some_and(MessageTracking::is_enabled)
+    }
+
+    /// As `event`, with what message tracking tells of it.
     #[allow(clippy::needless_pass_by_value, reason = "an event is told once and then over")]
-    pub fn event(&self, event: Event) {
+    pub fn event_of(&self, event: Event, tracked: &Tracked) {
+        if let Some(tracking) = self.tracking() {
+            tracking.take(&event, tracked);
+        }
         let level = self.count(&event);
         record::write(level, &event);
+    }
+
+    /// Writes the record and moves the counters. Never waits.
+    pub fn event(&self, event: Event) {
+        self.event_of(event, &Tracked::default());
     }
 
     /// Moves the counters of an event, and says how much it matters.
@@ -127,6 +153,10 @@ impl Observer {
             }
             Event::ProtocolLogLost { lines } => {
                 counters.log_lines_lost.inc_by(*lines);
+                if self.may_tell_loss() { Level::Error } else { Level::Debug }
+            }
+            Event::TrackingLost { records } => {
+                counters.tracking_lost.inc_by(*records);
                 if self.may_tell_loss() { Level::Error } else { Level::Debug }
             }
             Event::BackPressureChanged { resource, level, .. } => {
@@ -262,10 +292,15 @@ fn level_of(event: &Event) -> Level {
         | Event::MessageRefused { .. }
         | Event::MessageDelivered { .. }
         | Event::MessageDeferred { .. }
+        | Event::MessageSuspended { .. }
+        | Event::MessageResumed { .. }
+        | Event::MessageRedirected { .. }
+        | Event::MessageRemoved { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
         Event::DsnDropped { .. }
         | Event::CertificateExpiring { .. }
         | Event::ProtocolLogAgedEarly { .. }
+        | Event::TrackingAgedEarly { .. }
         | Event::RevocationListExpiring { .. }
         | Event::SettingsWarning { .. }
         | Event::AcceptFailed { .. }
@@ -288,6 +323,8 @@ fn level_of(event: &Event) -> Level {
         | Event::AuditFailed { .. }
         | Event::AdminFailed { .. }
         | Event::ProtocolLogLost { .. }
+        | Event::TrackingLost { .. }
+        | Event::TrackingError { .. }
         | Event::ProtocolLogError { .. } => Level::Error,
     }
 }

@@ -49,6 +49,7 @@ pub(super) struct Counters {
     crl_fetches: Family<Labels<1>, Counter>,
     back_pressure: Family<Labels<1>, Gauge>,
     pub(super) log_lines_lost: Counter,
+    pub(super) tracking_lost: Counter,
     pub(super) accept_to_durable: Histogram,
     pub(super) accept_to_delivered: Histogram,
     secure: Mutex<SecureDomains>,
@@ -83,6 +84,7 @@ impl Counters {
             crl_next_update: register(&mut r, counters::CRL_NEXT_UPDATE, Family::default()),
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
+            tracking_lost: register(&mut r, counters::TRACKING_LOST, Counter::default()),
             log_lines_lost: register(&mut r, counters::LOG_LINES_LOST, Counter::default()),
             accept_to_durable: register(&mut r, counters::ACCEPT_TO_DURABLE, Histogram::new(DURABLE_SECONDS)),
             accept_to_delivered: register(

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, ProtocolLogSettings, QueueSettings, Settings,
-    Transport,
+    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, MessageTrackingSettings, ProtocolLogSettings,
+    QueueSettings, Settings, Transport,
 };
 use crate::trust::{AnchorSet, TrustPolicy};
 
@@ -52,7 +52,20 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         },
         dns: DnsSettings { servers: Vec::new() },
         protocol_log: protocol_log(PathBuf::from("/nonexistent")),
+        message_tracking: message_tracking(PathBuf::from("/nonexistent")),
         admin: AdminSettings { listen: None },
+    }
+}
+
+/// The same of message tracking.
+pub(crate) fn message_tracking(directory: PathBuf) -> MessageTrackingSettings {
+    MessageTrackingSettings {
+        enabled: true,
+        directory,
+        max_file_size: 10 << 20,
+        max_directory_size: 1 << 30,
+        max_age: Duration::ZERO,
+        subject: false,
     }
 }
 

@@ -28,3 +28,5 @@ pub const DSN_REQUEST_BYTES_MAX: usize = 56 << 10;
 pub const RETURNED_CONTENT_BYTES_MAX: u64 = 256 << 10;
 /// Recipients told of in one report; further ones get another.
 pub const RECIPIENTS_PER_REPORT_MAX: usize = 200;
+/// Longest Message-ID, and longest subject, that message tracking keeps, octets.
+pub const TRACKED_BYTES_MAX: usize = 512;

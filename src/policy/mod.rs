@@ -30,5 +30,5 @@ pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
 pub use settings::{
     AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, HeaderFrom, HttpProxy,
-    ProtocolLogSettings, QueueSettings, Settings, Transport,
+    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };

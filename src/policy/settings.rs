@@ -35,6 +35,7 @@ pub struct Settings {
     pub queue: QueueSettings,
     pub dns: DnsSettings,
     pub protocol_log: ProtocolLogSettings,
+    pub message_tracking: MessageTrackingSettings,
     pub admin: AdminSettings,
 }
 
@@ -111,6 +112,20 @@ pub struct ProtocolLogSettings {
     pub max_directory_size: u64,
     pub max_age: Duration,
     pub stop_mail_on_error: bool,
+}
+
+/// `[message_tracking]`.
+#[derive(Clone, Debug)]
+pub struct MessageTrackingSettings {
+    pub enabled: bool,
+    /// Absolute; holds the folder `MessageTracking`.
+    pub directory: PathBuf,
+    pub max_file_size: u64,
+    pub max_directory_size: u64,
+    /// Zero: for ever.
+    pub max_age: Duration,
+    /// Whether subjects are written.
+    pub subject: bool,
 }
 
 /// `[admin]`.

@@ -38,6 +38,7 @@ mod shared;
 mod targets;
 mod timers;
 mod tls;
+mod tracked;
 
 pub use revocation::{Asked, ListsAtHand};
 pub use server::{Server, StartError};

@@ -31,6 +31,8 @@ pub fn of(
             ip: opening.remote.ip().to_canonical(),
         }),
         dsn: envelope.dsn.clone(),
+        message_id: submission.message_id.clone(),
+        subject: if settings.message_tracking.subject { submission.subject.clone() } else { String::new() },
     };
     let recipients = (0..).zip(&envelope.recipients).map(|(index, address)| {
         let takes_delay = envelope.dsn.of(index).takes_delay();

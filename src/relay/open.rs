@@ -52,17 +52,21 @@ pub async fn open(
     shared.note_host(target.address, true);
     tried.push(target.address);
     let demand = Demand::of(settings, connector, destination, target, recipient);
-    let opened = match once(shared, settings, connector, target, &demand, stream, false).await {
+    let mut session = SessionId(rand::random());
+    let opened = match once(shared, settings, connector, target, &demand, stream, (session, false)).await {
         Err((Failure::Broken { retry_in_clear: true, .. }, _)) => {
             let again = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT).await;
             match again {
-                Ok(stream) => once(shared, settings, connector, target, &demand, stream, true).await,
+                Ok(stream) => {
+                    session = SessionId(rand::random());
+                    once(shared, settings, connector, target, &demand, stream, (session, true)).await
+                }
                 Err(error) => Err((Failure::broken(format!("cannot connect: {error}")), Vec::new())),
             }
         }
         other => other,
     };
-    (finish(opened, target), tried)
+    (finish(opened, target, session), tried)
 }
 
 /// No address of the host took a connection.
@@ -74,7 +78,11 @@ fn none_answered(ways: &[Target], failed: &[(SocketAddr, std::io::Error)]) -> At
     notes.reduce(|earlier, later| later.after(Some(earlier))).unwrap_or_default()
 }
 
-fn finish(opened: Result<SendConnection, (Failure, Vec<String>)>, target: &Target) -> Opened {
+fn finish(
+    opened: Result<SendConnection, (Failure, Vec<String>)>,
+    target: &Target,
+    session: SessionId,
+) -> Opened {
     match opened {
         Ok(connection) => Opened::Ready(Box::new(connection)),
         Err((failure, tail)) => {
@@ -88,7 +96,7 @@ fn finish(opened: Result<SendConnection, (Failure, Vec<String>)>, target: &Targe
                 }
                 Failure::Broken { error, .. } => AttemptNote::broken(&host, &error),
             };
-            Opened::Failed(note.with_transcript(&tail))
+            Opened::Failed(note.with_transcript(&tail).in_session(session))
         }
     }
 }
@@ -152,7 +160,7 @@ async fn once(
     target: &Target,
     demand: &Demand,
     stream: TcpStream,
-    clear_text: bool,
+    (id, clear_text): (SessionId, bool),
 ) -> Result<SendConnection, (Failure, Vec<String>)> {
     let broken = |error: String| (Failure::Broken { error, retry_in_clear: false }, Vec::new());
     let (certificate, own_certificate_fault) = own(settings, connector, demand.tls_domain.as_ref());
@@ -167,7 +175,7 @@ async fn once(
         .map_err(|error| broken(error.to_string()))?;
     let local = stream.local_addr().map_err(|error| broken(error.to_string()))?;
     let opening = Opening {
-        id: SessionId(rand::random()),
+        id,
         connector: Arc::clone(connector),
         local,
         remote: target.address,

@@ -1,5 +1,7 @@
 //! Driving one receive session: the only async code between a peer and the queue on the way in.
 
+mod accept;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -13,15 +15,14 @@ use tokio::time::timeout;
 
 use crate::net::stream::Stream;
 use crate::observe::Event;
-use crate::session::receive::{
-    Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
-};
+use crate::observe::tracking::Tracked;
+use crate::session::receive::{Action, Input, Opening, ReceiveSession, Report, StoreFault, World};
 use crate::trust::{Direction, WantedList};
 
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
-use super::{linger, new_message, revocation};
+use super::{linger, revocation};
 
 /// Read buffer of a quiet session, and of one that sends content faster than that.
 const READ_BYTES_MIN: usize = 4 << 10;
@@ -55,6 +56,9 @@ struct Driver {
     /// When the content began, for accept-to-durable.
     draft_since: Instant,
     message: Option<Accepted>,
+    /// The same for message tracking; and whether a rule holds the message.
+    tracked: Tracked,
+    held: bool,
     closed: bool,
     /// Turned away with the banner: nothing was heard, and no time is lost on it.
     refused: bool,
@@ -87,6 +91,8 @@ pub async fn serve(
         draft_failed: false,
         draft_since: Instant::now(),
         message: None,
+        tracked: Tracked::default(),
+        held: false,
         closed: false,
         refused: refusal.is_some(),
     };
@@ -291,51 +297,6 @@ impl Driver {
         self.gathered = Vec::new();
     }
 
-    async fn commit(&mut self, submission: Submission) {
-        // A peer that is gone before its message is ours keeps it, and sends it again.
-        if !self.flush().await {
-            return;
-        }
-        self.append_gathered();
-        let Some(draft) = self.draft.take() else {
-            self.input(Input::Stored(Err(StoreFault::Other)));
-            return;
-        };
-        let recipients = submission.envelope.recipients.len();
-        let sender = submission.envelope.reverse_path.to_string();
-        match self.store(draft, &submission).await {
-            Ok(_) => {
-                let durable_after = self.draft_since.elapsed();
-                self.message = Some(Accepted { sender, recipients, size: submission.size, durable_after });
-                self.input(Input::Stored(Ok(())));
-            }
-            Err(error) => {
-                let fault = self.store_fault(&error);
-                self.input(Input::Stored(Err(fault)));
-            }
-        }
-    }
-
-    /// What a hold rule names is held from the start.
-    async fn store(
-        &self,
-        draft: Draft,
-        submission: &Submission,
-    ) -> Result<sealpost_queue::MessageId, sealpost_queue::Error> {
-        let (holds, queue) = (&self.shared.holds, &self.shared.queue);
-        let _storing = holds.storing().await;
-        let settings = self.shared.settings.load();
-        let (mut message, mut meta) =
-            new_message::of(submission, &self.opening, &settings, Shared::now().wall);
-        let held = holds.held(&message, Shared::now().wall);
-        if held.is_empty() {
-            return queue.commit(draft, message).await;
-        }
-        meta.held = true;
-        message.meta = meta.to_bytes();
-        queue.commit_held(draft, message, &held).await
-    }
-
     fn store_fault(&self, error: &sealpost_queue::Error) -> StoreFault {
         self.shared.observer.event(Event::StorageFailed { error: error.to_string() });
         match error {
@@ -350,7 +311,7 @@ impl Driver {
         }
         let evidence = self.session.evidence();
         if let Some(event) = receive_events::event(&self.opening, report, &mut self.message, evidence) {
-            self.shared.observer.event(event);
+            self.tell(event);
         }
     }
 }

@@ -10,7 +10,7 @@ use sealpost_queue::NOTE_BYTES_MAX;
 use crate::mail::dsn::Requests;
 use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath};
 use crate::observe::text::shorten;
-use crate::smtp::Reply;
+use crate::smtp::{Reply, SessionId};
 use crate::trust::{Fault, Verdict};
 
 /// Octets kept of each part of a note: a reply may have 128 lines, a name in a certificate 64 KB.
@@ -41,6 +41,12 @@ pub struct MessageMeta {
     /// A rule of `queue hold` held recipients of it as it came in.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub held: bool,
+    /// For message tracking: the Message-ID field as it stands, and the subject where the settings
+    /// allow it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message_id: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub subject: String,
 }
 
 /// The host that handed a message in.
@@ -72,6 +78,9 @@ pub struct AttemptNote {
     /// When that was, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted: Option<i64>,
+    /// The session in the protocol log; empty where none got so far.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub session: String,
 }
 
 impl MessageMeta {
@@ -157,6 +166,11 @@ impl AttemptNote {
         let queued = self.reply.strip_prefix("454 4.").filter(|_| self.fault.is_some());
         let reply = queued.map(|rest| format!("550 5.{rest}")).unwrap_or_else(|| self.reply.clone());
         Self { reply, ..self }
+    }
+
+    #[must_use]
+    pub fn in_session(self, session: SessionId) -> Self {
+        Self { session: session.to_string(), ..self }
     }
 
     #[must_use]

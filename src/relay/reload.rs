@@ -71,6 +71,9 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     shared.resolver.store(Arc::new(resolver));
     shared.observer.reconfigure(&settings);
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
+    if let Some(tracking) = shared.observer.tracking() {
+        tracking.reconfigure(&settings.message_tracking).await;
+    }
     shared.settings.store(Arc::clone(&settings));
     shared.listeners.follow(shared, &settings, listeners);
     revocation::reload(shared);

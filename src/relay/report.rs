@@ -9,7 +9,8 @@ use sealpost_queue::{Change, Claim, Content, MessageId, NewMessage, Recipient};
 
 use crate::mail::dsn::request::Notify;
 use crate::mail::dsn::{self, Diagnostic, Kind, Original, RecipientRequest, Requests};
-use crate::mail::{Address, BodyType, EnhancedCode, ReversePath};
+use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};
+use crate::observe::tracking::Cause;
 use crate::observe::{DsnKind, Event};
 use crate::policy::{Settings, limits};
 use crate::smtp::Reply;
@@ -18,6 +19,7 @@ use super::record::{AttemptNote, MessageMeta};
 use super::returned_message::{self, ReturnedMessage};
 use super::route;
 use super::shared::Shared;
+use super::tracked::Telling;
 
 /// The message a report is about.
 pub struct About<'a> {
@@ -219,6 +221,8 @@ fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: 
         held: false,
         received_from: None,
         dsn,
+        message_id: header::text_of(header::split(&content).0, "Message-ID", limits::TRACKED_BYTES_MAX),
+        subject: String::new(),
     };
     let message = NewMessage {
         sender: String::new(),
@@ -294,6 +298,7 @@ pub async fn give_up_for_operator(
     shared: &Shared,
     claim: &Claim,
     tell: bool,
+    user: &str,
 ) -> Result<(), sealpost_queue::Error> {
     let settings = shared.settings.load_full();
     let message = &claim.message;
@@ -308,25 +313,34 @@ pub async fn give_up_for_operator(
         note: AttemptNote { attempted: AttemptNote::from_bytes(&recipient.note).attempted, ..note.clone() },
     };
     let fates: Vec<Fate> = message.recipients.iter().map(fate).collect();
-    let mut reports = match MessageMeta::from_bytes(&message.meta) {
-        Ok(meta) if tell => {
-            let about = About { id: message.id, received: message.received, size: message.size, meta: &meta };
+    let meta = MessageMeta::from_bytes(&message.meta).ok();
+    let mut reports = match &meta {
+        Some(meta) if tell => {
+            let about = About { id: message.id, received: message.received, size: message.size, meta };
             failure(shared, &settings, &about, &fates).await
         }
-        Ok(_) | Err(_) => Reports::default(),
+        Some(_) | None => Reports::default(),
     };
     let remove = |fate: &Fate| Change::Remove { id: message.id, recipient: fate.index };
     let mut changes: Vec<Change> = fates.iter().map(remove).collect();
     changes.extend(reports.take_changes());
+    let mut telling = Telling::of(shared, message, meta.as_ref());
+    telling.reports_in(&changes);
     let inserted = shared.queue.apply(changes).await?;
     if !tell {
+        let (queue_id, by) = (message.id.to_string(), user.to_owned());
+        let recipients = message.recipients.iter().map(|recipient| recipient.address.clone()).collect();
+        telling.of_recipients(shared, Event::MessageRemoved { queue_id, by }, recipients);
         return Ok(());
     }
     for Fate { address, note, .. } in fates {
         let (queue_id, reason) = (message.id.to_string(), note.reason);
-        shared.observer.event(Event::MessageBounced { queue_id, recipient: address, reason });
+        telling.found(&address, &AttemptNote::default(), Cause::Operator);
+        telling.tell(shared, &inserted, Event::MessageBounced { queue_id, recipient: address, reason });
     }
-    reports.events(message.id, &inserted).into_iter().for_each(|event| shared.observer.event(event));
+    for event in reports.events(message.id, &inserted) {
+        telling.tell(shared, &inserted, event);
+    }
     Ok(())
 }
 

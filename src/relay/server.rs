@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::config::{self, Document, Problem};
 use crate::net::resolver;
 use crate::net::tls::{ClientTlsPool, TlsSetupError};
+use crate::observe::tracking::{MessageTracking, TrackingError};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
 
@@ -48,6 +49,8 @@ pub enum StartError {
     ProtocolLog(#[from] ProtocolLogError),
     #[error("{0}")]
     Holds(#[from] HoldError),
+    #[error("{0}")]
+    Tracking(#[from] TrackingError),
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
 }
@@ -122,9 +125,14 @@ impl Server {
             self.shared.observer.event(Event::SessionsCutOff { after_seconds });
         }
         let Shared { queue, protocol_log, observer, .. } = &*self.shared;
+        let tracking = async {
+            if let Some(tracking) = observer.tracking() {
+                tracking.flush().await;
+            }
+        };
         let partners = Arc::clone(&self.shared);
         let partners = tokio::task::spawn_blocking(move || writer::finish(&partners));
-        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), partners) };
+        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), tracking, partners) };
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
             observer.event(Event::StopIncomplete { waited_seconds: CLOSE_TIMEOUT.as_secs() });
         }
@@ -142,6 +150,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         messages: recovery.messages as u64,
         orphans: recovery.orphans_removed as u64,
     });
+    observer.track(MessageTracking::open(&settings.message_tracking, &observer)?);
     let protocol_log = ProtocolLog::open(&settings.protocol_log, Arc::clone(&observer))?;
     let audit = Arc::new(AuditLog::new(&data));
     let holds = Holds::open(&data)?;

@@ -7,7 +7,9 @@ use sealpost_queue::{Change, Claim, Destination, MessageId, Recipient};
 
 use crate::mail::{Address, Domain};
 use crate::observe::Event;
+use crate::observe::tracking::{Cause, Tracked};
 use crate::policy::{Settings, retry};
+use crate::session::send::Opening;
 use crate::smtp::{Reply, SessionId};
 use crate::trust::OnFailure;
 
@@ -15,6 +17,7 @@ use super::delivery::Pending;
 use super::record::{AttemptNote, MessageMeta};
 use super::report::{Fate, Reports};
 use super::shared::Shared;
+use super::tracked::Telling;
 use super::{report, route};
 
 /// Between two tries to write an outcome down: the first pause, and the longest.
@@ -32,10 +35,12 @@ pub struct Settlement<'a> {
     bounced: Vec<Fate>,
     relayed: Vec<Fate>,
     events: Vec<Event>,
+    telling: Telling,
 }
 
 impl<'a> Settlement<'a> {
     pub fn new(shared: &'a Shared, settings: &'a Settings, claim: &Claim) -> Self {
+        let meta = MessageMeta::from_bytes(&claim.message.meta).ok();
         Self {
             shared,
             settings,
@@ -46,6 +51,7 @@ impl<'a> Settlement<'a> {
             bounced: Vec::new(),
             relayed: Vec::new(),
             events: Vec::new(),
+            telling: Telling::of(shared, &claim.message, meta.as_ref()),
         }
     }
 
@@ -82,6 +88,7 @@ impl<'a> Settlement<'a> {
 
     fn give_up_expired(&mut self, recipient: &Recipient) {
         let note = expired(AttemptNote::from_bytes(&recipient.note), recipient.expires, self.received);
+        self.telling.found(&recipient.address, &note, Cause::Expired);
         self.give_up(recipient.index, &recipient.address, note);
     }
 
@@ -93,6 +100,19 @@ impl<'a> Settlement<'a> {
         for recipient in &claim.message.recipients {
             self.retry(recipient, &note);
         }
+    }
+
+    /// Where the session that is told next went.
+    pub fn sent_over(&mut self, opening: &Opening, delivered: &[Pending]) {
+        let recipients = delivered.iter().map(|pending| pending.recipient.address.clone());
+        self.telling.sent(Tracked {
+            recipients: recipients.collect(),
+            session: opening.id.to_string(),
+            local: Some(opening.local),
+            remote: Some(opening.remote),
+            reply: "250".to_owned(),
+            ..Tracked::default()
+        });
     }
 
     /// Delivered recipients, and the counting of the message.
@@ -149,6 +169,7 @@ impl<'a> Settlement<'a> {
     }
 
     fn retry(&mut self, recipient: &Recipient, note: &AttemptNote) {
+        self.telling.found(&recipient.address, note, Cause::Refused);
         let intervals = self.settings.retry_intervals(&recipient.destination.tls_domain);
         let wait = retry::interval(intervals, recipient.attempts.saturating_add(1));
         let next_attempt = route::after(Timestamp::now(), wait);
@@ -163,6 +184,7 @@ impl<'a> Settlement<'a> {
     }
 
     fn give_up(&mut self, recipient: u32, address: &str, note: AttemptNote) {
+        self.telling.found(address, &note, Cause::Refused);
         self.events.push(Event::MessageBounced {
             queue_id: self.id.to_string(),
             recipient: address.to_owned(),
@@ -183,7 +205,8 @@ impl<'a> Settlement<'a> {
             reports.add(report::relayed(self.shared, self.settings, &about, &self.relayed).await);
         }
         self.changes.extend(reports.take_changes());
-        Settled { id: self.id, changes: self.changes, events: self.events, reports }
+        self.telling.reports_in(&self.changes);
+        Settled { id: self.id, changes: self.changes, events: self.events, reports, telling: self.telling }
     }
 }
 
@@ -194,6 +217,7 @@ pub struct Settled {
     /// Told once it is written.
     events: Vec<Event>,
     reports: Reports,
+    telling: Telling,
 }
 
 impl Settled {
@@ -203,7 +227,7 @@ impl Settled {
         }
         let Some(inserted) = store(shared, self.changes).await else { return };
         for event in self.reports.events(self.id, &inserted).into_iter().chain(self.events) {
-            shared.observer.event(event);
+            self.telling.tell(shared, &inserted, event);
         }
     }
 }

@@ -12,6 +12,7 @@ use super::record::MessageMeta;
 use super::report::Reports;
 use super::settle::Settlement;
 use super::shared::Shared;
+use super::tracked::Telling;
 use super::{report, tls};
 
 const TICK: Duration = Duration::from_secs(1);
@@ -104,9 +105,13 @@ async fn notify_delay(shared: &Shared, message: &Message, now: i64) {
         None => Reports::default(),
     };
     changes.extend(reports.take_changes());
+    let mut telling = Telling::of(shared, message, meta.as_ref());
+    telling.reports_in(&changes);
     match shared.queue.apply(changes).await {
         Ok(inserted) => {
-            reports.events(message.id, &inserted).into_iter().for_each(|event| shared.observer.event(event));
+            for event in reports.events(message.id, &inserted) {
+                telling.tell(shared, &inserted, event);
+            }
         }
         Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
     }

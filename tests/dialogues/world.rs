@@ -8,8 +8,8 @@ use std::time::Duration;
 use sealpost::mail::{Address, Domain};
 use sealpost::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CrlFetchSettings, DnsSettings,
-    HeaderFrom, Partner, Permissions, Priority, ProtocolLogSettings, ProtocolLogging, QueueSettings,
-    ReceiveConnector, SendConnector, Settings, Transport,
+    HeaderFrom, MessageTrackingSettings, Partner, Permissions, Priority, ProtocolLogSettings,
+    ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings, Transport,
 };
 use sealpost::trust::{
     Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
@@ -143,6 +143,14 @@ pub fn settings(pki: &Pki) -> Settings {
             back_pressure: BackPressureSettings { max_messages: 0, min_free_disk: 0, max_memory: 0 },
         },
         dns: DnsSettings { servers: Vec::new() },
+        message_tracking: MessageTrackingSettings {
+            enabled: false,
+            directory: "/nonexistent".into(),
+            max_file_size: 0,
+            max_directory_size: 0,
+            max_age: Duration::from_secs(1),
+            subject: false,
+        },
         protocol_log: ProtocolLogSettings {
             directory: PathBuf::from("/var/lib/sealpost/protocol-log"),
             max_file_size: 10 << 20,

@@ -263,3 +263,76 @@ async fn a_long_queue_is_listed_to_its_end_and_steered_while_mail_flows() {
         format!("old=\"{{\\\"domain\\\":\\\"other.example\\\"}}\" -> new=\"{} messages\"", LONG / 3 * 2);
     assert!(audit.contains(&line), "{line}: {audit}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_traced_to_its_end_and_into_the_sessions() {
+    let mut lab = Lab::new();
+    let identity = lab.identity("elsewhere.example", Validity::Current);
+    let part = Part::tls(server_config(&identity, Asks::Firmly, BOTH));
+    let _impostor = lab.partner("impostor.example", part, "").await;
+    let good = lab.good("good.example");
+    let _good = lab.partner("good.example", good, "").await;
+    let full = Part::default().saying("RCPT", "550 5.1.1 nobody of this name");
+    let _full = lab.peer("full.example", full).await;
+    let edge = lab.start("[message_tracking]\nsubject = true\n").await;
+    edge.submit(SENDER, &["a@good.example", "b@full.example"], &letter("both")).await;
+    let held = edge.submit(SENDER, &["c@impostor.example"], &letter("impostor")).await;
+    edge.inside.message(|_| true).await;
+    edge.until("the impostor is found out", |listed| {
+        listed.len() == 1 && listed[0]["recipients"][0]["fault"] == "NameMismatch"
+    })
+    .await;
+    assert_eq!(edge.command(&["queue", "suspend", &held]).await.0, 0);
+    assert_eq!(edge.command(&["queue", "remove", &held, "--no-dsn"]).await.0, 0);
+
+    // A record is on disk within a second, and the last comes after the peer's 250.
+    let events = |traced: &Value, message: usize| -> Vec<String> {
+        let events = traced["messages"][message]["events"].as_array().cloned().unwrap_or_default();
+        events.iter().map(|entry| entry["event"].as_str().unwrap().to_owned()).collect()
+    };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let traced = loop {
+        let (_, out, _) = edge.command(&["trace", "both@contoso.example", "--sessions", "--json"]).await;
+        let traced: Value = serde_json::from_str(&out).unwrap();
+        if events(&traced, 1).contains(&"SEND".to_owned()) || Instant::now() > deadline {
+            break traced;
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let mut of_letter = events(&traced, 0);
+    of_letter.sort();
+    assert_eq!(of_letter, ["FAIL", "RECEIVE", "SEND"], "{traced:#}");
+    assert_eq!(events(&traced, 1), ["DSN", "SEND"], "the report and its way home");
+    let all = traced["messages"][0]["events"].as_array().unwrap();
+    let named = |name: &str| all.iter().find(|entry| entry["event"] == name).unwrap();
+    assert_eq!(named("RECEIVE")["recipients"].as_array().unwrap().len(), 2);
+    assert_eq!(named("RECEIVE")["subject"], "both");
+    assert_eq!(named("SEND")["custom"]["domain-secured"], "good.example");
+    assert!(named("FAIL")["status"].as_str().unwrap().starts_with("550 5.1.1"), "{traced:#}");
+    assert_eq!(traced["messages"][1]["about"], traced["messages"][0]["queue_id"]);
+    // Into the protocol log: the session that sent it, to the letter.
+    let session = named("SEND")["custom"]["session"].as_str().unwrap();
+    let sessions = traced["sessions"].as_array().unwrap();
+    let found = sessions.iter().find(|one| one["session"] == session).expect("the session is shown");
+    assert!(found["lines"].to_string().contains(&format!("MAIL FROM:<{SENDER}>")), "{found:#}");
+
+    let (status, out, error) = edge.command(&["trace", "--recipient", "@impostor.example"]).await;
+    assert!(status == 0 && error.is_empty(), "{error}");
+    for line in [
+        "DEFER     c@impostor.example",
+        "fault NameMismatch",
+        "HOLD",
+        "DROP",
+        "required for impostor.example",
+    ] {
+        assert!(out.contains(line), "{line} is missing in\n{out}");
+    }
+    let (status, out, error) = edge.command(&["trace", "never@seen.example"]).await;
+    assert!(
+        status == 1 && out.is_empty() && error.contains("searched") && error.contains("MSGTRK"),
+        "{error}"
+    );
+    assert_eq!(edge.command(&["trace"]).await.0, 2);
+    let metrics = edge.counter("sealpost_message_tracking_records_lost_total").await;
+    assert!(metrics == 0.0);
+}

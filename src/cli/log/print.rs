@@ -77,7 +77,7 @@ fn summary(session: &Session, out: &mut impl Write) -> io::Result<()> {
 }
 
 /// Heading, then each line with its time.
-fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
+pub(in crate::cli) fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}, here {}", heading(session), safe(&session.local))?;
     for line in &session.lines {
         writeln!(out, "  {:.3} {}", line.at, text(line))?;
@@ -149,6 +149,11 @@ fn some(addresses: &[String]) -> String {
 
 fn safe(text: &str) -> String {
     escape(&shorten(text, TEXT_BYTES_MAX)).into_owned()
+}
+
+/// A session with all its lines.
+pub(in crate::cli) fn session_with_lines(session: &Session) -> Value {
+    session_json(session, View::Lines)
 }
 
 fn session_json(session: &Session, view: View) -> Value {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::mail::{Address, Domain};
 use crate::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, HeaderFrom,
-    ProtocolLogSettings, QueueSettings, Settings, Transport,
+    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };
 
 use super::document::{Document, Table, Value};
@@ -48,6 +48,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         queue: queue(document.table("queue")),
         dns: DnsSettings { servers: document.table("dns").read_all("servers", format::dns_server) },
         protocol_log: protocol_log(document),
+        message_tracking: message_tracking(document),
         admin: AdminSettings { listen: document.table("admin").read("listen", format::listen).flatten() },
         transport,
     }
@@ -125,6 +126,20 @@ fn queue(table: &Table) -> QueueSettings {
             min_free_disk: table.read("min_free_disk", format::size).unwrap_or_default(),
             max_memory: table.read("max_memory", format::size).unwrap_or_default(),
         },
+    }
+}
+
+fn message_tracking(document: &Document) -> MessageTrackingSettings {
+    let table = document.table("message_tracking");
+    let data_directory = document.table("").read("data_directory", format::path).unwrap_or(".".as_ref());
+    let below = table.read("directory", format::path).unwrap_or("protocol-log".as_ref());
+    MessageTrackingSettings {
+        enabled: table.bool("enabled"),
+        directory: document.resolve(&data_directory.join(below)),
+        max_file_size: table.read("max_file_size", format::size).unwrap_or_default(),
+        max_directory_size: table.read("max_directory_size", format::size).unwrap_or_default(),
+        max_age: table.read("max_age", format::duration).unwrap_or_default(),
+        subject: table.bool("subject"),
     }
 }
 

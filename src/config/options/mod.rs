@@ -4,6 +4,7 @@
 
 mod connectors;
 mod general;
+mod tracking;
 
 use super::format::Format;
 
@@ -103,12 +104,16 @@ pub const SECTIONS: &[Section] = &[
     single("queue", "How long mail waits and how often it is tried."),
     single("dns", "Name servers."),
     single("protocol_log", "The SMTP conversations, as Exchange logs them (docs/protocol-log.md)."),
+    single(
+        "message_tracking",
+        "What became of each message, as Exchange tracks it (docs/message-tracking.md).",
+    ),
     single("admin", "The HTTP listener for health and counters."),
 ];
 
 /// Every key, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let tables = [general::KEYS, connectors::KEYS];
+    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS];
     SECTIONS
         .iter()
         .flat_map(move |section| tables.into_iter().flatten().filter(move |key| key.section == section.name))

@@ -25,6 +25,20 @@ pub fn split(content: &[u8]) -> (&[u8], usize) {
     }
 }
 
+/// The value of the first field of this name in a section, cut to `bytes_max`; empty where there is
+/// none. For people and logs: what is no UTF-8 is replaced.
+pub fn text_of(head: &[u8], name: &str, bytes_max: usize) -> String {
+    let begins = |field: &Field<'_>| {
+        field.raw.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+    };
+    let mut fields = HeaderSection::new(head).fields();
+    let Some(field) = fields.find(|field| begins(field) && field.is_named(name)) else {
+        return String::new();
+    };
+    let value = field.value();
+    String::from_utf8_lossy(&value[..value.len().min(bytes_max)]).into_owned()
+}
+
 /// A header section, without the empty line.
 #[derive(Clone, Copy, Debug)]
 pub struct HeaderSection<'a> {

@@ -10,7 +10,7 @@ use crate::session::transcript::LineKind;
 use crate::trust::Direction;
 
 /// Longest line that is looked at, octets; the rest of a longer one is passed over.
-pub(super) const LINE_BYTES_MAX: u64 = 256 << 10;
+pub(in crate::observe) const LINE_BYTES_MAX: u64 = 256 << 10;
 
 /// Where each field stands, from `#Fields:`.
 #[derive(Clone, Debug)]
@@ -139,7 +139,7 @@ fn kind(event: &str) -> Option<LineKind> {
 }
 
 /// The fields of one record (RFC 4180); quotes count only at the start of a field.
-fn split(text: &str) -> Vec<String> {
+pub(in crate::observe) fn split(text: &str) -> Vec<String> {
     let mut fields = Vec::with_capacity(9);
     let mut rest = text;
     loop {
@@ -180,7 +180,7 @@ fn unquote(text: &str) -> (String, Option<&str>) {
 
 /// What `read_line` found.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(in crate::observe) enum Found {
     Line,
     /// Octets without a line end: the writer is not done, or the file was cut off.
     Torn,
@@ -188,7 +188,10 @@ pub(super) enum Found {
 }
 
 /// Reads one line into `line`, bounded; returns what was found and how many octets it took.
-pub(super) fn read_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> io::Result<(Found, u64)> {
+pub(in crate::observe) fn read_line(
+    reader: &mut impl BufRead,
+    line: &mut Vec<u8>,
+) -> io::Result<(Found, u64)> {
     line.clear();
     let mut taken = reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', line)? as u64;
     if taken == 0 {

@@ -65,8 +65,12 @@ struct OpenFile {
 impl LogFiles {
     /// Finds the files; they are opened as their turn comes. A path that is a file is read alone.
     pub fn open(path: &Path) -> Result<Self, ReadError> {
+        Self::open_where(path, |_| true)
+    }
+
+    fn open_where(path: &Path, wanted: impl Fn(&LogPath) -> bool) -> Result<Self, ReadError> {
         let mut folders: BTreeMap<(PathBuf, bool), Vec<LogPath>> = BTreeMap::new();
-        for file in find(path)? {
+        for file in find(path)?.into_iter().filter(wanted) {
             let folder = file.path.parent().unwrap_or(path).to_owned();
             folders.entry((folder, file.direction == Direction::Outbound)).or_default().push(file);
         }
@@ -79,6 +83,13 @@ impl LogFiles {
             all.advance(stream)?;
         }
         Ok(all)
+    }
+
+    /// Only the files that may hold lines between these times, by their names.
+    pub fn between(path: &Path, since: Timestamp, until: Timestamp) -> Result<Self, ReadError> {
+        let mut files = Self::open_where(path, |file| file.may_hold(since, until))?;
+        files.skipped = 0;
+        Ok(files)
     }
 
     /// The next line, `None` at the end.
@@ -98,6 +109,21 @@ impl LogFiles {
             self.heads.push(Reverse(Head { at: line.at, stream, line }));
         }
         Ok(())
+    }
+}
+
+impl LogPath {
+    /// A file of an hour may hold stragglers of the one before; Exchange names some by the day, and
+    /// by its local time. A name without a time holds anything.
+    fn may_hold(&self, since: Timestamp, until: Timestamp) -> bool {
+        let day = |at: Timestamp, hours: i64| {
+            let at = at.saturating_add(jiff::SignedDuration::from_hours(hours)).unwrap_or(at);
+            at.strftime("%Y%m%d%H").to_string()
+        };
+        let Some(length) = Some(self.order.0.len()).filter(|length| *length > 0) else { return true };
+        let (first, last) = (day(since, -24), day(until, 24));
+        let cut = |text: &str| text.get(..length).map(str::to_owned).unwrap_or_default();
+        cut(&first) <= self.order.0 && self.order.0 <= cut(&last)
     }
 }
 

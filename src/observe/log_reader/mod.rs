@@ -10,6 +10,7 @@ mod filter;
 mod follow;
 
 pub use assemble::{Assembler, Session};
+pub(super) use csv::{Found, LINE_BYTES_MAX, read_line, split};
 pub use facts::{Facts, Outcome};
 pub use files::{LogFiles, ReadError};
 pub use filter::{AddressFilter, Filter};

@@ -91,7 +91,7 @@ async fn end(
     let queue = Filter { domain, sender, recipient, ..Selection::of_status(Status::Suspended).queue };
     let selection = Selection { queue, ..Selection::default() };
     let deed = Deed::EndHold { rule: rule.clone(), others: others.cloned().collect() };
-    let (done, result) = steer::carry_out(shared, &selection, &deed, progress).await;
+    let (done, result) = steer::carry_out(shared, &selection, &deed, user, progress).await;
     result.map_err(|error| error.to_string())?;
     if done.broken_off {
         // The look at rules that are over goes on with it.

@@ -8,10 +8,12 @@ use serde_json::{Value, json};
 use tokio::sync::mpsc;
 
 use crate::mail::Address;
+use crate::observe::Event;
 use crate::policy::{Settings, SmartHost};
 use crate::relay::holds::HoldRule;
 use crate::relay::record::MessageMeta;
 use crate::relay::shared::Shared;
+use crate::relay::tracked::Telling;
 use crate::relay::{report, route};
 
 use super::selection::Selection;
@@ -53,6 +55,7 @@ pub async fn carry_out(
     shared: &Shared,
     selection: &Selection,
     deed: &Deed,
+    user: &str,
     progress: Option<&mpsc::Sender<Value>>,
 ) -> (Done, Result<(), Error>) {
     let mut done = Done::default();
@@ -68,8 +71,9 @@ pub async fn carry_out(
         };
         seen += page.messages.len();
         let chosen = choose(selection, deed, &page.messages);
-        if let Err(error) = apply(shared, deed, &chosen, &mut done).await {
-            return (done, Err(error));
+        match apply(shared, deed, chosen, user, &mut done).await {
+            Ok(changed) => tell(shared, deed, &page.messages, &changed, user),
+            Err(error) => return (done, Err(error)),
         }
         let Some(next) = page.next else { return (done, Ok(())) };
         page_of.after = Some(next);
@@ -91,7 +95,7 @@ pub async fn answer(
     deed: &Deed,
     progress: &mpsc::Sender<Value>,
 ) -> Value {
-    let (done, result) = carry_out(shared, selection, deed, Some(progress)).await;
+    let (done, result) = carry_out(shared, selection, deed, user, Some(progress)).await;
     if result.is_ok() || done.messages > 0 {
         let mut outcome = plural(done.messages, "message");
         if let Err(error) = &result {
@@ -174,20 +178,53 @@ fn may_concern(deed: &Deed, message: &Message) -> bool {
     }
 }
 
-async fn apply(shared: &Shared, deed: &Deed, chosen: &[Target], done: &mut Done) -> Result<(), Error> {
+/// Which of the chosen it was done to. A removal tells what it did together with its report.
+async fn apply(
+    shared: &Shared,
+    deed: &Deed,
+    chosen: Vec<Target>,
+    user: &str,
+    done: &mut Done,
+) -> Result<Vec<Target>, Error> {
     let queue = &shared.queue;
-    match deed {
+    let changed = match deed {
         Deed::Retry => {
-            queue.make_due(chosen, Shared::now_millis()).await?;
+            queue.make_due(&chosen, Shared::now_millis()).await?;
             shared.delivery_queues.probe_now();
+            chosen
         }
-        Deed::Suspend => queue.hold_these(chosen, true).await?,
-        Deed::Resume | Deed::EndHold { .. } => queue.hold_these(chosen, false).await?,
-        Deed::Remove { dsn } => return remove(shared, chosen, *dsn, done).await,
-        Deed::Redirect(host) => return redirect(shared, chosen, host.as_ref(), done).await,
+        Deed::Suspend => queue.hold_these(&chosen, true).await.map(|()| chosen)?,
+        Deed::Resume | Deed::EndHold { .. } => queue.hold_these(&chosen, false).await.map(|()| chosen)?,
+        Deed::Redirect(host) => redirect(shared, &chosen, host.as_ref(), done).await?,
+        Deed::Remove { dsn } => {
+            remove(shared, &chosen, *dsn, user, done).await?;
+            return Ok(Vec::new());
+        }
+    };
+    done.count(&changed);
+    Ok(changed)
+}
+
+/// The events of what was done, for message tracking.
+fn tell(shared: &Shared, deed: &Deed, messages: &[Message], changed: &[Target], user: &str) {
+    for target in changed {
+        let Ok(place) = messages.binary_search_by_key(&target.id, |message| message.id) else { continue };
+        let message = &messages[place];
+        let (queue_id, by) = (target.id.to_string(), user.to_owned());
+        let event = match deed {
+            Deed::Suspend => Event::MessageSuspended { queue_id, by },
+            Deed::Resume | Deed::EndHold { .. } => Event::MessageResumed { queue_id, by },
+            Deed::Redirect(host) => {
+                let next_hop = host.as_ref().map_or("the settings' route".to_owned(), ToString::to_string);
+                Event::MessageRedirected { queue_id, next_hop, by }
+            }
+            Deed::Retry | Deed::Remove { .. } => return,
+        };
+        let recipients = message.recipients.iter().filter(|one| target.recipients.contains(&one.index));
+        let recipients = recipients.map(|recipient| recipient.address.clone()).collect();
+        let meta = MessageMeta::from_bytes(&message.meta).ok();
+        Telling::of(shared, message, meta.as_ref()).of_recipients(shared, event, recipients);
     }
-    done.count(chosen);
-    Ok(())
 }
 
 impl Done {
@@ -197,9 +234,15 @@ impl Done {
     }
 }
 
-async fn remove(shared: &Shared, chosen: &[Target], dsn: bool, done: &mut Done) -> Result<(), Error> {
+async fn remove(
+    shared: &Shared,
+    chosen: &[Target],
+    dsn: bool,
+    user: &str,
+    done: &mut Done,
+) -> Result<(), Error> {
     for claim in shared.queue.claim_these(chosen).await? {
-        report::give_up_for_operator(shared, &claim, dsn).await?;
+        report::give_up_for_operator(shared, &claim, dsn, user).await?;
         done.messages += 1;
         done.recipients += claim.message.recipients.len();
     }
@@ -212,7 +255,7 @@ async fn redirect(
     chosen: &[Target],
     host: Option<&SmartHost>,
     done: &mut Done,
-) -> Result<(), Error> {
+) -> Result<Vec<Target>, Error> {
     let settings = shared.settings.load_full();
     let claims = shared.queue.claim_these(chosen).await?;
     let mut changes = Vec::new();
@@ -229,8 +272,7 @@ async fn redirect(
     drop(claims);
     // The new way is tried at once: waiting for it is not what was asked.
     shared.queue.make_due(&moved, Shared::now_millis()).await?;
-    done.count(&moved);
-    Ok(())
+    Ok(moved)
 }
 
 fn moved_recipient(change: &Change) -> Option<u32> {

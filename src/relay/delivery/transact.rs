@@ -57,6 +57,7 @@ impl Delivery {
                 }
                 Outcome::Refused { reply, command, from_peer } => {
                     let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
+                    let note = note.in_session(connection.opening().id);
                     if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {
@@ -64,7 +65,8 @@ impl Delivery {
                     }
                 }
                 Outcome::Broken { error, in_doubt } => {
-                    let met = pending.met(AttemptNote::broken(&host, &error).with_transcript(&tail));
+                    let note = AttemptNote::broken(&host, &error).with_transcript(&tail);
+                    let met = pending.met(note.in_session(connection.opening().id));
                     // It may have been taken: whoever is asked next makes a second copy of it. So
                     // nobody is, before the retry.
                     if in_doubt { doubtful.push(met) } else { left.push(met) }
@@ -72,6 +74,7 @@ impl Delivery {
             }
         }
         let session = connection.opening().id;
+        settlement.sent_over(connection.opening(), &delivered);
         settlement.delivered(delivered, &host, session, secured);
         if let Some(feedback) = feedback {
             self.tell(settings, feedback, self.connected_at);

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::mail::header::{CollectedHead, HeadCollector, HeadStatus};
+use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
 use crate::policy::limits;
 use crate::smtp::{DataDecoder, Reply};
 
@@ -30,6 +30,8 @@ pub(super) struct Receiving {
     /// Octets handed on for the draft.
     stored: u64,
     eight_bit: bool,
+    message_id: String,
+    subject: String,
 }
 
 /// Where in the message the content stands.
@@ -62,6 +64,8 @@ impl Receiving {
             received: 0,
             stored: 0,
             eight_bit: false,
+            message_id: String::new(),
+            subject: String::new(),
         }
     }
 
@@ -124,6 +128,8 @@ impl Receiving {
     fn take_head(&mut self, core: &Core, step: &mut Step<'_>) {
         let Part::Head(collector) = std::mem::replace(&mut self.part, Part::Body) else { return };
         let CollectedHead { fields, empty_line } = collector.finish();
+        self.message_id = header::text_of(&fields, "Message-ID", limits::TRACKED_BYTES_MAX);
+        self.subject = header::text_of(&fields, "Subject", limits::TRACKED_BYTES_MAX);
         let site = header_section::Site {
             core,
             hello: &self.transaction.hello,
@@ -171,6 +177,8 @@ impl Receiving {
             eight_bit: self.eight_bit,
             size: self.stored,
             helo: hello.name.clone(),
+            message_id: self.message_id,
+            subject: self.subject,
         })));
         State::Storing(Box::new(Storing {
             hello,

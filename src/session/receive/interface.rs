@@ -108,6 +108,9 @@ pub struct Submission {
     pub size: u64,
     /// What the client called itself.
     pub helo: HeloName,
+    /// Of the header section, for message tracking.
+    pub message_id: String,
+    pub subject: String,
 }
 
 /// What the driver turns into events and counters.

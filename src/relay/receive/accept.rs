@@ -1,0 +1,94 @@
+//! A message that has come in whole: into the queue, held where a rule says so, and told.
+
+use std::sync::Arc;
+
+use sealpost_queue::{Draft, NewMessage};
+
+use crate::observe::Event;
+use crate::observe::tracking::{MessageFacts, Tracked};
+use crate::session::receive::{Input, StoreFault, Submission};
+
+use super::super::receive_events::Accepted;
+use super::super::record::MessageMeta;
+use super::super::shared::Shared;
+use super::super::{new_message, tracked};
+use super::Driver;
+
+impl Driver {
+    pub(super) async fn commit(&mut self, submission: Submission) {
+        // A peer that is gone before its message is ours keeps it, and sends it again.
+        if !self.flush().await {
+            return;
+        }
+        self.append_gathered();
+        let Some(draft) = self.draft.take() else {
+            self.input(Input::Stored(Err(StoreFault::Other)));
+            return;
+        };
+        let recipients = submission.envelope.recipients.len();
+        let sender = submission.envelope.reverse_path.to_string();
+        match self.store(draft, &submission).await {
+            Ok(_) => {
+                let durable_after = self.draft_since.elapsed();
+                self.message = Some(Accepted { sender, recipients, size: submission.size, durable_after });
+                self.input(Input::Stored(Ok(())));
+            }
+            Err(error) => {
+                let fault = self.store_fault(&error);
+                self.input(Input::Stored(Err(fault)));
+            }
+        }
+    }
+
+    /// What a hold rule names is held from the start.
+    async fn store(
+        &mut self,
+        draft: Draft,
+        submission: &Submission,
+    ) -> Result<sealpost_queue::MessageId, sealpost_queue::Error> {
+        let shared = Arc::clone(&self.shared);
+        let (holds, queue) = (&shared.holds, &shared.queue);
+        let _storing = holds.storing().await;
+        let (settings, now) = (shared.settings.load(), Shared::now().wall);
+        let (mut message, mut meta) = new_message::of(submission, &self.opening, &settings, now);
+        let held = holds.held(&message, now);
+        self.track(submission, &message, &meta, !held.is_empty());
+        if held.is_empty() {
+            return queue.commit(draft, message).await;
+        }
+        meta.held = true;
+        message.meta = meta.to_bytes();
+        queue.commit_held(draft, message, &held).await
+    }
+
+    /// For the event that tells of the message once its 250 is on its way.
+    fn track(&mut self, submission: &Submission, message: &NewMessage, meta: &MessageMeta, held: bool) {
+        self.held = held;
+        self.tracked = Tracked::default();
+        if self.shared.observer.tracks() {
+            let facts = tracked::facts_of_new(message, Some(meta));
+            self.tracked = Tracked {
+                message: MessageFacts { size: submission.size, session: String::new(), ..facts },
+                recipients: message.recipients.iter().map(|recipient| recipient.address.clone()).collect(),
+                local: Some(self.opening.local),
+                remote: Some(self.opening.remote),
+                remote_name: submission.helo.as_str().to_owned(),
+                ..Tracked::default()
+            };
+        }
+    }
+
+    /// An event of this session; that of a message with all that message tracking tells of it.
+    pub(super) fn tell(&mut self, event: Event) {
+        let Event::MessageReceived { queue_id, .. } = &event else {
+            return self.shared.observer.event(event);
+        };
+        let queue_id = queue_id.clone();
+        let tracked = std::mem::take(&mut self.tracked);
+        self.shared.observer.event_of(event, &tracked);
+        if std::mem::take(&mut self.held) {
+            let by = "a rule of queue hold".to_owned();
+            self.shared.observer.event_of(Event::MessageSuspended { queue_id, by }, &tracked);
+        }
+    }
+}
