@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use crate::observe::log_reader::{
     AddressFilter, Assembler, Filter, Follower, LogFiles, LogLine, Outcome, ReadError, Session,
 };
-use crate::trust::Direction;
+use crate::trust::{Direction, Fault};
 
 use super::location::{Location, LocationError};
 
@@ -40,6 +40,7 @@ enum LogCommand {
 #[derive(Debug, Args)]
 struct Which {
     /// Session id, as it stands in replies and stamps
+    #[arg(value_parser = session_id)]
     session: Option<String>,
     /// Directory (or one file) of protocol logs, ours or Exchange's [default: the configuration's]
     #[arg(long)]
@@ -203,9 +204,30 @@ fn sessions(which: &Which, config: &Path, view: View, out: &mut impl Write) -> R
         eprintln!("sealpost: {} lines below {} could not be read", files.skipped(), directory.display());
     }
     if printer.count() == 0 && !which.json {
-        eprintln!("sealpost: no session below {} matches", directory.display());
+        let doubt = which.fault.as_deref().map(doubtful_fault).unwrap_or_default();
+        eprintln!("sealpost: no session below {} matches{doubt}", directory.display());
     }
     Ok(printer.count() > 0)
+}
+
+/// A session id of ours or of Exchange's.
+fn session_id(text: &str) -> Result<String, String> {
+    if text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Ok(text.to_owned());
+    }
+    Err("a session id has 16 hexadecimal digits; `--message` finds a queue id or a Message-ID".to_owned())
+}
+
+/// What an Exchange log calls a fault may be anything, so that only nothing found makes a name
+/// doubtful.
+fn doubtful_fault(name: &str) -> String {
+    if Fault::from_name(name).is_some() {
+        return String::new();
+    }
+    let known = Fault::all().map(Fault::name);
+    let near =
+        crate::config::nearest(name, known).map(|near| format!("; did you mean {near}?")).unwrap_or_default();
+    format!(", and {name} is no fault of docs/faults.md{near}")
 }
 
 fn print_matching(

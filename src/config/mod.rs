@@ -29,6 +29,7 @@ use crate::policy::Settings;
 
 pub use document::{Document, Entry, Item, Origin, Table, Value};
 pub use format::{Wrong, smart_host as parse_smart_host};
+pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems, Severity};
 pub use quantity::duration as parse_duration;
 pub use reload::{Change, differences};

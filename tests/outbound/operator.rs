@@ -163,6 +163,11 @@ async fn settings_and_certificates_change_under_a_running_server() {
         "{audit}"
     );
     let good = std::fs::read_to_string(&edge.config).unwrap();
+    // A server is found by its data directory, also by who asks it to take another.
+    std::fs::write(&edge.config, good.replace("data_directory = \"data\"", "data_directory = \"other\""))
+        .unwrap();
+    let (status, _, error) = edge.command(&["config", "reload"]).await;
+    assert!(status == 1 && error.contains("the one it was started with"), "{status} {error}");
     for bad in [good.replace("retry_intervals", "retry_interval"), good.replace("[queue]", "[queue")] {
         std::fs::write(&edge.config, bad).unwrap();
         let (status, out, error) = edge.command(&["config", "reload"]).await;
@@ -244,6 +249,10 @@ async fn logs(edge: &super::lab::Edge) {
     }
     assert!(!shown.contains("Subject:"), "content never appears");
     assert_eq!(edge.command(&["log", "sessions", "--domain", "nobody.example"]).await.0, 1);
+    let (status, _, error) = edge.command(&["log", "sessions", "--fault", "NameMissmatch"]).await;
+    assert!(status == 1 && error.contains("did you mean NameMismatch?"), "{error}");
+    let (status, _, error) = edge.command(&["log", "show", "01A2"]).await;
+    assert!(status == 2 && error.contains("16 hexadecimal digits"), "{error}");
     follow(edge).await;
 }
 
