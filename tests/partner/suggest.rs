@@ -124,3 +124,31 @@ async fn a_peer_that_fails_at_the_post_quantum_exchange_is_told_from_others() {
     let (status, told) = probe(&world.site.write_settings(&text), &[]);
     assert_eq!(status, 0, "{told}");
 }
+
+/// What vouches for itself is no authority: its key is pinned, and the words say so.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_self_signed_certificate_is_pinned() {
+    let world = World::new().await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let certificate =
+        rcgen::CertificateParams::new(vec![PARTNER.to_owned()]).unwrap().self_signed(&key).unwrap();
+    let tls =
+        rustls::ServerConfig::builder_with_provider(rustls::crypto::aws_lc_rs::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.der().clone()], key.serialize_der().try_into().unwrap())
+            .unwrap();
+    let _peer = world.peer(Manner { tls: Some(tls), ..Manner::clear() }).await;
+    let config = world.config_with("require_client_certificate_request = false");
+    let (status, told) = probe(&config, &["--suggest"]);
+    assert_eq!(status, 1, "{told}");
+    let flat = crate::flat(&told);
+    assert!(flat.contains("not admitted: UntrustedRoot"), "{told}");
+    assert!(flat.contains("is signed by itself. Please tell us its SHA-256 fingerprint"), "{told}");
+    assert!(flat.contains("pin its key in the partner entry: trust_anchors = [] and spki_pins"), "{told}");
+    let (_, json, _) = command(&config, &["partner", "probe", PARTNER, "--suggest", "--json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    let (status, told) = probe(&adopt(&world, &json["suggestion"]), &[]);
+    assert_eq!(status, 0, "{told}");
+}

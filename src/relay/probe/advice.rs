@@ -54,9 +54,14 @@ pub fn no_connector(domain: &Domain) -> Advice {
     ))
 }
 
-pub fn no_way(domain: &Domain, reply: &Reply) -> Advice {
+pub fn no_way(domain: &Domain, reply: &Reply) -> Vec<Advice> {
     let why = reply.lines.join(" ");
-    theirs(format!("We cannot find the mail servers of {domain} in DNS: {why}. Please check its MX records."))
+    vec![
+        theirs(format!(
+            "We cannot find the mail servers of {domain} in DNS: {why}. Please check its MX records."
+        )),
+        ours(format!("Check how {domain} is spelt, and that the resolvers of [dns] can look it up.")),
+    ]
 }
 
 pub fn no_address(domain: &Domain, problem: &str) -> Advice {
@@ -229,7 +234,10 @@ fn on_certificate(scene: &Scene<'_>, fact: &Fact) -> Vec<Advice> {
         Fault::InvalidChain => {
             vec![theirs(format!("{subject}: {detail} Please have your authority issue a correct chain."))]
         }
-        Fault::UntrustedRoot => untrusted(&subject, detail),
+        Fault::UntrustedRoot => match scene.certificate.filter(|leaf| leaf.subject == leaf.issuer) {
+            Some(leaf) => self_signed(&subject, leaf),
+            None => untrusted(&subject, detail),
+        },
         Fault::IncompleteChain => vec![
             theirs(format!(
                 "{subject} comes without the certificate of an issuer, and we do not know that issuer. \
@@ -263,6 +271,21 @@ fn untrusted(subject: &str, detail: &str) -> Vec<Advice> {
         theirs(format!(
             "{subject} leads to a root that we do not trust for you yet. Please send us your root certificate, and \
              its SHA-256 fingerprint by another channel; or use a certificate of an authority we share."
+        )),
+    ]
+}
+
+/// An end-entity that vouches for itself is no anchor; its key can be pinned.
+fn self_signed(subject: &str, leaf: &SeenCertificate) -> Vec<Advice> {
+    vec![
+        theirs(format!(
+            "{subject} is signed by itself. Please tell us its SHA-256 fingerprint by another channel, so that we \
+             can pin its key; or use a certificate of an authority we share."
+        )),
+        ours(format!(
+            "If that certificate is theirs: compare its fingerprint by telephone, then pin its key in the partner \
+             entry: trust_anchors = [] and spki_pins = [\"{}\"].",
+            leaf.pin
         )),
     ]
 }

@@ -183,7 +183,7 @@ async fn find(gear: Gear<'_>, demand: &Demand<'_>, walk: &mut Walk) -> Vec<Targe
         Ok(hosts) => hosts,
         Err(reply) => {
             walk.obstacle = Some(reply.lines.join(" "));
-            walk.advice.push(advice::no_way(&walk.domain, &reply));
+            walk.advice.extend(advice::no_way(&walk.domain, &reply));
             return Vec::new();
         }
     };
