@@ -26,6 +26,8 @@ pub(crate) struct ContentFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     len: u64,
+    /// CRC32C of it so far.
+    check: u32,
     kept: bool,
 }
 
@@ -33,12 +35,13 @@ impl ContentFile {
     pub(crate) fn create(disk: &Arc<dyn Disk>, directory: &Path, id: MessageId) -> Result<Self, Error> {
         let path = path_of(directory, id);
         let file = disk.create(&path).map_err(|error| Error::io("create the content file", &path, error))?;
-        Ok(Self { disk: disk.clone(), path, file, len: 0, kept: false })
+        Ok(Self { disk: disk.clone(), path, file, len: 0, check: 0, kept: false })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.write(bytes, header::BYTES + self.len)?;
         self.len += bytes.len() as u64;
+        self.check = crc32c::crc32c_append(self.check, bytes);
         Ok(())
     }
 
@@ -52,7 +55,7 @@ impl ContentFile {
     pub(crate) fn complete(&mut self, id: MessageId, message: &NewMessage) -> Result<(), Error> {
         let envelope = header::envelope(message);
         self.write(&envelope, header::BYTES + self.len)?;
-        self.write(&Header::new(id, self.len, &envelope).render(), 0)?;
+        self.write(&Header::new(id, self.len, self.check, &envelope).render(), 0)?;
         self.file.sync_data().map_err(|error| self.sync_failed(error))?;
         let parent = self.path.parent().unwrap_or(Path::new("."));
         self.disk.sync_directory(parent).map_err(|error| self.sync_failed(error))
@@ -143,6 +146,40 @@ pub(crate) fn recover(disk: &dyn Disk, path: &Path) -> Result<Option<(MessageId,
         return Ok(None);
     }
     Ok(header.open_envelope(&envelope).map(|message| (header.id, message, header.content_len)))
+}
+
+/// What is wrong with the file of a message, read from end to end.
+pub(crate) fn verify(
+    disk: &dyn Disk,
+    directory: &Path,
+    id: MessageId,
+    len: u64,
+) -> Result<Option<&'static str>, Error> {
+    let path = path_of(directory, id);
+    let failed = |error| Error::io("read the content file", &path, error);
+    let file = match disk.open(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Some("is gone")),
+        opened => opened.map_err(failed)?,
+    };
+    let Ok(header) = read_header(&*file, &path) else { return Ok(Some("has no valid header")) };
+    if header.id != id || header.content_len != len {
+        return Ok(Some("has the header of another message"));
+    }
+    let mut content = ContentReader { file, at: 0, len };
+    let (mut chunk, mut check, mut left) = (vec![0; 1 << 20], 0, len);
+    while left > 0 {
+        let count = content.read(&mut chunk).map_err(failed)?;
+        if count == 0 {
+            return Ok(Some("is cut short"));
+        }
+        check = crc32c::crc32c_append(check, &chunk[..count]);
+        left -= count as u64;
+    }
+    let damaged = header.content_check.is_some_and(|wanted| wanted != check);
+    if damaged {
+        return Ok(Some("has damaged content"));
+    }
+    Ok(recover(disk, &path)?.is_none().then_some("has a damaged envelope"))
 }
 
 fn read_header(file: &dyn DiskFile, path: &Path) -> Result<Header, Error> {

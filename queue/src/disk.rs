@@ -26,6 +26,8 @@ pub trait Disk: Debug + Send + Sync {
     fn rename(&self, from: &Path, to: &Path) -> Result<()>;
     /// Removes a file.
     fn remove(&self, path: &Path) -> Result<()>;
+    /// Removes an empty directory.
+    fn remove_directory(&self, path: &Path) -> Result<()>;
     /// Names of what is in a directory, in no order. One that is not UTF-8 is left out: not ours.
     fn list(&self, path: &Path) -> Result<Vec<String>>;
     /// Makes the names in a directory durable.

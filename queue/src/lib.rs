@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod cache;
+mod check;
 mod content;
 mod disk;
 mod draft;
@@ -22,6 +23,7 @@ mod operator;
 mod pending;
 mod queue;
 mod readers;
+mod rebuild;
 mod recovery;
 mod settler;
 mod sqlite;
@@ -33,6 +35,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+pub use crate::check::{CheckReport, Finding, check};
 pub use crate::content::ContentReader;
 pub use crate::disk::{Disk, DiskFile, DiskLock, Space, SystemDisk};
 pub use crate::draft::Draft;
@@ -40,6 +43,7 @@ pub use crate::driver::Driver;
 pub use crate::ground::Clock;
 pub use crate::index::Due;
 pub use crate::queue::Queue;
+pub use crate::rebuild::{RebuildReport, rebuild};
 
 /// Content up to this many bytes stands in the journal and is committed with its record, as long as
 /// there is memory for it; larger content has a file of its own.

@@ -1,7 +1,9 @@
 //! Start-up: take the lock, open or rebuild the index, load it into memory, sweep what a crash left
 //! behind. The table of states and crash points is in README.md.
 
-use std::collections::{HashMap, HashSet};
+mod replay;
+
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,18 +11,20 @@ use std::sync::Arc;
 use crate::cache::Cache;
 use crate::content::{self, header};
 use crate::disk::{Disk, DiskLock};
-use crate::engine::{Body, Insert, Step};
+use crate::engine::Step;
 use crate::ground::Ground;
 use crate::ids::{self, Ids};
 use crate::index::Index;
-use crate::journal::{self, Record, SEGMENT_BYTES_MIN, Segments};
+use crate::journal::{self, Missing, SEGMENT_BYTES_MIN, Segments};
 use crate::live::Live;
 use crate::pending::Pending;
 use crate::settler::Settler;
 use crate::sqlite::{Marks, SqliteEngine};
 use crate::{Error, MessageId, Options, Recovery};
 
-const LOCK_FILE: &str = "lock";
+pub(crate) use replay::{Replay, put_back};
+
+pub(crate) const LOCK_FILE: &str = "lock";
 /// Of a generation, those that count the segments of one start; the others count starts.
 const GENERATION_BITS: u32 = 32;
 /// Starts that a lost index may have forgotten.
@@ -36,33 +40,51 @@ pub(crate) struct Opened {
     pub recovery: Recovery,
 }
 
+/// Opens the queue, or refuses where mail would be missing in silence.
 pub(crate) fn open(ground: &Arc<Ground>, options: &Options) -> Result<Opened, Error> {
+    let lock = lock(ground)?;
+    open_locked(ground, options, lock, Missing::Refuse, None)
+}
+
+/// Nobody else has the queue until the lock is dropped.
+pub(crate) fn lock(ground: &Ground) -> Result<Box<dyn DiskLock>, Error> {
+    make_directory(&*ground.disk, &ground.directory)?;
+    take_lock(&*ground.disk, &ground.directory)
+}
+
+/// `ids`: a ceiling of ids that the index does not know.
+pub(crate) fn open_locked(
+    ground: &Arc<Ground>,
+    options: &Options,
+    lock: Box<dyn DiskLock>,
+    missing: Missing<'_>,
+    ids: Option<u64>,
+) -> Result<Opened, Error> {
     let Ground { directory, disk, .. } = &**ground;
-    make_directory(&**disk, directory)?;
-    let lock = take_lock(&**disk, directory)?;
     make_content_directories(&**disk, directory)?;
     make_directory(&**disk, &directory.join(journal::DIRECTORY))?;
     let segment_bytes = options.journal_segment_bytes.max(SEGMENT_BYTES_MIN);
     let mut found = journal::find(ground, segment_bytes)?;
+    let generation = found.last().map_or(0, |segment| segment.generation);
     let engine = SqliteEngine::open(directory, options)?;
     sync_directory(&**disk, directory)?;
     let marks = engine.marks()?;
     let mut index = load(&engine)?;
     let mut replay = Replay::new(&mut index, marks);
-    let last = journal::replay(&mut found.segments, replay.settled(), &mut |record| {
+    let last = journal::replay(&mut found, replay.settled(), missing, &mut |record| {
         replay.record(&record);
     })?;
     let (mut pending, lost) = replay.finish(last);
     let rebuilt = if lost.is_lost { put_back(ground, &mut index, &mut pending, &lost)? } else { 0 };
-    let ids = start_ids(ground, &index, &mut pending, marks.ids);
+    let ids = start_ids(ground, &index, &mut pending, marks.ids.max(ids));
     let recovery = Recovery { rebuilt: rebuilt + lost.from_journal, ..Recovery::default() };
     let live = Arc::new(Live::new(index, Cache::new(options.cache_bytes_max), ids, pending));
-    let segments = Arc::new(Segments::new(ground, options, found.segments));
+    let segments = Arc::new(Segments::new(ground, options, found));
     let mut settler = Settler::new(engine, ground, &live, &segments, marks.settled.unwrap_or(0));
     // From here on the journal of the last run is not needed any more.
     settler.settle_all().map_err(|fault| fault.into_error(directory))?;
     segments.all_settled()?;
-    let generation = start_generation(&mut settler, directory, marks, found.generation)?;
+    let generation = start_generation(&mut settler, directory, marks, generation)?;
     let recovery = tidy(ground, &live, &mut settler, recovery)?;
     Ok(Opened { live, segments, settler, end: (generation, last), lock, recovery })
 }
@@ -91,91 +113,6 @@ fn make_content_directories(disk: &dyn Disk, directory: &Path) -> Result<(), Err
 
 fn sync_directory(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     disk.sync_directory(path).map_err(|error| Error::io("sync the directory", path, error))
-}
-
-/// What the journal says, on its way into memory.
-struct Replay<'a> {
-    index: &'a mut Index,
-    pending: Pending,
-    marks: Marks,
-    lost: Lost,
-}
-
-/// What is known when the index was lost. That it has no ids yet means that it never finished its
-/// first start: it is new, or the old one is gone, and journal and content files tell what was in it.
-#[derive(Default)]
-struct Lost {
-    is_lost: bool,
-    from_journal: usize,
-    /// Messages that left: their files, if there are any, are no messages.
-    gone: HashSet<MessageId>,
-}
-
-impl<'a> Replay<'a> {
-    fn new(index: &'a mut Index, marks: Marks) -> Self {
-        let lost = Lost { is_lost: marks.ids.is_none(), ..Lost::default() };
-        Self { index, pending: Pending::default(), marks, lost }
-    }
-
-    /// Where to begin; a lost index begins with what there is.
-    fn settled(&self) -> Option<u64> {
-        if self.lost.is_lost { None } else { Some(self.marks.settled.unwrap_or(0)) }
-    }
-
-    fn record(&mut self, record: &Record) {
-        for step in &record.steps {
-            match step {
-                Step::Insert(insert) => self.insert(record.sequence, insert, step),
-                Step::ReserveIds { below } => self.pending.ids = self.pending.ids.max(Some(*below)),
-                change => {
-                    let Some(id) = change.changes().filter(|id| self.index.contains(*id)) else { continue };
-                    self.index.follow(change);
-                    let gone = !self.index.contains(id);
-                    self.pending.change(record.sequence, id, change, gone);
-                    if gone {
-                        self.lost.gone.insert(id);
-                    }
-                }
-            }
-        }
-        self.pending.last = record.sequence;
-    }
-
-    fn insert(&mut self, sequence: u64, insert: &Insert, step: &Step) {
-        let stored = self.index.contains(insert.id);
-        self.index.forget(insert.id);
-        self.index.follow(step);
-        self.pending.insert(sequence, &Arc::new(insert.stored()), insert.place, stored);
-    }
-
-    fn finish(mut self, last: u64) -> (Pending, Lost) {
-        self.pending.last = last;
-        if self.lost.is_lost {
-            self.lost.from_journal = self.index.counts().0;
-        }
-        (self.pending, self.lost)
-    }
-}
-
-/// Messages of complete content files that the journal does not know of.
-fn put_back(ground: &Ground, index: &mut Index, pending: &mut Pending, lost: &Lost) -> Result<usize, Error> {
-    let mut count = 0;
-    for (id, path) in content_files(ground)? {
-        if index.contains(id) || lost.gone.contains(&id) {
-            continue;
-        }
-        if let Some((named, message, len)) = content::recover(&*ground.disk, &path)?
-            && named == id
-            && content::path_of(&ground.directory, id) == path
-            && !message.recipients.is_empty()
-        {
-            let insert = Insert::new(id, message, Body::Standing { len, in_file: true });
-            pending.insert(pending.last, &Arc::new(insert.stored()), None, true);
-            index.follow(&Step::Insert(Box::new(insert)));
-            count += 1;
-        }
-    }
-    Ok(count)
 }
 
 /// A ceiling above every id to come; it is stored with what is settled first.
@@ -227,7 +164,7 @@ fn tidy(
 }
 
 /// Everything in `content/` that is named like a content file.
-fn content_files(ground: &Ground) -> Result<Vec<(MessageId, PathBuf)>, Error> {
+pub(crate) fn content_files(ground: &Ground) -> Result<Vec<(MessageId, PathBuf)>, Error> {
     let mut files = Vec::new();
     let content = ground.directory.join(content::DIRECTORY);
     for number in 0..=0xff {
@@ -240,7 +177,7 @@ fn content_files(ground: &Ground) -> Result<Vec<(MessageId, PathBuf)>, Error> {
 }
 
 /// What the index holds, in memory.
-fn load(engine: &SqliteEngine) -> Result<Index, Error> {
+pub(crate) fn load(engine: &SqliteEngine) -> Result<Index, Error> {
     let mut index = Index::default();
     engine.each(|standing| index.load(&standing))?;
     Ok(index)

@@ -125,6 +125,11 @@ impl Settler {
         self.engine.settle(std::iter::empty(), marks).map(drop)
     }
 
+    /// Tidies up before the end.
+    pub(crate) fn close(&mut self) {
+        self.engine.close();
+    }
+
     /// Messages that have content files, with the size of their content.
     pub(crate) fn files(&self) -> Result<HashMap<MessageId, u64>, Error> {
         self.engine.files()

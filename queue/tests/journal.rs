@@ -408,6 +408,11 @@ impl Disk for Cut {
         SystemDisk.remove(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> Result<()> {
+        self.count()?;
+        SystemDisk.remove_directory(path)
+    }
+
     fn list(&self, path: &Path) -> Result<Vec<String>> {
         SystemDisk.list(path)
     }

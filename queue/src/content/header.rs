@@ -19,18 +19,23 @@ pub(crate) struct Header {
     pub envelope_len: u32,
     /// Over the envelope, against a torn write.
     pub checksum: u64,
+    /// CRC32C of the content; files of earlier builds have none.
+    pub content_check: Option<u32>,
 }
 
 impl Header {
-    pub(crate) fn new(id: MessageId, content_len: u64, envelope: &[u8]) -> Self {
+    pub(crate) fn new(id: MessageId, content_len: u64, content_check: u32, envelope: &[u8]) -> Self {
         let envelope_len = u32::try_from(envelope.len()).unwrap_or(u32::MAX);
-        Self { id, content_len, envelope_len, checksum: checksum(envelope) }
+        let content_check = Some(content_check);
+        Self { id, content_len, envelope_len, checksum: checksum(envelope), content_check }
     }
 
     pub(crate) fn render(&self) -> Vec<u8> {
-        let Self { id, content_len, envelope_len, checksum } = self;
-        let line =
-            format!("{MAGIC} id={id} content={content_len} envelope={envelope_len} check={checksum:016X}");
+        let Self { id, content_len, envelope_len, checksum, content_check } = self;
+        let crc = content_check.map_or(String::new(), |check| format!(" crc={check:08X}"));
+        let line = format!(
+            "{MAGIC} id={id} content={content_len} envelope={envelope_len} check={checksum:016X}{crc}"
+        );
         format!("{line:<width$}\n", width = BYTES as usize - 1).into_bytes()
     }
 
@@ -43,6 +48,7 @@ impl Header {
             content_len: field("content")?.parse().ok()?,
             envelope_len: field("envelope")?.parse().ok()?,
             checksum: u64::from_str_radix(field("check")?, 16).ok()?,
+            content_check: field("crc").and_then(|check| u32::from_str_radix(check, 16).ok()),
         };
         (header.envelope_len <= ENVELOPE_BYTES_MAX).then_some(header)
     }
@@ -161,7 +167,7 @@ mod tests {
     #[test]
     fn a_header_comes_back_as_it_was_written_and_fills_its_block() {
         let envelope = envelope(&message());
-        let header = Header::new(MessageId(0x1234_5678_9abc), 70_000, &envelope);
+        let header = Header::new(MessageId(0x1234_5678_9abc), 70_000, 0xABCD, &envelope);
         let bytes = header.render();
         assert_eq!(bytes.len() as u64, BYTES);
         assert_eq!(Header::parse(&bytes), Some(header.clone()));
@@ -172,7 +178,7 @@ mod tests {
     #[test]
     fn a_torn_envelope_or_header_is_not_believed() {
         let envelope = envelope(&message());
-        let header = Header::new(MessageId(7), 70_000, &envelope);
+        let header = Header::new(MessageId(7), 70_000, 0, &envelope);
         let mut torn = envelope.clone();
         torn[20] ^= 1;
         assert!(header.open_envelope(&torn).is_none());

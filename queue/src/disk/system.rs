@@ -48,6 +48,10 @@ impl Disk for SystemDisk {
         std::fs::remove_file(path)
     }
 
+    fn remove_directory(&self, path: &Path) -> Result<()> {
+        std::fs::remove_dir(path)
+    }
+
     fn list(&self, path: &Path) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for entry in std::fs::read_dir(path)? {

@@ -3,6 +3,7 @@
 //! Layout in README.md.
 
 mod codec;
+mod history;
 mod record;
 mod segments;
 
@@ -13,15 +14,16 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crc32c::crc32c;
 
+pub(crate) use history::{Missing, find, look, replay};
 use record::{HEADER_BYTES, Header};
-pub(crate) use record::{Place, Record, Scan};
+pub(crate) use record::{Place, Record};
 pub(crate) use segments::{DIRECTORY, Grown, SEGMENT_BYTES_MIN, Segment, Segments};
 
 use crate::disk::DiskFile;
 use crate::engine::{Body, Engine, Fault, Job, Step};
+use crate::ground::Ground;
 use crate::live::Live;
 use crate::settler::Settling;
-use crate::{Error, ground::Ground};
 
 /// Content up to this many bytes is copied between its header and the next; larger content is written
 /// from where it stands.
@@ -307,79 +309,4 @@ impl Batch {
         slices.push(IoSlice::new(&self.buffer[from..]));
         slices
     }
-}
-
-/// The segments on the disk, those never written first, then by use; `last` is the first job in each.
-pub(crate) struct Found {
-    pub segments: Vec<Segment>,
-    pub generation: u64,
-}
-
-/// Opens what is in the journal's directory.
-pub(crate) fn find(ground: &Ground, segment_bytes: u64) -> Result<Found, Error> {
-    let directory = ground.directory.join(DIRECTORY);
-    let names = ground.disk.list(&directory).map_err(|error| Error::io("list", &directory, error))?;
-    let mut segments = Vec::new();
-    for name in names.iter().filter(|name| segments::number_of(name).is_some()) {
-        let path = directory.join(name);
-        let failed = |error| Error::io("read the journal in", &path, error);
-        let file = ground.disk.open_to_write(&path).map_err(failed)?;
-        let bytes = ground.disk.size(&path).map_err(failed)?;
-        let first = Scan::new(&*file, bytes).header(0).map_err(failed)?;
-        if first.is_none() && bytes != segment_bytes {
-            // Its making was cut off.
-            ground.disk.remove(&path).map_err(|error| Error::io("delete", &path, error))?;
-            continue;
-        }
-        let (generation, last) = first.map_or((0, 0), |header| (header.generation, header.sequence));
-        segments.push(Segment { path, file: file.into(), bytes, generation, last });
-    }
-    segments.sort_by_key(|segment| segment.generation);
-    let generation = segments.last().map_or(0, |segment| segment.generation);
-    Ok(Found { segments, generation })
-}
-
-/// Hands over the records behind `settled`, in order, and notes the last job of each segment; without
-/// `settled`, all there are. Returns the last of all. A torn end is the end; a gap between segments is
-/// an error.
-pub(crate) fn replay(
-    segments: &mut [Segment],
-    settled: Option<u64>,
-    visit: &mut dyn FnMut(Record),
-) -> Result<u64, Error> {
-    let used: Vec<usize> = (0..segments.len()).filter(|at| segments[*at].generation > 0).collect();
-    let mut last = settled.unwrap_or(0);
-    let mut expected = settled.map(|settled| settled + 1);
-    for (nth, at) in used.iter().enumerate() {
-        let first = segments[*at].last;
-        let next_first = used.get(nth + 1).map(|next| segments[*next].last);
-        if next_first.is_some_and(|next| settled.is_some_and(|settled| next <= settled + 1)) {
-            segments[*at].last = next_first.unwrap_or(first) - 1;
-            continue;
-        }
-        if expected.is_some_and(|expected| first > expected) {
-            return Err(damaged(&segments[*at]));
-        }
-        let Segment { file, path, bytes, generation, .. } = segments[*at].clone();
-        let failed = |error| Error::io("read the journal in", &path, error);
-        let mut scan = Scan::new(&*file, bytes);
-        let (mut offset, mut next) = (0, first);
-        while let Some(record) = scan.record(offset).map_err(failed)? {
-            let follows = record.generation == generation && record.sequence == next;
-            if !follows || next_first.is_some_and(|first| record.sequence >= first) {
-                break;
-            }
-            (offset, next) = (record.end, next + 1);
-            if settled.is_none_or(|settled| record.sequence > settled) {
-                visit(record);
-            }
-        }
-        segments[*at].last = next - 1;
-        (last, expected) = (last.max(next - 1), Some(expected.unwrap_or(0).max(next)));
-    }
-    Ok(last)
-}
-
-fn damaged(segment: &Segment) -> Error {
-    Error::JournalDamaged { path: segment.path.clone() }
 }

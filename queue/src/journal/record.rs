@@ -126,6 +126,19 @@ impl<'a> Scan<'a> {
         Ok(self.bytes(offset, HEADER_BYTES)?.and_then(Header::parse))
     }
 
+    /// The next place behind `offset` where a record of this generation may begin.
+    pub(super) fn resume(&mut self, offset: u64, generation: u64) -> std::io::Result<Option<u64>> {
+        let mut at = offset + 1;
+        while at + (HEADER_BYTES as u64) <= self.segment_bytes {
+            let Some(bytes) = self.bytes(at, HEADER_BYTES)? else { return Ok(None) };
+            if bytes[..4] == MAGIC && Header::parse(bytes).is_some_and(|one| one.generation == generation) {
+                return Ok(Some(at));
+            }
+            at += 1;
+        }
+        Ok(None)
+    }
+
     fn whole(&mut self, place: &Place) -> std::io::Result<bool> {
         let (mut check, mut at, end) = (0, place.offset, place.offset + place.len);
         while at < end {

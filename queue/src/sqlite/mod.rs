@@ -2,6 +2,7 @@
 //! is committed. It follows the journal. One connection writes, any number read beside it, and an operator may
 //! look at a live queue with the `sqlite3` shell (view `queue`).
 
+mod look;
 mod read;
 mod write;
 
@@ -13,6 +14,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use crate::engine::Fault;
 use crate::{Error, Options};
 
+pub(crate) use look::{Look, Oddity, salvage};
 pub(crate) use read::{SqliteReader, Standing};
 pub(crate) use write::{Marks, Row, SqliteEngine};
 

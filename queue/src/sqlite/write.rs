@@ -70,13 +70,7 @@ impl SqliteEngine {
 
     /// What it noted of itself; nothing while it is new.
     pub(crate) fn marks(&self) -> Result<Marks, Error> {
-        let mark = |name: &str| {
-            self.connection
-                .query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
-                .optional()
-                .map(|value| value.map(|value| value as u64))
-        };
-        Ok(Marks { settled: mark("settled")?, ids: mark("ids")?, starts: mark("starts")? })
+        marks(&self.connection)
     }
 
     /// All recipients, by message and number.
@@ -86,11 +80,7 @@ impl SqliteEngine {
 
     /// Messages that have content files, with the size of their content.
     pub(crate) fn files(&self) -> Result<HashMap<MessageId, u64>, Error> {
-        let mut statement = self.connection.prepare("SELECT id, size FROM message WHERE in_file")?;
-        let rows = statement.query_map([], |row| {
-            Ok((MessageId(row.get::<_, i64>(0)? as u64), row.get::<_, i64>(1)? as u64))
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        Ok(files(&self.connection)?.into_iter().collect())
     }
 
     /// Size of what is in the index, in bytes.
@@ -108,6 +98,23 @@ impl SqliteEngine {
     fn execute(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
+}
+
+pub(super) fn marks(connection: &Connection) -> Result<Marks, Error> {
+    let mark = |name: &str| {
+        connection
+            .query_row("SELECT value FROM setting WHERE name = ?1", [name], |row| row.get::<_, i64>(0))
+            .optional()
+            .map(|value| value.map(|value| value as u64))
+    };
+    Ok(Marks { settled: mark("settled")?, ids: mark("ids")?, starts: mark("starts")? })
+}
+
+pub(super) fn files(connection: &Connection) -> rusqlite::Result<Vec<(MessageId, u64)>> {
+    let mut statement = connection.prepare("SELECT id, size FROM message WHERE in_file ORDER BY id")?;
+    let rows = statement
+        .query_map([], |row| Ok((MessageId(row.get::<_, i64>(0)? as u64), row.get::<_, i64>(1)? as u64)))?;
+    rows.collect()
 }
 
 fn write_marks(connection: &Connection, marks: Marks) -> rusqlite::Result<()> {
