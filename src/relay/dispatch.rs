@@ -37,11 +37,16 @@ const BROUGHT_FORWARD_AT_ONCE: usize = 1000;
 pub async fn run(shared: Arc<Shared>) {
     let mut changes = shared.queue.subscribe();
     let mut tidied = Instant::now();
+    let mut epochs = epochs_of(&shared);
     while !shared.draining.is_cancelled() {
         changes.mark_unchanged();
         let begun = Instant::now();
         let mut cut = false;
         if !shared.protocol_log.must_stop_mail() {
+            let present = epochs_of(&shared);
+            if std::mem::replace(&mut epochs, present) != present {
+                shared.delivery_queues.probe_now();
+            }
             probe(&shared);
             cut = start_workers(&shared);
         }
@@ -62,6 +67,11 @@ pub async fn run(shared: Arc<Shared>) {
             () = shared.draining.cancelled() => {}
         }
     }
+}
+
+/// What next hops are judged under: after a change of either one that was of no use may be.
+fn epochs_of(shared: &Shared) -> (u64, u64) {
+    (shared.settings.load().epoch, shared.revocation.load().epoch)
 }
 
 /// Starts and wakes workers for what is due. Whether more is due than could be looked at.
