@@ -166,6 +166,19 @@ pub enum Event {
         messages: u64,
         orphans: u64,
     },
+    /// No host of a next hop could be used: it is probed once an interval, and what is due for it
+    /// is put off meanwhile.
+    NextHopDown {
+        next_hop: String,
+        connector: String,
+        reason: String,
+    },
+    /// It can be used again; so many messages waited for that and go at once.
+    NextHopUp {
+        next_hop: String,
+        connector: String,
+        waited: usize,
+    },
     /// A resource became short or is no longer: `amount` of it is there, `allowed` is the option's
     /// value (messages or octets). At `medium` strangers are refused, at `high` everyone.
     BackPressureChanged {

@@ -296,8 +296,10 @@ fn level_of(event: &Event) -> Level {
         | Event::MessageResumed { .. }
         | Event::MessageRedirected { .. }
         | Event::MessageRemoved { .. }
+        | Event::NextHopUp { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
-        Event::DsnDropped { .. }
+        Event::NextHopDown { .. }
+        | Event::DsnDropped { .. }
         | Event::CertificateExpiring { .. }
         | Event::ProtocolLogAgedEarly { .. }
         | Event::TrackingAgedEarly { .. }

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 
 use super::Priority;
 
-/// Strangers keep one part in so many of the workers where partners could use them all.
-const STRANGERS_PART: usize = 10;
+/// Strangers keep one part in so many of the workers where partners could use them all, and as much
+/// is never theirs: a worker that waits for a host that does not answer cannot be taken away.
+const KEPT_PART: usize = 10;
 /// What a turn costs a destination of weight 1; divisible by every weight.
 const TURN: u64 = 12;
 
@@ -49,20 +50,25 @@ struct Demand {
 }
 
 /// How many of `workers` each claim gets, in the order of the claims. Nobody gets more than it
-/// wants, and nothing is left over that anybody wants.
+/// wants, and nothing is left over that anybody wants but what is kept from strangers.
 pub fn share(workers: usize, claims: &[Claim]) -> Vec<usize> {
     let wanted = |strangers: bool| {
         let of_kind = claims.iter().filter(|claim| (claim.standing == Standing::Stranger) == strangers);
         of_kind.map(|claim| claim.wants).sum::<usize>()
     };
     let (known, strangers) = (wanted(false), wanted(true));
-    let kept = (workers / STRANGERS_PART).max(usize::from(workers > 1));
-    let for_strangers = strangers.min(kept.max(workers.saturating_sub(known)));
+    let kept = (workers / KEPT_PART).max(usize::from(workers > 1));
+    let for_strangers = strangers.min(kept.max(workers.saturating_sub(known))).min(never_kept(workers));
     let mut shares = vec![0; claims.len()];
     let is_stranger = |claim: &Claim| claim.standing == Standing::Stranger;
     share_among(for_strangers, claims, is_stranger, &mut shares);
     share_among(workers - for_strangers, claims, |claim| !is_stranger(claim), &mut shares);
     shares
+}
+
+/// As long as no more than this are at work, nobody's share can be too large.
+pub fn never_kept(workers: usize) -> usize {
+    workers - workers / KEPT_PART
 }
 
 /// First among partners (every stranger is one of its own), then among the queues of each.

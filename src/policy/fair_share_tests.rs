@@ -16,8 +16,8 @@ fn partner(number: usize, wants: usize) -> Claim {
 fn a_backlog_leaves_the_others_their_part() {
     let table: Vec<(usize, Vec<Claim>, Vec<usize>)> = vec![
         (10, vec![stranger(3), stranger(4)], vec![3, 4]),
-        (10, vec![stranger(1000), stranger(2)], vec![8, 2]),
-        (10, vec![stranger(1000), stranger(1000)], vec![5, 5]),
+        (10, vec![stranger(1000), stranger(2)], vec![7, 2]),
+        (20, vec![stranger(1000), stranger(1000)], vec![9, 9]),
         // A partner with many domains is one partner.
         (12, vec![partner(0, 100), partner(1, 100), partner(1, 100), partner(1, 100)], vec![6, 2, 2, 2]),
         // Partners first, and one part in ten for the strangers.
@@ -89,8 +89,12 @@ fn nothing_is_wasted_and_nobody_gets_more_than_it_wants() {
             })
             .collect();
         let shares = share(workers, &claims);
-        let wanted: usize = claims.iter().map(|claim| claim.wants).sum();
-        assert_eq!(shares.iter().sum::<usize>(), workers.min(wanted), "{workers} among {claims:?}");
+        let wanted = |stranger: bool| {
+            let of_kind = claims.iter().filter(|claim| (claim.standing == Standing::Stranger) == stranger);
+            of_kind.map(|claim| claim.wants).sum::<usize>()
+        };
+        let usable = wanted(false) + wanted(true).min(never_kept(workers));
+        assert_eq!(shares.iter().sum::<usize>(), workers.min(usable), "{workers} among {claims:?}");
         assert!(shares.iter().zip(&claims).all(|(got, claim)| *got <= claim.wants));
     }
 }

@@ -17,6 +17,7 @@ pub struct HostMemory(HashMap<SocketAddr, Failing>);
 #[derive(Clone, Copy, Debug)]
 struct Failing {
     times: u32,
+    last: Instant,
     rests_until: Instant,
 }
 
@@ -30,9 +31,22 @@ impl HostMemory {
         if failing.len() >= ADDRESSES_MAX {
             failing.clear();
         }
-        let known = failing.entry(address).or_insert(Failing { times: 0, rests_until: now });
+        let known = failing.entry(address).or_insert(Failing { times: 0, last: now, rests_until: now });
         let rest = REST_MIN.saturating_mul(1 << known.times.min(8)).min(REST_MAX);
-        *known = Failing { times: known.times.saturating_add(1), rests_until: now + rest };
+        *known = Failing { times: known.times.saturating_add(1), last: now, rests_until: now + rest };
+    }
+
+    /// Forgets everything: somebody says that things have changed.
+    pub fn forget(&mut self) {
+        self.0.clear();
+    }
+
+    /// Whether each of these, at least one, failed within the last minute. Who finds nothing else
+    /// need not find it out by a connection of its own.
+    pub fn all_failed_lately(&self, addresses: impl IntoIterator<Item = SocketAddr>, now: Instant) -> bool {
+        let mut addresses = addresses.into_iter().peekable();
+        let lately = |known: &Failing| now.duration_since(known.last) < REST_MIN;
+        addresses.peek().is_some() && addresses.all(|address| self.0.get(&address).is_some_and(lately))
     }
 
     pub fn connected(&mut self, address: SocketAddr) {
@@ -75,6 +89,23 @@ mod tests {
         assert_eq!(order(&memory, now + 2 * REST_MIN), [2, 3, 1], "it rests longer the second time");
         memory.connected(address(1));
         assert_eq!(order(&memory, now + REST_MIN), [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_one_found_of_all_hosts_holds_for_the_others_for_a_minute() {
+        let (mut memory, now) = (HostMemory::default(), Instant::now());
+        let all = |memory: &HostMemory, now| memory.all_failed_lately([address(1), address(2)], now);
+        memory.failed(address(1), now);
+        assert!(!all(&memory, now), "one is left to try");
+        memory.failed(address(2), now);
+        assert!(all(&memory, now));
+        assert!(!all(&memory, now + REST_MIN), "though it still rests when it has failed often");
+        assert!(!memory.all_failed_lately([], now));
+        memory.connected(address(2));
+        assert!(!all(&memory, now));
+        memory.failed(address(2), now);
+        memory.forget();
+        assert!(!all(&memory, now));
     }
 
     #[test]

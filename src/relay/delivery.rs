@@ -92,7 +92,8 @@ impl Delivery {
         let until = Instant::now() + LINGER;
         let mut waited = false;
         loop {
-            let ends = self.shared.draining.is_cancelled() || self.superfluous;
+            let stopped = self.shared.draining.is_cancelled() || self.shared.queue.has_failed();
+            let ends = stopped || self.superfluous;
             if ends || self.worker.must_yield(self.messages, waited) {
                 return None;
             }
@@ -196,6 +197,10 @@ impl Delivery {
                 return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
             }
         };
+        if !self.worker.is_probing() && self.shared.all_failed_lately(&targets) {
+            let note = unreached(&targets);
+            return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
+        }
         while let Some(host) = targets.first().map(|target| target.host.clone()) {
             self.close().await;
             let of_host = targets.iter().take_while(|target| target.host == host).count();
@@ -235,11 +240,13 @@ impl Delivery {
         self.release(waited);
     }
 
-    fn release(&self, waited: Vec<MessageId>) {
-        if !waited.is_empty() {
-            let destination = self.worker.destination.clone();
-            self.shared.tasks.spawn(dispatch::release(Arc::clone(&self.shared), destination, waited));
-        }
+    /// The next hop is back, if anything waited for that.
+    fn release(&self, waited: Option<Vec<MessageId>>) {
+        let Some(waited) = waited else { return };
+        let destination = self.worker.destination.clone();
+        let (next_hop, connector) = (destination.next_hop.clone(), destination.connector.clone());
+        self.shared.observer.event(Event::NextHopUp { next_hop, connector, waited: waited.len() });
+        self.shared.tasks.spawn(dispatch::release(Arc::clone(&self.shared), destination, waited));
     }
 
     /// No target could be used. Where others have connections, the peer has enough of us and the
@@ -253,14 +260,19 @@ impl Delivery {
         claim: &Claim,
         pending: Vec<Pending>,
     ) -> Vec<Pending> {
-        let to = &self.worker.destination;
+        let to = self.worker.destination.clone();
         if note.permanent && note.fault.is_none() {
             let waited = self.worker.answered();
             self.release(waited);
             return pending;
         }
         match self.worker.failed(begun, note, settings.retry_intervals(&to.tls_domain)) {
-            Failed::Down => {
+            Failed::Down { newly } => {
+                if newly {
+                    let (next_hop, connector) = (to.next_hop, to.connector);
+                    let reason = note.reason.clone();
+                    self.shared.observer.event(Event::NextHopDown { next_hop, connector, reason });
+                }
                 self.targets = None;
                 self.worker.waits(claim.message.id);
                 pending
@@ -325,6 +337,13 @@ impl Delivery {
 
 fn with_note(pending: Vec<Pending>, note: &AttemptNote) -> Vec<Pending> {
     pending.into_iter().map(|pending| pending.met(note.clone())).collect()
+}
+
+/// The hosts are those of other next hops too, and were found dead for one of these.
+fn unreached(targets: &[Target]) -> AttemptNote {
+    let host = targets.first().map(|target| format!("{} ({})", target.host, target.address));
+    let text = format!("{} took no connection a moment ago", host.unwrap_or_default());
+    AttemptNote::ours(&Reply::new(451, (4, 4, 1), text.clone()), text)
 }
 
 fn unreachable(next_hop: &str) -> AttemptNote {

@@ -121,7 +121,7 @@ impl DeliveryQueues {
             }
         }
         let wanted: usize = plan.iter().map(|(_, more)| more).sum();
-        if inner.workers + wanted > WORKERS_MAX {
+        if inner.workers + wanted > fair_share::never_kept(WORKERS_MAX) {
             inner.share_out(settings, &mut plan);
         } else if std::mem::take(&mut inner.scarce) {
             inner.queues.values_mut().for_each(|known| known.allowed = usize::MAX);
@@ -197,7 +197,10 @@ impl Inner {
             }));
         let only: Vec<Claim> = claims.iter().map(|(_, claim)| *claim).collect();
         let shares = fair_share::share(WORKERS_MAX, &only);
+        let of_strangers = claims.iter().filter(|(_, claim)| claim.standing == Standing::Stranger);
+        let theirs: usize = of_strangers.filter_map(|(name, _)| Some(self.queues.get(name)?.workers)).sum();
         let mut free = WORKERS_MAX.saturating_sub(self.workers);
+        let mut free_for_strangers = fair_share::never_kept(WORKERS_MAX).saturating_sub(theirs);
         plan.clear();
         let mut served = Vec::new();
         for ((name, claim), share) in claims.into_iter().zip(shares) {
@@ -207,7 +210,11 @@ impl Inner {
                 let beyond = has.saturating_sub(share).min(known.idle);
                 (0..beyond).for_each(|_| known.bell.notify_one());
             }
-            let added = share.saturating_sub(has).min(free);
+            let mut added = share.saturating_sub(has).min(free);
+            if claim.standing == Standing::Stranger {
+                added = added.min(free_for_strangers);
+                free_for_strangers -= added;
+            }
             if added > 0 {
                 free -= added;
                 served.push((name.clone(), claim));

@@ -42,10 +42,10 @@ pub async fn run(shared: Arc<Shared>) {
         changes.mark_unchanged();
         let begun = Instant::now();
         let mut cut = false;
-        if !shared.protocol_log.must_stop_mail() {
+        if !shared.protocol_log.must_stop_mail() && !shared.queue.has_failed() {
             let present = epochs_of(&shared);
             if std::mem::replace(&mut epochs, present) != present {
-                shared.delivery_queues.probe_now();
+                shared.probe_next_hops();
             }
             probe(&shared);
             cut = start_workers(&shared);

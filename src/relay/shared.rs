@@ -76,6 +76,18 @@ impl Shared {
         hosts.order(targets, |target| target.address, Instant::now())
     }
 
+    /// Whether all of `targets` have just been found dead by somebody.
+    pub fn all_failed_lately(&self, targets: &[Target]) -> bool {
+        let hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        hosts.all_failed_lately(targets.iter().map(|target| target.address), Instant::now())
+    }
+
+    /// Whatever was found dead may be alive: an operator wants it tried, or the settings changed.
+    pub fn probe_next_hops(&self) {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner).forget();
+        self.delivery_queues.probe_now();
+    }
+
     /// What became of connecting to `address`.
     pub fn note_host(&self, address: SocketAddr, connected: bool) {
         let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);

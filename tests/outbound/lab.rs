@@ -379,6 +379,17 @@ impl Edge {
         line.and_then(|line| line.rsplit(' ').next()).map_or(0.0, |value| value.parse().unwrap())
     }
 
+    /// Waits until a series has this value.
+    pub async fn until_series(&self, series: &str, value: f64) {
+        for _ in 0..300 {
+            if self.counter(series).await == value {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("{series} never became {value}\n{}", self.log());
+    }
+
     /// A GET on the admin listener: status and body.
     pub async fn http(&self, path: &str, host: &str) -> (u16, String) {
         self.request(&format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")).await

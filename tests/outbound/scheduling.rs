@@ -40,6 +40,9 @@ async fn a_dead_next_hop_is_probed_and_when_it_is_back_all_that_waited_goes() {
     assert_eq!(edge.command(&["queue", "retry", &ids[7]]).await.0, 0);
     edge.until("the whole backlog flows", <[_]>::is_empty).await;
     assert_eq!(peer.messages().len(), 30);
+    let log = edge.log();
+    assert_eq!(log.lines().filter(|line| line.contains("NextHopDown ")).count(), 1, "{log}");
+    assert!(log.contains("NextHopUp connector=Internet next_hop=dead.example waited="), "{log}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -176,13 +179,13 @@ async fn a_long_queue_turns_strangers_away_first_and_takes_them_again_when_it_is
     for _ in 0..8 {
         edge.submit(SENDER, &["bob@dead.example"], &letter("waits")).await;
     }
-    until_level(&edge, level, 1.0).await;
+    edge.until_series(level, 1.0).await;
     assert_eq!(mail(&edge, "stranger").await, 452);
     assert_eq!(mail(&edge, "inside").await, 250);
     for _ in 0..2 {
         edge.submit(SENDER, &["bob@dead.example"], &letter("waits")).await;
     }
-    until_level(&edge, level, 2.0).await;
+    edge.until_series(level, 2.0).await;
     assert_eq!(mail(&edge, "inside").await, 452);
     // What is here can still be steered, and the door opens when there is room.
     let listed = edge.list(&[]).await;
@@ -190,10 +193,10 @@ async fn a_long_queue_turns_strangers_away_first_and_takes_them_again_when_it_is
     for id in &ids[..3] {
         assert_eq!(edge.command(&["queue", "remove", "--no-dsn", id]).await.0, 0);
     }
-    until_level(&edge, level, 1.0).await;
+    edge.until_series(level, 1.0).await;
     assert_eq!((mail(&edge, "inside").await, mail(&edge, "stranger").await), (250, 452));
     assert_eq!(edge.command(&["queue", "remove", "--no-dsn", "--domain", "dead.example"]).await.0, 0);
-    until_level(&edge, level, 0.0).await;
+    edge.until_series(level, 0.0).await;
     assert_eq!(mail(&edge, "stranger").await, 250);
     let log = edge.log();
     let told = log.lines().filter(|line| line.contains("BackPressureChanged")).count();
@@ -208,14 +211,4 @@ async fn mail(edge: &Edge, who: &str) -> u16 {
     let reply = client.command(&format!("MAIL FROM:<someone@{who}.{OURS}>")).await.unwrap();
     client.quit().await;
     reply.code
-}
-
-async fn until_level(edge: &Edge, series: &str, level: f64) {
-    for _ in 0..150 {
-        if edge.counter(series).await == level {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(100)).await;
-    }
-    panic!("{series} never became {level}\n{}", edge.log());
 }

@@ -19,6 +19,12 @@ impl Queue {
         self.shared.live.index().due_first(now, limit)
     }
 
+    /// An earlier write failed, and no outcome can be recorded any more in this run: what is delivered
+    /// from now on would be delivered again.
+    pub fn has_failed(&self) -> bool {
+        self.shared.live.check().is_err()
+    }
+
     /// As `due`, of one delivery queue; `None` where nothing is due.
     pub fn due_at(&self, destination: &Destination, now: UnixMillis) -> Option<DueDestination> {
         self.shared.live.index().schedule.due_at(destination, now)

@@ -190,7 +190,7 @@ async fn apply(
     let changed = match deed {
         Deed::Retry => {
             queue.make_due(&chosen, Shared::now_millis()).await?;
-            shared.delivery_queues.probe_now();
+            shared.probe_next_hops();
             chosen
         }
         Deed::Suspend => queue.hold_these(&chosen, true).await.map(|()| chosen)?,

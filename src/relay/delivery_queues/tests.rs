@@ -96,7 +96,7 @@ fn while_a_next_hop_is_down_one_probes_and_the_rest_wait_and_then_all_go() {
     let found = AttemptNote { reason: "nobody answers".to_owned(), ..AttemptNote::default() };
     let mut first = Worker::start(&queues, stranger("dead")).unwrap();
     let begun = first.knock((1, 1)).expect("nothing is known");
-    assert_eq!(first.failed(begun, &found, &[MINUTE]), Failed::Down);
+    assert_eq!(first.failed(begun, &found, &[MINUTE]), Failed::Down { newly: true });
     first.waits(MessageId(1));
     drop(first);
     // The next worker of this delivery queue knows it.
@@ -114,15 +114,15 @@ fn while_a_next_hop_is_down_one_probes_and_the_rest_wait_and_then_all_go() {
     let begun = second.knock((2, 1)).expect("a probe");
     let mut third = Worker::start(&queues, stranger("dead")).unwrap();
     assert!(third.knock((2, 1)).is_err(), "one probe at a time");
-    assert_eq!(second.failed(begun, &found, &[MINUTE]), Failed::Down);
+    assert_eq!(second.failed(begun, &found, &[MINUTE]), Failed::Down { newly: false });
     // So does an operator who wants it tried.
     queues.probe_now();
     second.knock((2, 1)).expect("a probe");
-    let mut waited = second.opened();
+    let mut waited = second.opened().expect("it was down");
     waited.sort();
     assert_eq!(waited, (1..=5).map(MessageId).collect::<Vec<_>>());
     third.knock((2, 1)).expect("it is up");
-    assert!(third.opened().is_empty());
+    assert!(third.opened().is_none());
 }
 
 #[test]
@@ -148,29 +148,38 @@ fn a_peer_that_refuses_one_more_connection_is_not_down() {
     assert_eq!(refused.failed(begun, &AttemptNote::default(), &[MINUTE]), Failed::OthersAreThere);
     refused.knock((1, 1)).expect("it is not down");
     open.closed();
-    assert_eq!(refused.failed(begun, &AttemptNote::default(), &[MINUTE]), Failed::Down);
+    assert_eq!(refused.failed(begun, &AttemptNote::default(), &[MINUTE]), Failed::Down { newly: true });
 }
 
 #[test]
-fn a_partner_gets_workers_although_strangers_have_them_all() {
+fn a_crowd_of_strangers_leaves_room_for_partners_and_takes_turns() {
     let (queues, settings) = (Arc::new(DeliveryQueues::default()), settings());
-    let crowd: Vec<DueDestination> = (0..WORKERS_MAX).map(|n| due(stranger(&format!("s{n}")), 1)).collect();
-    let mut workers = start(&queues, queues.plan(&settings, &crowd));
-    assert_eq!(workers.len(), WORKERS_MAX);
-    assert!(Worker::start(&queues, bank()).is_none());
-    let everyone: Vec<_> =
-        [due(bank(), 4)].into_iter().chain((0..50).map(|n| due(stranger(&format!("new{n}")), 1))).collect();
-    assert!(queues.plan(&settings, &everyone).is_empty(), "nobody is free yet");
-    // Those beyond their share end behind what they have in hand.
+    let crowd = |name: &str, count: usize| -> Vec<DueDestination> {
+        (0..count).map(|n| due(stranger(&format!("{name}{n}")), 1)).collect()
+    };
+    let mut workers = start(&queues, queues.plan(&settings, &crowd("early", WORKERS_MAX)));
+    assert_eq!(workers.len(), WORKERS_MAX * 9 / 10);
+    let mut everyone = crowd("late", 50);
+    everyone.push(due(bank(), 4));
+    let plan = queues.plan(&settings, &everyone);
+    assert_eq!(count(&plan), BTreeMap::from([(BANK, 4)]), "strangers wait for their turn");
+    let _of_bank = start(&queues, plan);
+    // Who has more than its share ends behind what it has in hand.
     assert!(!workers[0].must_yield(1, false), "a connection just made is used first");
     workers.retain_mut(|worker| !worker.must_yield(QUANTUM, false));
-    let given_back = WORKERS_MAX - workers.len();
-    assert!((4..=54).contains(&given_back), "{given_back}");
+    assert_eq!(workers.len(), WORKERS_MAX * 9 / 10 - 50);
     let plan = queues.plan(&settings, &everyone);
-    assert_eq!(count(&plan)[BANK], 4);
-    let started = start(&queues, plan);
-    drop((workers, started));
-    assert_eq!(count(&queues.plan(&settings, &everyone)).len(), 51, "there is room for all again");
+    assert_eq!(count(&plan).keys().filter(|name| name.starts_with("late")).count(), 50);
+    drop(workers);
+    let plan = queues.plan(&settings, &everyone);
+    assert_eq!(plan.len(), 50, "there is room for all again, and the bank has its workers");
+}
+
+#[test]
+fn no_more_workers_than_there_are() {
+    let queues = Arc::new(DeliveryQueues::default());
+    let workers: Vec<_> = (0..WORKERS_MAX + 5).filter_map(|_| Worker::start(&queues, bank())).collect();
+    assert_eq!(workers.len(), WORKERS_MAX);
 }
 
 const QUANTUM: usize = 20;

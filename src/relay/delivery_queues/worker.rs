@@ -33,8 +33,8 @@ pub struct Worker {
 /// What a failure to reach any target means.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Failed {
-    /// The next hop cannot be used.
-    Down,
+    /// The next hop cannot be used; `newly`: it could before.
+    Down { newly: bool },
     /// Others have connections to it: it can, and has enough.
     OthersAreThere,
 }
@@ -99,26 +99,32 @@ impl Worker {
         }
     }
 
-    /// A connection was judged and permitted. Gives the messages that waited for it.
-    pub fn opened(&mut self) -> Vec<MessageId> {
+    /// It has leave to connect to a next hop that is down.
+    pub fn is_probing(&self) -> bool {
+        self.probing
+    }
+
+    /// A connection was judged and permitted. Where the next hop was down until then, gives the
+    /// messages that waited.
+    pub fn opened(&mut self) -> Option<Vec<MessageId>> {
         if !std::mem::replace(&mut self.open, true) {
             self.known(|known| known.open += 1);
         }
         self.answered()
     }
 
-    /// The next hop is known not to be down. Gives the messages that waited for that.
-    pub fn answered(&mut self) -> Vec<MessageId> {
+    /// The next hop is known not to be down; the same.
+    pub fn answered(&mut self) -> Option<Vec<MessageId>> {
         self.probing = false;
         let mut inner = self.queues.lock();
-        let Some(known) = inner.queues.get_mut(&self.destination) else { return Vec::new() };
+        let known = inner.queues.get_mut(&self.destination)?;
         if !known.hop.answered() {
-            return Vec::new();
+            return None;
         }
         known.finding = AttemptNote::default();
         let waited: Vec<MessageId> = std::mem::take(&mut known.waiting).into_iter().collect();
         inner.waiting = inner.waiting.saturating_sub(waited.len());
-        waited
+        Some(waited)
     }
 
     /// The connection is gone.
@@ -135,11 +141,14 @@ impl Worker {
             if known.open > 0 {
                 return Failed::OthersAreThere;
             }
+            let before = known.hop;
             known.hop.failed(begun, Instant::now(), intervals);
-            known.finding = note.clone().with_transcript(&[]);
-            Failed::Down
+            if known.hop != before {
+                known.finding = note.clone().with_transcript(&[]);
+            }
+            Failed::Down { newly: !before.is_down() }
         });
-        failed.unwrap_or(Failed::Down)
+        failed.unwrap_or(Failed::Down { newly: false })
     }
 
     /// This message waits for the next hop to be back.
