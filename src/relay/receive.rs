@@ -1,6 +1,7 @@
 //! Driving one receive session: the only async code between a peer and the queue on the way in.
 
 mod accept;
+mod reading;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -19,14 +20,12 @@ use crate::observe::tracking::Tracked;
 use crate::session::receive::{Action, Input, Opening, ReceiveSession, Report, StoreFault, World};
 use crate::trust::{Direction, WantedList};
 
+use self::reading::{READ_BYTES_MIN, resize, sleep_until};
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
 use super::{linger, revocation};
 
-/// Read buffer of a quiet session, and of one that sends content faster than that.
-const READ_BYTES_MIN: usize = 4 << 10;
-const READ_BYTES_MAX: usize = 64 << 10;
 /// A handshake that takes longer is broken off.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Replies are flushed within this or the peer is taken to be gone.
@@ -329,21 +328,5 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::Content(_)
         | Action::Commit(_)
         | Action::Close => false,
-    }
-}
-
-async fn sleep_until(deadline: Option<tokio::time::Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// A full read asks for a larger buffer next time, a small one gives the memory back.
-fn resize(buffer: &mut Vec<u8>, count: usize) {
-    if count == buffer.len() && buffer.len() < READ_BYTES_MAX {
-        buffer.resize(READ_BYTES_MAX, 0);
-    } else if count < READ_BYTES_MIN && buffer.len() > READ_BYTES_MIN {
-        *buffer = vec![0; READ_BYTES_MIN];
     }
 }

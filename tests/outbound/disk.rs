@@ -77,7 +77,8 @@ async fn a_full_disk_refuses_for_now_loses_nothing_and_recovers() {
     assert_eq!(status, 0, "{error}");
     edge.until("the queue empties", <[_]>::is_empty).await;
     assert_eq!(peer.messages().len(), taken);
-    // There is room again.
+    // There is room again, and the server has seen it.
+    edge.until_series("sealpost_back_pressure{resource=\"free-disk\"}", 0.0).await;
     edge.submit(SENDER, &["bob@sink.example"], &letter("afterwards")).await;
     peer.message(|message| message.content.ends_with(b"afterwards\r\n")).await;
 }
