@@ -33,6 +33,9 @@ const TARGETS_MAX_AGE: Duration = Duration::from_secs(60);
 /// All look-ups for a next hop together, however many hosts its DNS names.
 const TARGETS_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// A finding that may return mail at once is not relied upon for longer, however often it was made.
+const FINAL_FINDING_MAX_AGE: Duration = Duration::from_secs(60);
+
 struct Delivery {
     shared: Arc<Shared>,
     worker: Worker,
@@ -266,7 +269,9 @@ impl Delivery {
             self.release(waited);
             return pending;
         }
-        match self.worker.failed(begun, note, settings.retry_intervals(&to.tls_domain)) {
+        let intervals = settings.retry_intervals(&to.tls_domain);
+        let intervals = if note.permanent { &[FINAL_FINDING_MAX_AGE] } else { intervals };
+        match self.worker.failed(begun, note, intervals) {
             Failed::Down { newly } => {
                 if newly {
                     let (next_hop, connector) = (to.next_hop, to.connector);
