@@ -26,7 +26,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub enum Opened {
     Ready(Box<SendConnection>),
-    Failed(AttemptNote),
+    Failed(Box<AttemptNote>),
 }
 
 /// Connects to the first of `ways` that answers, all addresses of one host, and takes the session
@@ -47,7 +47,7 @@ pub async fn open(
     tried.iter().for_each(|address| shared.note_host(*address, false));
     let way = |address| ways.iter().find(|way| way.address == address);
     let Some((stream, target)) = race.connected.and_then(|(stream, at)| Some((stream, way(at)?))) else {
-        return (Opened::Failed(none_answered(ways, &race.failed)), tried);
+        return (Opened::Failed(Box::new(none_answered(ways, &race.failed))), tried);
     };
     shared.note_host(target.address, true);
     tried.push(target.address);
@@ -96,7 +96,7 @@ fn finish(
                 }
                 Failure::Broken { error, .. } => AttemptNote::broken(&host, &error),
             };
-            Opened::Failed(note.with_transcript(&tail).in_session(session))
+            Opened::Failed(Box::new(note.with_transcript(&tail).in_session(session)))
         }
     }
 }

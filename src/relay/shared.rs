@@ -128,14 +128,11 @@ impl Shared {
         let written = tokio::task::spawn_blocking(move || {
             let at = Timestamp::now();
             let entry = AuditEntry { at, user: &user, what: &what, old: &old, new: &new, secure_list };
-            audit.append(&entry).map_err(|error| Event::AuditFailed {
-                error: error.to_string(),
-                what: what.clone(),
-                user: user.clone(),
-            })
+            let failed = audit.append(&entry).err()?.to_string();
+            Some(Event::AuditFailed { error: failed, what, user })
         });
         // There is no answer only where the runtime ends.
-        if let Ok(Err(failed)) = written.await {
+        if let Ok(Some(failed)) = written.await {
             self.observer.event(failed);
         }
     }

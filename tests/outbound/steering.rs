@@ -239,8 +239,9 @@ async fn a_long_queue_is_listed_to_its_end_and_steered_while_mail_flows() {
     assert!(status == 0 && listed.as_array().unwrap().len() == 7 && error.contains("more than 7"), "{error}");
     let last = listed[6]["id"].as_str().unwrap();
     assert!(error.contains(&format!("--after {last}")), "{error}");
-    let rest = edge.list(&["--after", last, "--domain", "third.example"]).await;
-    assert_eq!(rest.len(), LONG / 3 - 3);
+    let rest = edge.list(&["--after", last, "--domain", "third.example", "--limit", "2"]).await;
+    let next = rest.iter().map(|message| message["recipients"][0]["address"].as_str().unwrap());
+    assert_eq!(next.collect::<Vec<_>>(), ["user9@third.example", "user12@third.example"]);
 
     // Mail flows while thousands are changed.
     let mut command = std::process::Command::new(super::common::executable());
@@ -253,13 +254,11 @@ async fn a_long_queue_is_listed_to_its_end_and_steered_while_mail_flows() {
     let output = suspending.await.unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), format!("{} messages\n", LONG / 3 * 2));
     assert!(output.stderr.is_empty(), "no progress where nobody looks");
-    let held = edge.list(&["--status", "suspended"]).await;
-    assert_eq!(held.len(), LONG / 3 * 2);
     assert_eq!(
         done(&edge, &["remove", "--no-dsn", "--status", "suspended"]).await,
         format!("{} messages\n", LONG / 3 * 2)
     );
-    assert_eq!(edge.list(&[]).await.len(), LONG / 3);
+    assert_eq!(done(&edge, &["suspend", "--all"]).await, format!("{} messages\n", LONG / 3));
     let audit = audit(&edge);
     let line =
         format!("old=\"{{\\\"domain\\\":\\\"other.example\\\"}}\" -> new=\"{} messages\"", LONG / 3 * 2);

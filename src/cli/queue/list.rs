@@ -54,9 +54,8 @@ impl<'a> Walk<'a> {
             let next: Option<MessageId> = serde_json::from_value(answer["next"].take()).unwrap_or(None);
             self.finished = next.is_none();
             self.selection.queue.after = next;
-            let messages = match answer["messages"].take() {
-                Value::Array(messages) => messages,
-                _ => return Err(Failure::other_version()),
+            let Value::Array(messages) = answer["messages"].take() else {
+                return Err(Failure::other_version());
             };
             self.page = messages.into_iter();
         }

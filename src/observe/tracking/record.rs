@@ -67,8 +67,8 @@ impl Record {
             .or_else(|| operator_acts(event, blank))
     }
 
-    fn also(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.custom.push((name, value.to_string()));
+    fn also(mut self, name: &'static str, value: String) -> Self {
+        self.custom.push((name, value));
         self
     }
 
@@ -96,7 +96,7 @@ fn message_moves(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
                 message,
                 ..blank
             }
-            .also("session", session)
+            .also("session", session.to_string())
             .also("domain-secured", text(secured.as_ref()))
         }
         Event::MessageDelivered {
@@ -112,9 +112,9 @@ fn message_moves(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             server_name: host.clone(),
             ..blank
         }
-        .also("session", session)
+        .also("session", session.to_string())
         .also("domain-secured", text(secured.as_ref()))
-        .also("latency-ms", accept_to_delivered.as_millis()),
+        .also("latency-ms", accept_to_delivered.as_millis().to_string()),
         Event::DsnQueued { queue_id, about, kind } => Record {
             event_id: "DSN",
             source: "DSN",
@@ -123,7 +123,7 @@ fn message_moves(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             reference: tracked.about.as_ref().map(|about| about.message_id.clone()).unwrap_or_default(),
             ..blank
         }
-        .also("about", about),
+        .also("about", about.clone()),
         Event::DsnDropped { about } => Record {
             event_id: "DROP",
             source: "DSN",
@@ -147,7 +147,7 @@ fn waits_or_ends(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             ..blank
         }
         .about_recipient(recipient)
-        .also("next-attempt", next_attempt),
+        .also("next-attempt", next_attempt.to_string()),
         Event::MessageBounced { queue_id, recipient, reason } => {
             let (event_id, source) = match tracked.cause {
                 Cause::Refused => ("FAIL", "SMTP"),
