@@ -41,7 +41,7 @@ pub use crate::disk::{Disk, DiskFile, DiskLock, Space, SystemDisk};
 pub use crate::draft::Draft;
 pub use crate::driver::Driver;
 pub use crate::ground::Clock;
-pub use crate::index::Due;
+pub use crate::index::{Brought, Due};
 pub use crate::queue::Queue;
 pub use crate::rebuild::{RebuildReport, rebuild};
 

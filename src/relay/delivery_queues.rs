@@ -24,7 +24,7 @@ pub use worker::{Failed, Worker};
 pub const WORKERS_MAX: usize = 1000;
 /// Delivery queues remembered that have no worker, and messages remembered to wait for a next hop;
 /// what is beyond takes its own time.
-const REMEMBERED_MAX: usize = 20_000;
+const REMEMBERED_MAX: usize = 10_000;
 const WAITING_MAX: usize = 1_000_000;
 /// What a peer showed of its capacity is forgotten after this.
 const CAPACITY_MAX_AGE: Duration = Duration::from_secs(10 * 60);

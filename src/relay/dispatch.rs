@@ -32,6 +32,8 @@ const PROBE_INTERVAL: Duration = Duration::from_millis(250);
 const TIDY_INTERVAL: Duration = Duration::from_secs(60);
 /// Messages brought forward at once, when a next hop is back.
 const BROUGHT_FORWARD_AT_ONCE: usize = 1000;
+/// Times that messages which are claimed at the moment are asked again.
+const RELEASES_MAX: usize = 20;
 
 /// Runs until the server drains.
 pub async fn run(shared: Arc<Shared>) {
@@ -110,18 +112,28 @@ fn add_partners(shared: &Shared, settings: &Settings, now: i64, due: &mut Vec<Du
 fn probe(shared: &Shared) {
     let now = Shared::now_millis();
     for (destination, id) in shared.delivery_queues.due_probes(Instant::now()) {
-        if shared.queue.bring_forward(&destination, &[id], now) == 0 {
+        let brought = shared.queue.bring_forward(&destination, &[id], now);
+        if brought.due == 0 && brought.claimed.is_empty() {
             shared.delivery_queues.waits_no_more(&destination, id);
         }
     }
 }
 
-/// Makes everything due that waited for a next hop that is back.
-pub async fn release(shared: Arc<Shared>, destination: Destination, waited: Vec<MessageId>) {
-    let now = Shared::now_millis();
-    for part in waited.chunks(BROUGHT_FORWARD_AT_ONCE) {
-        shared.queue.bring_forward(&destination, part, now);
-        tokio::task::yield_now().await;
+/// Makes everything due that waited for a next hop that is back. What is just being put off is
+/// asked again when that is written down.
+pub async fn release(shared: Arc<Shared>, destination: Destination, mut waited: Vec<MessageId>) {
+    for _ in 0..RELEASES_MAX {
+        let now = Shared::now_millis();
+        let mut claimed = Vec::new();
+        for part in waited.chunks(BROUGHT_FORWARD_AT_ONCE) {
+            claimed.extend(shared.queue.bring_forward(&destination, part, now).claimed);
+            tokio::task::yield_now().await;
+        }
+        waited = claimed;
+        if waited.is_empty() {
+            return;
+        }
+        let _drained = tokio::time::timeout(PROBE_INTERVAL, shared.draining.cancelled()).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a dispatcher needs beside `due` when very much is due: a bounded look, a look at one
 //! delivery queue, and bringing forward what waited for a next hop that is back.
 
-use super::Index;
+use super::{Index, Seat};
 use crate::{Destination, DueDestination, MessageId, Queue, UnixMillis};
 
 /// A bounded look at what is due.
@@ -11,6 +11,15 @@ pub struct Due {
     pub destinations: Vec<DueDestination>,
     /// There are more.
     pub cut: bool,
+}
+
+/// What came of bringing messages forward.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Brought {
+    /// Messages that are due by then, brought forward or not.
+    pub due: usize,
+    /// Messages with recipients that are claimed, and may be given back with a later time.
+    pub claimed: Vec<MessageId>,
 }
 
 impl Queue {
@@ -31,13 +40,16 @@ impl Queue {
     }
 
     /// Makes unclaimed recipients of these messages in one delivery queue due at `due`, if they are
-    /// due later and not held; how many messages that was. Only the memory changes: after a restart
-    /// they are due when their record says. Give it a thousand at a time; others wait meanwhile.
-    pub fn bring_forward(&self, destination: &Destination, ids: &[MessageId], due: UnixMillis) -> usize {
+    /// due later and not held. Only the memory changes: after a restart they are due when their
+    /// record says. Give it a thousand at a time; others wait meanwhile.
+    pub fn bring_forward(&self, destination: &Destination, ids: &[MessageId], due: UnixMillis) -> Brought {
+        let mut brought = Brought::default();
         let mut index = self.shared.live.index();
-        let brought = ids.iter().filter(|id| index.bring_forward(destination, **id, due)).count();
+        for id in ids {
+            index.bring_forward(destination, *id, due, &mut brought);
+        }
         drop(index);
-        if brought > 0 {
+        if brought.due > 0 {
             self.shared.live.announce();
         }
         brought
@@ -57,14 +69,19 @@ impl Index {
         destination: &Destination,
         id: MessageId,
         due: UnixMillis,
-    ) -> bool {
-        let Some(slot) = self.schedule.slot(destination) else { return false };
-        let mut brought = false;
+        brought: &mut Brought,
+    ) {
+        let Some(slot) = self.schedule.slot(destination) else { return };
+        let Some(entry) = self.messages.get(&id) else { return };
+        let here = || entry.seats.iter().filter(|seat| seat.slot == slot);
+        if here().any(|seat| seat.claim != 0) {
+            brought.claimed.push(id);
+        }
+        brought.due += usize::from(here().any(Seat::listed));
         self.change_where(
             id,
             |seat| seat.slot == slot && seat.listed() && seat.due > due,
-            |_, seat| (seat.due, brought) = (due, true),
+            |_, seat| seat.due = due,
         );
-        brought
     }
 }

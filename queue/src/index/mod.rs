@@ -7,7 +7,7 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use ahead::Due;
+pub use ahead::{Brought, Due};
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -103,8 +103,9 @@ fn what_waited_is_brought_forward_unless_it_is_held_claimed_or_another_queues() 
     insert(&mut index, 6, "back.example", &[2]);
     index.follow(&Step::Hold { id: MessageId(2), recipient: 0, held: true });
     let claimed = index.claim_these(MessageId(3), &[0]).expect("free");
-    let brought = (1..=7).filter(|id| index.bring_forward(&here, MessageId(*id), 7));
-    assert_eq!(brought.collect::<Vec<_>>(), [1, 4]);
+    let mut brought = Brought::default();
+    (1..=7).for_each(|id| index.bring_forward(&here, MessageId(id), 7, &mut brought));
+    assert_eq!(brought, Brought { due: 3, claimed: vec![MessageId(3)] });
     let due =
         |index: &Index| index.due(999).iter().map(|due| (due.recipients, due.earliest)).collect::<Vec<_>>();
     assert_eq!(due(&index), [(3, 2)], "messages 6, 1 and 4, and none is put off");

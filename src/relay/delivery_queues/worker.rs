@@ -144,7 +144,7 @@ impl Worker {
             let before = known.hop;
             known.hop.failed(begun, Instant::now(), intervals);
             if known.hop != before {
-                known.finding = note.clone().with_transcript(&[]);
+                known.finding = note.clone();
             }
             Failed::Down { newly: !before.is_down() }
         });
