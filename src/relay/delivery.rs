@@ -269,9 +269,10 @@ impl Delivery {
             self.release(waited);
             return pending;
         }
-        let intervals = settings.retry_intervals(&to.tls_domain);
-        let intervals = if note.permanent { &[FINAL_FINDING_MAX_AGE] } else { intervals };
-        match self.worker.failed(begun, note, intervals) {
+        let longest = if note.permanent { FINAL_FINDING_MAX_AGE } else { Duration::MAX };
+        let intervals = settings.retry_intervals(&to.tls_domain).iter();
+        let intervals: Vec<Duration> = intervals.map(|interval| (*interval).min(longest)).collect();
+        match self.worker.failed(begun, note, &intervals) {
             Failed::Down { newly } => {
                 if newly {
                     let (next_hop, connector) = (to.next_hop, to.connector);
