@@ -1,5 +1,6 @@
 //! Verdicts per second: a chain of three over ECDSA, as `MAIL FROM` judges it, good and bad, with
-//! small and large revocation lists. `cargo bench --bench verdict`.
+//! small and large revocation lists; and one that nobody has seen before, where each signature has
+//! to be checked. `cargo bench --bench verdict`.
 
 use std::sync::Arc;
 
@@ -75,10 +76,26 @@ fn list(authority: &Authority, entries: u32) -> Arc<RevocationList> {
 
 fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
     let root = authority("root", None);
-    let middle = authority("middle", Some(&root));
+    let mut scene = scene_below(&root, &list(&root, 0), revocation, entries);
+    if !trusted {
+        let other = AnchorSet::from_certificates("other.pem", [authority("other", None).der]);
+        let policy = TrustPolicy { revocation, ..TrustPolicy::of(Arc::new(other)) };
+        scene.requirement.policy = Arc::new(policy);
+    }
+    scene
+}
+
+/// A new chain below `root`, and a policy that has judged nothing yet.
+fn scene_below(
+    root: &Authority,
+    list_of_root: &Arc<RevocationList>,
+    revocation: RevocationMode,
+    entries: u32,
+) -> Scene {
+    let middle = authority("middle", Some(root));
     let leaf =
         params("mail").signed_by(&KeyPair::generate().expect("a key"), &middle.issuer).expect("a leaf");
-    let anchor = if trusted { root.der.clone() } else { authority("other", None).der };
+    let anchor = root.der.clone();
     let policy = TrustPolicy {
         revocation,
         ..TrustPolicy::of(Arc::new(AnchorSet::from_certificates("root.pem", [anchor])))
@@ -101,7 +118,9 @@ fn scene(revocation: RevocationMode, entries: u32, trusted: bool) -> Scene {
     };
     let lists = match revocation {
         RevocationMode::Off => Vec::new(),
-        RevocationMode::HardFail | RevocationMode::SoftFail => vec![list(&root, 0), list(&middle, entries)],
+        RevocationMode::HardFail | RevocationMode::SoftFail => {
+            vec![Arc::clone(list_of_root), list(&middle, entries)]
+        }
     };
     Scene { requirement, evidence, lists: RevocationSet { epoch: 1, lists, ..RevocationSet::default() } }
 }
@@ -135,6 +154,31 @@ fn admitted_without_revocation(bencher: Bencher<'_, '_>) {
 fn admitted_with_lists_of(bencher: Bencher<'_, '_>, entries: u32) {
     // Serial number 0 to `entries` are revoked; the leaf's is a random one of 20 octets.
     bench(bencher, &scene(RevocationMode::HardFail, entries, true), true);
+}
+
+/// A partner's first connection: other keys, certificates and lists each time, below a root that is
+/// known. They are made outside the time that is measured.
+fn bench_first_seen(bencher: Bencher<'_, '_>, revocation: RevocationMode) {
+    let root = authority("root", None);
+    let list_of_root = list(&root, 0);
+    let now = Timestamp::now();
+    bencher.with_inputs(|| scene_below(&root, &list_of_root, revocation, 1_000)).bench_local_values(
+        |scene| {
+            assert!(judge(&scene.requirement, &connection(&scene), &scene.lists, now).is_good());
+            scene
+        },
+    );
+}
+
+#[divan::bench(sample_count = 300, sample_size = 1)]
+fn first_seen_without_revocation(bencher: Bencher<'_, '_>) {
+    bench_first_seen(bencher, RevocationMode::Off);
+}
+
+/// The list of the intermediate is new as well: one more signature, over 1,000 entries.
+#[divan::bench(sample_count = 300, sample_size = 1)]
+fn first_seen_with_a_new_list(bencher: Bencher<'_, '_>) {
+    bench_first_seen(bencher, RevocationMode::HardFail);
 }
 
 /// The same chain again, under the same policy and lists.
