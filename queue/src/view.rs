@@ -99,12 +99,13 @@ impl View {
             self.message(reader, id)?.map(take);
             return Ok(());
         }
-        let pending = {
+        let mut pending = {
             // While nothing is settled, both are of one moment.
             let _settler = settler::lock(&self.settler);
             reader.hold()?;
             self.live.pending().all()
         };
+        pending.retain(|id, _| filter.after.is_none_or(|after| *id > after));
         if filter.status == Some(Status::Active) {
             return self.select_claimed(reader, pending, take);
         }

@@ -1,6 +1,7 @@
 //! `sealpost queue`: see and steer what waits (Exchange: Get-, Retry-, Suspend-, Resume-, Redirect-,
 //! Remove-, Export-Message).
 
+mod care;
 mod export;
 mod hold;
 mod list;
@@ -76,6 +77,16 @@ enum QueueCommand {
     Hold(hold::HoldArgs),
     /// End rules of `queue hold`, and let go what they held
     Release(hold::ReleaseArgs),
+    /// Read the whole queue on the disk and tell what is wrong with it; the server may run
+    Check {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make a new index from all that can be read, with the server stopped; the old one is kept
+    Rebuild {
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// Runs a queue command against the server of these settings.
@@ -124,6 +135,8 @@ fn execute(command: &QueueCommand, server: Server<'_>) -> Result<ExitCode, Failu
         QueueCommand::Export(args) => export::run(args, server),
         QueueCommand::Hold(args) => hold::hold(args, server),
         QueueCommand::Release(args) => hold::release(args, server),
+        QueueCommand::Check { json } => care::check(server, *json),
+        QueueCommand::Rebuild { json } => care::rebuild(server, *json),
         QueueCommand::Retry(action) => {
             let (filter, user) = action.selection()?;
             act(server, action, &Request::QueueRetry { filter, user }, "due")
