@@ -13,7 +13,8 @@ use rcgen::{
 use rustls::pki_types::CertificateDer;
 use sealpost::trust::{
     AnchorSet, Connection, Direction, Level, Mode, OnFailure, OwnCertificateState, Requirement,
-    RevocationList, RevocationMode, RevocationSet, TlsEvidence, TlsState, TlsVersion, TrustPolicy, judge,
+    RevocationList, RevocationMode, RevocationSet, RuledBy, ServerProof, TlsEvidence, TlsState, TlsVersion,
+    TrustPolicy, judge,
 };
 use time::OffsetDateTime;
 
@@ -101,6 +102,8 @@ fn scene_below(
         ..TrustPolicy::of(Arc::new(AnchorSet::from_certificates("root.pem", [anchor])))
     };
     let requirement = Requirement {
+        ruled_by: RuledBy::Partner,
+        proof: ServerProof::Domain,
         direction: Direction::Inbound,
         domain: DOMAIN.parse().expect("a domain"),
         level: Level::DomainSecure,

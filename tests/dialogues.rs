@@ -66,8 +66,12 @@ fn nothing_is_left_out() {
     }
     let judged: BTreeSet<&str> = text
         .lines()
-        .filter_map(|line| line.strip_prefix("= judged ").or(line.strip_prefix("= handshake failed ")))
-        .filter_map(|rest| rest.split(' ').next())
+        .filter_map(|line| {
+            ["= judged ", "= handshake failed ", "= failed "]
+                .iter()
+                .find_map(|start| line.strip_prefix(start))
+        })
+        .filter_map(|rest| rest.split([' ', ':']).next())
         .collect();
     for fault in Fault::all() {
         assert!(judged.contains(fault.name()), "no dialogue ends in {}", fault.name());

@@ -519,6 +519,7 @@ fn send_event(opening: &send::Opening, report: send::Report) -> Event {
         send::Report::Judged(verdict) => {
             Event::OutboundJudged { verdict, connector, session, host: opening.host.clone(), evidence: None }
         }
+        send::Report::Ruled(_) => unreachable!("every domain here is on the send list"),
         send::Report::Sent { .. } => unreachable!("told with the delivery"),
     }
 }

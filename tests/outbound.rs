@@ -12,6 +12,8 @@ mod operator;
 mod ordinary;
 #[path = "outbound/peer.rs"]
 mod peer;
+#[path = "outbound/policies.rs"]
+mod policies;
 #[path = "outbound/refused.rs"]
 mod refused;
 #[path = "outbound/reports.rs"]

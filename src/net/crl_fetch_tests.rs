@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use super::*;
 use crate::cli::demo::dns::{DnsServer, Zone};
-use crate::policy::DnsSettings;
+use crate::policy::{DnsSettings, Dnssec};
 
 #[path = "../../tests/common/http.rs"]
 #[allow(dead_code, reason = "the whole-process tests use more of it")]
@@ -30,7 +30,8 @@ impl Scene {
             .alias("alias.example", "crl.example")
             .address("metadata.example", Ipv4Addr::new(169, 254, 169, 254));
         let dns = DnsServer::start(&zone).await.unwrap();
-        let resolver = Resolver::new(&DnsSettings { servers: vec![dns.address()] }).unwrap();
+        let resolver =
+            Resolver::new(&DnsSettings { servers: vec![dns.address()], dnssec: Dnssec::Off }).unwrap();
         let settings = CrlFetchSettings {
             enabled: true,
             timeout: Duration::from_secs(60),

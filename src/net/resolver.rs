@@ -1,21 +1,25 @@
-//! DNS: the mail exchangers of a domain and the addresses of a host (RFC 5321 5.1, RFC 7505). The
+//! DNS: the mail exchangers of a domain and the addresses of a host (RFC 5321 5.1, RFC 7505), TLSA and
+//! TXT records, and whether an answer is authentic. The
 //! hosts file and the search list have no say in where mail goes.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
-use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
+use hickory_resolver::system_conf::read_system_conf;
 
 use crate::mail::Domain;
 use crate::policy::DnsSettings;
-use crate::policy::limits::ADDRESSES_TRIED_MAX;
+use crate::policy::limits::{ADDRESSES_TRIED_MAX, TLSA_RECORDS_MAX};
 use crate::policy::routing::{AddressAnswer, MxAnswer};
+use crate::trust::tlsa::TlsaRecord;
+
+use super::authentic::{self, Asking};
 
 /// One question to one server, and all of a lookup with its repetitions.
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
@@ -24,12 +28,55 @@ const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 const REPETITIONS: usize = 2;
 /// A domain that was set up wrongly is seen corrected after this long at most.
 const NEGATIVE_TTL_MAX: Duration = Duration::from_secs(300);
+/// TXT records looked at of one name, and octets of each.
+const TXT_RECORDS_MAX: usize = 100;
+const TXT_BYTES_MAX: usize = 1024;
 /// Answers kept.
 const CACHE_ENTRIES: u64 = 4096;
 
 /// A resolver with its cache. Share one; make it anew when `[dns]` changes.
 pub struct Resolver {
-    inner: TokioResolver,
+    inner: hickory_resolver::Resolver<Asking<TokioRuntimeProvider>>,
+    believed: bool,
+}
+
+/// The mail exchangers of a domain, and what DANE asks of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchangers {
+    pub answer: MxAnswer,
+    /// The answer is authentic. Where there are no records the domain itself is the host, and its
+    /// addresses have the word.
+    pub secure: bool,
+    /// The domain that the asked one is an alias of.
+    pub alias_of: Option<String>,
+}
+
+/// The addresses of a host, and what DANE asks of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostAnswer {
+    pub addresses: AddressAnswer,
+    /// Every address, and every alias on the way to it, is authentic.
+    pub secure: bool,
+    /// The host that the asked one is an alias of.
+    pub alias_of: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TlsaLookup {
+    /// At least one, authentic.
+    Secure(Vec<TlsaRecord>),
+    /// There are none, or none that could be believed.
+    None,
+    /// Nothing is known for now, or the answer is a forgery.
+    Failed(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TxtAnswer {
+    /// Each with its strings joined.
+    Records(Vec<String>),
+    None,
+    Temporary(String),
 }
 
 /// Why there is no resolver.
@@ -55,7 +102,8 @@ pub enum Signed {
 
 /// What a lookup came to, before it is an MX or an address answer.
 enum Found {
-    Records(Lookup),
+    /// And whether they are authentic.
+    Records(Lookup, bool),
     NoRecords,
     NoSuchName,
     Temporary(String),
@@ -69,45 +117,100 @@ impl Resolver {
     }
 
     fn with_timeout(settings: &DnsSettings, question: Duration) -> Result<Self, ResolverError> {
-        let provider = TokioRuntimeProvider::default();
-        let mut builder = if settings.servers.is_empty() {
-            TokioResolver::builder(provider).map_err(|error| ResolverError::System(error.to_string()))?
+        let (config, options) = if settings.servers.is_empty() {
+            read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?
         } else {
-            TokioResolver::builder_with_config(configuration(settings), provider)
+            (configuration(settings), ResolverOpts::default())
         };
+        let believed = authentic::is_believed(settings.dnssec, &config);
+        let provider = Asking { connections: TokioRuntimeProvider::default(), authentic: believed };
+        let mut builder = hickory_resolver::Resolver::builder_with_config(config, provider);
+        *builder.options_mut() = options;
         set_options(builder.options_mut(), question);
         let inner = builder.build().map_err(|error| ResolverError::SetUp(error.to_string()))?;
-        Ok(Self { inner })
+        Ok(Self { inner, believed })
+    }
+
+    /// Whether an answer can be secure at all (`[dns] dnssec`).
+    pub fn has_dnssec(&self) -> bool {
+        self.believed
     }
 
     /// The mail exchangers of a domain.
     pub async fn mx(&self, domain: &Domain) -> MxAnswer {
+        self.exchangers(domain).await.answer
+    }
+
+    /// The same, with what DANE asks.
+    pub async fn exchangers(&self, domain: &Domain) -> Exchangers {
+        let plain = |answer| Exchangers { answer, secure: self.believed, alias_of: None };
         match self.find(domain.as_str(), RecordType::MX).await {
-            Found::Records(lookup) => exchanges(&lookup),
-            Found::NoRecords => MxAnswer::NoRecords,
-            Found::NoSuchName => MxAnswer::NoSuchDomain,
-            Found::Temporary(why) => MxAnswer::Temporary(why),
+            Found::Records(lookup, secure) => Exchangers {
+                answer: exchanges(&lookup),
+                secure,
+                alias_of: end_of_aliases(&lookup, RecordType::MX, domain.as_str()),
+            },
+            Found::NoRecords => plain(MxAnswer::NoRecords),
+            Found::NoSuchName => plain(MxAnswer::NoSuchDomain),
+            Found::Temporary(why) => plain(MxAnswer::Temporary(why)),
         }
+    }
+
+    /// The addresses of a host.
+    pub async fn addresses(&self, host: &str) -> AddressAnswer {
+        self.host(host).await.addresses
     }
 
     /// The addresses of a host, IPv4 first, because a host without a way to IPv6 is still the more
     /// common fault. What one family has is enough, even if the other could not be asked.
-    pub async fn addresses(&self, host: &str) -> AddressAnswer {
+    pub async fn host(&self, host: &str) -> HostAnswer {
         let (v4, v6) = tokio::join!(self.find(host, RecordType::A), self.find(host, RecordType::AAAA));
         let mut addresses = Vec::new();
         let mut problem = None;
-        for found in [v4, v6] {
+        let (mut secure, mut alias_of) = (true, None);
+        for (found, kind) in [(v4, RecordType::A), (v6, RecordType::AAAA)] {
             match found {
-                Found::Records(lookup) => addresses.extend(ips(&lookup)),
+                Found::Records(lookup, is_secure) => {
+                    addresses.extend(ips(&lookup));
+                    secure &= is_secure;
+                    alias_of = alias_of.or_else(|| end_of_aliases(&lookup, kind, host));
+                }
                 Found::NoRecords | Found::NoSuchName => {}
                 Found::Temporary(why) => problem = Some(why),
             }
         }
         addresses.truncate(ADDRESSES_TRIED_MAX);
-        match (addresses.is_empty(), problem) {
+        let addresses = match (addresses.is_empty(), problem) {
             (false, _) => AddressAnswer::Addresses(addresses),
             (true, Some(why)) => AddressAnswer::Temporary(why),
             (true, None) => AddressAnswer::None,
+        };
+        HostAnswer { addresses, secure: secure && self.believed, alias_of }
+    }
+
+    /// Whether the host is an alias, and that much is authentic.
+    pub async fn is_secure_alias(&self, host: &str) -> bool {
+        let found = self.find(host, RecordType::CNAME).await;
+        matches!(found, Found::Records(lookup, true) if lookup.answers().iter().any(is_alias))
+    }
+
+    /// The TLSA records of an SMTP server (RFC 7672 2.2).
+    pub async fn tlsa(&self, base: &str, port: u16) -> TlsaLookup {
+        match self.find(&format!("_{port}._tcp.{base}"), RecordType::TLSA).await {
+            Found::Records(lookup, true) => {
+                let records: Vec<TlsaRecord> = tlsa_records(&lookup).take(TLSA_RECORDS_MAX).collect();
+                if records.is_empty() { TlsaLookup::None } else { TlsaLookup::Secure(records) }
+            }
+            Found::Records(_, false) | Found::NoRecords | Found::NoSuchName => TlsaLookup::None,
+            Found::Temporary(why) => TlsaLookup::Failed(why),
+        }
+    }
+
+    pub async fn txt(&self, name: &str) -> TxtAnswer {
+        match self.find(name, RecordType::TXT).await {
+            Found::Records(lookup, _) => TxtAnswer::Records(texts(&lookup).take(TXT_RECORDS_MAX).collect()),
+            Found::NoRecords | Found::NoSuchName => TxtAnswer::None,
+            Found::Temporary(why) => TxtAnswer::Temporary(why),
         }
     }
 
@@ -118,8 +221,8 @@ impl Resolver {
             Err(why) => return Signed::Unknown(why),
         };
         match self.find(&zone, RecordType::DS).await {
-            Found::Records(lookup) if !lookup.answers().is_empty() => Signed::Yes(zone),
-            Found::Records(_) | Found::NoRecords | Found::NoSuchName => Signed::No(zone),
+            Found::Records(lookup, _) if !lookup.answers().is_empty() => Signed::Yes(zone),
+            Found::Records(..) | Found::NoRecords | Found::NoSuchName => Signed::No(zone),
             Found::Temporary(why) => Signed::Unknown(why),
         }
     }
@@ -149,8 +252,11 @@ impl Resolver {
             return Found::NoSuchName;
         };
         fqdn.set_fqdn(true);
-        match tokio::time::timeout(LOOKUP_TIMEOUT, self.inner.lookup(fqdn, kind)).await {
-            Ok(Ok(lookup)) => Found::Records(lookup),
+        match tokio::time::timeout(LOOKUP_TIMEOUT, self.inner.lookup(fqdn.clone(), kind)).await {
+            Ok(Ok(lookup)) => {
+                let secure = self.believed && authentic::is_whole(&lookup, &fqdn);
+                Found::Records(lookup, secure)
+            }
             Ok(Err(error)) => classify(name, &error),
             Err(_) => Found::Temporary(format!("no answer for {name} within {} s", LOOKUP_TIMEOUT.as_secs())),
         }
@@ -207,6 +313,39 @@ fn exchanges(lookup: &Lookup) -> MxAnswer {
         [(_, exchange)] if exchange.is_empty() => MxAnswer::NullMx,
         _ => MxAnswer::Records(records),
     }
+}
+
+/// The owner of the records of this type, where it is not the name that was asked for.
+fn end_of_aliases(lookup: &Lookup, kind: RecordType, asked: &str) -> Option<String> {
+    let record = lookup.answers().iter().find(|record| record.record_type() == kind)?;
+    let owner = text(&record.name);
+    (!owner.eq_ignore_ascii_case(asked.trim_end_matches('.'))).then_some(owner)
+}
+
+fn is_alias(record: &Record) -> bool {
+    record.record_type() == RecordType::CNAME
+}
+
+fn tlsa_records(lookup: &Lookup) -> impl Iterator<Item = TlsaRecord> + '_ {
+    lookup.answers().iter().filter_map(|record| match &record.data {
+        RData::TLSA(tlsa) => Some(TlsaRecord {
+            usage: tlsa.cert_usage.into(),
+            selector: tlsa.selector.into(),
+            matching: tlsa.matching.into(),
+            data: tlsa.cert_data.clone(),
+        }),
+        _ => None,
+    })
+}
+
+fn texts(lookup: &Lookup) -> impl Iterator<Item = String> + '_ {
+    lookup.answers().iter().filter_map(|record| match &record.data {
+        RData::TXT(txt) => {
+            let octets: Vec<u8> = txt.txt_data.iter().flatten().copied().take(TXT_BYTES_MAX).collect();
+            Some(String::from_utf8_lossy(&octets).into_owned())
+        }
+        _ => None,
+    })
 }
 
 fn ips(lookup: &Lookup) -> impl Iterator<Item = IpAddr> + '_ {

@@ -1,5 +1,6 @@
 //! Against a real name server on a port of its own.
 
+use crate::policy::Dnssec;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -55,7 +56,7 @@ async fn sockets() -> (UdpSocket, TcpListener) {
 }
 
 fn resolver(server: SocketAddr) -> Resolver {
-    Resolver::new(&DnsSettings { servers: vec![server] }).unwrap()
+    Resolver::new(&DnsSettings { servers: vec![server], dnssec: Dnssec::Off }).unwrap()
 }
 
 fn owned(records: &[(&str, RData)]) -> Vec<(String, RData)> {
@@ -147,7 +148,7 @@ async fn more_addresses_than_are_tried_are_left_out() {
 #[tokio::test]
 async fn a_server_that_never_answers_is_a_temporary_fault() {
     let silent = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let settings = DnsSettings { servers: vec![silent.local_addr().unwrap()] };
+    let settings = DnsSettings { servers: vec![silent.local_addr().unwrap()], dnssec: Dnssec::Off };
     let resolver = Resolver::with_timeout(&settings, Duration::from_millis(20)).unwrap();
     let answer = resolver.mx(&"x.example".parse().unwrap()).await;
     assert!(matches!(answer, MxAnswer::Temporary(_)), "{answer:?}");

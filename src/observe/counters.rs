@@ -56,6 +56,8 @@ pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
 pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
 pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
+pub const POLICY_SESSIONS: &str = "sealpost_outbound_policy_sessions_total";
+pub const STS_FETCHES: &str = "sealpost_mta_sts_policy_fetches_total";
 pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
 pub const TRACKING_LOST: &str = "sealpost_message_tracking_records_lost_total";
 pub const ACCEPT_TO_DURABLE: &str = "sealpost_accept_to_durable_seconds";
@@ -190,6 +192,20 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["result"],
         "Requests to distribution points of revocation lists",
         "Once a request; `result` is `fetched` (another list), `unchanged` (the one we have) or `failed`.",
+    ),
+    row(
+        POLICY_SESSIONS,
+        Kind::Counter,
+        &["policy", "result"],
+        "Outbound sessions that DANE or an MTA-STS policy ruled over",
+        "Once a session, and once a mail host that a policy kept us from; `policy` is `dane` or `mta-sts`, `result` is `success` or a result type of RFC 8460. A policy in testing counts too.",
+    ),
+    row(
+        STS_FETCHES,
+        Kind::Counter,
+        &["result"],
+        "MTA-STS policies asked for over https",
+        "Once a request; `result` is `fetched` or `failed`.",
     ),
     row(
         LOG_LINES_LOST,

@@ -10,9 +10,10 @@ use jiff::Timestamp;
 use serde::{Serialize, Serializer};
 
 use crate::mail::Domain;
+use crate::policy::mta_sts::StsMode;
 use crate::policy::{Pressure, Resource};
 use crate::smtp::SessionId;
-use crate::trust::{Direction, SpkiPin, TlsEvidence, TlsVersion, Verdict};
+use crate::trust::{Direction, Mode, RuledBy, SpkiPin, TlsEvidence, TlsOutcome, TlsVersion, Verdict};
 
 use super::observer::CertificateRole;
 
@@ -75,6 +76,39 @@ pub enum Event {
         host: String,
         #[serde(skip)]
         evidence: Option<Arc<TlsEvidence>>,
+    },
+    /// Once an outbound session that DANE or an MTA-STS policy ruled over.
+    PolicyJudged {
+        #[serde(flatten, serialize_with = "serialize_ruled")]
+        verdict: Arc<Verdict>,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        host: String,
+    },
+    /// A mail host that DANE or an MTA-STS policy keeps us from, or, with `mode` report, would have.
+    PolicyHostSkipped {
+        domain: Domain,
+        host: String,
+        policy: RuledBy,
+        outcome: TlsOutcome,
+        mode: Mode,
+        reason: String,
+    },
+    /// A domain's MTA-STS policy was fetched, for the first time or again.
+    StsPolicyFetched {
+        domain: Domain,
+        id: String,
+        mode: StsMode,
+        /// Seconds.
+        max_age: u64,
+    },
+    /// It could not be had, or is none. `kept` says whether one from before is still in force.
+    StsPolicyFetchFailed {
+        domain: Domain,
+        outcome: TlsOutcome,
+        error: String,
+        kept: bool,
     },
     /// A message is durable and gets its 250.
     MessageReceived {
@@ -392,4 +426,20 @@ fn serialize_verdict<S: Serializer>(verdict: &Arc<Verdict>, serializer: S) -> Re
         matched_name: verdict.matched_name.as_deref(),
     }
     .serialize(serializer)
+}
+
+/// The same with the policy that ruled, and what it wanted and got.
+#[derive(Serialize)]
+struct RuledFields<'a> {
+    policy: RuledBy,
+    wanted_got: String,
+    outcome: TlsOutcome,
+    #[serde(flatten, serialize_with = "serialize_verdict")]
+    verdict: &'a Arc<Verdict>,
+}
+
+fn serialize_ruled<S: Serializer>(verdict: &Arc<Verdict>, serializer: S) -> Result<S::Ok, S::Error> {
+    let ruling = verdict.ruling();
+    RuledFields { policy: ruling.policy, wanted_got: ruling.wanted_got(), outcome: ruling.outcome, verdict }
+        .serialize(serializer)
 }

@@ -121,6 +121,10 @@ impl Observer {
             Event::OutboundJudged { verdict, connector, session, host, evidence } => {
                 self.judged(verdict, connector, *session, Peer::Host(host.clone()), evidence)
             }
+            Event::PolicyJudged { .. }
+            | Event::PolicyHostSkipped { .. }
+            | Event::StsPolicyFetched { .. }
+            | Event::StsPolicyFetchFailed { .. } => self.policy(event),
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
                 counters.accept_to_durable.observe(accept_to_durable.as_secs_f64());
@@ -165,6 +169,24 @@ impl Observer {
             }
             told_only => level_of(told_only),
         }
+    }
+
+    /// What domains publish about their mail hosts, and what came of it.
+    fn policy(&self, event: &Event) -> Level {
+        let counters = &self.counters;
+        match event {
+            Event::PolicyJudged { verdict, .. } => {
+                counters.policy_session(verdict.ruled_by, verdict.outcome);
+                if verdict.is_good() {
+                    return Level::Debug;
+                }
+            }
+            Event::PolicyHostSkipped { policy, outcome, .. } => counters.policy_session(*policy, *outcome),
+            Event::StsPolicyFetched { .. } => counters.sts_fetch("fetched"),
+            Event::StsPolicyFetchFailed { .. } => counters.sts_fetch("failed"),
+            _ => {}
+        }
+        level_of(event)
     }
 
     fn judged(
@@ -297,6 +319,7 @@ fn level_of(event: &Event) -> Level {
         | Event::MessageRedirected { .. }
         | Event::MessageRemoved { .. }
         | Event::NextHopUp { .. }
+        | Event::StsPolicyFetched { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
         Event::NextHopDown { .. }
         | Event::DsnDropped { .. }
@@ -314,6 +337,9 @@ fn level_of(event: &Event) -> Level {
         | Event::OutboundJudged { .. }
         | Event::MessageBounced { .. }
         | Event::BackPressureChanged { .. }
+        | Event::PolicyJudged { .. }
+        | Event::PolicyHostSkipped { .. }
+        | Event::StsPolicyFetchFailed { .. }
         | Event::RevocationListFetchFailed { .. } => Level::Warning,
         Event::StorageFailed { .. }
         | Event::SettingsRefused { .. }

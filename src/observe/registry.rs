@@ -12,7 +12,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
 use crate::policy::{Pressure, Resource, Settings};
-use crate::trust::{Direction, Fault, Mode, TlsVersion, Verdict};
+use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
 use super::event::version_label;
@@ -48,6 +48,8 @@ pub(super) struct Counters {
     pub(super) crl_next_update: Family<Labels<1>, Gauge>,
     crl_fetches: Family<Labels<1>, Counter>,
     back_pressure: Family<Labels<1>, Gauge>,
+    policy_sessions: Family<Labels<2>, Counter>,
+    sts_fetches: Family<Labels<1>, Counter>,
     pub(super) log_lines_lost: Counter,
     pub(super) tracking_lost: Counter,
     pub(super) accept_to_durable: Histogram,
@@ -85,6 +87,8 @@ impl Counters {
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
             tracking_lost: register(&mut r, counters::TRACKING_LOST, Counter::default()),
+            policy_sessions: register(&mut r, counters::POLICY_SESSIONS, Family::default()),
+            sts_fetches: register(&mut r, counters::STS_FETCHES, Family::default()),
             log_lines_lost: register(&mut r, counters::LOG_LINES_LOST, Counter::default()),
             accept_to_durable: register(&mut r, counters::ACCEPT_TO_DURABLE, Histogram::new(DURABLE_SECONDS)),
             accept_to_delivered: register(
@@ -144,9 +148,26 @@ impl Counters {
         self.back_pressure.get_or_create(&labels).set(level.as_number().into());
     }
 
+    /// Of DANE and MTA-STS alone; the others have counters of their own.
+    pub(super) fn policy_session(&self, policy: RuledBy, outcome: TlsOutcome) {
+        let labels = [("policy", policy.to_string()), ("result", outcome.to_string())];
+        self.policy_sessions.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn sts_fetch(&self, result: &str) {
+        self.sts_fetches.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
     fn begin_fixed_series(&self) {
         for resource in Resource::ALL {
             self.back_pressure(resource, Pressure::Normal);
+        }
+        for policy in [RuledBy::Dane, RuledBy::MtaSts] {
+            let labels = [("policy", policy.to_string()), ("result", TlsOutcome::Success.to_string())];
+            drop(self.policy_sessions.get_or_create(&labels));
+        }
+        for result in ["fetched", "failed"] {
+            drop(self.sts_fetches.get_or_create(&[("result", result.to_owned())]));
         }
         for result in ["fetched", "unchanged", "failed"] {
             drop(self.crl_fetches.get_or_create(&[("result", result.to_owned())]));

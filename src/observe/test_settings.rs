@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AdminSettings, CrlFetchSettings, DnsSettings, HeaderFrom, MessageTrackingSettings, ProtocolLogSettings,
-    QueueSettings, Settings, Transport,
+    AdminSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings,
+    MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };
 use crate::trust::{AnchorSet, TrustPolicy};
 
@@ -34,6 +34,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
             proxy: None,
             max_age: None,
         },
+        mta_sts: MtaStsSettings { port: 443, allow_private_addresses: false, trust: Arc::new(policy()) },
         watched_files: Vec::new(),
         partners: Vec::new(),
         accepted_domains: Vec::new(),
@@ -50,7 +51,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
             },
             retry_intervals: vec![hour],
         },
-        dns: DnsSettings { servers: Vec::new() },
+        dns: DnsSettings { servers: Vec::new(), dnssec: Dnssec::Off },
         protocol_log: protocol_log(PathBuf::from("/nonexistent")),
         message_tracking: message_tracking(PathBuf::from("/nonexistent")),
         admin: AdminSettings { listen: None },

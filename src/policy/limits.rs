@@ -30,3 +30,9 @@ pub const RETURNED_CONTENT_BYTES_MAX: u64 = 256 << 10;
 pub const RECIPIENTS_PER_REPORT_MAX: usize = 200;
 /// Longest Message-ID, and longest subject, that message tracking keeps, octets.
 pub const TRACKED_BYTES_MAX: usize = 512;
+/// `mx` lines of an MTA-STS policy; the largest providers have a dozen.
+pub const STS_MX_PATTERNS_MAX: usize = 500;
+/// Octets of an MTA-STS policy as served (RFC 8461 3.3 suggests 64 KB).
+pub const STS_POLICY_BYTES_MAX: usize = 64 << 10;
+/// TLSA records considered of one host.
+pub const TLSA_RECORDS_MAX: usize = 64;

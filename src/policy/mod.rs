@@ -10,7 +10,9 @@ pub mod fair_share;
 pub mod header_firewall;
 pub mod host_memory;
 pub mod limits;
+pub mod mta_sts;
 pub mod next_hop;
+pub mod outbound;
 pub mod own_certificate;
 mod partner;
 pub mod receive_connector;
@@ -29,6 +31,6 @@ pub use partner::{Partner, Priority};
 pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
 pub use settings::{
-    AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, HeaderFrom, HttpProxy,
-    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, HttpProxy,
+    MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };

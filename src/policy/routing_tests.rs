@@ -32,6 +32,11 @@ fn every_answer_of_dns_has_its_plan() {
             "b.x.example:25 a.x.example:25 c.x.example:25",
         ),
         (records(&[(10, "A.x.example."), (10, "a.X.example")]), "a.x.example:25"),
+        // A host of another script has one name, whichever way DNS writes it.
+        (records(&[(10, "xn--bcher-kva.x.example")]), "xn--bcher-kva.x.example:25"),
+        (records(&[(10, "XN--BCHER-KVA.x.example"), (20, "bücher.x.example")]), "xn--bcher-kva.x.example:25"),
+        // Null MX means nothing beside others (RFC 7505 3).
+        (records(&[(0, ""), (10, "a.x.example")]), "a.x.example:25"),
         (MxAnswer::NoRecords, "x.example:25"),
         (MxAnswer::NullMx, "bounce 556 5.1.10"),
         (MxAnswer::NoSuchDomain, "bounce 550 5.1.2"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::mail::{Domain, Now};
 use crate::trust::{
     CertificateFacts, Connection, Direction, Level, Mode, OnFailure, Permit, Requirement, RevocationSet,
-    TlsState, WantedList, judge, proves_name,
+    RuledBy, ServerProof, TlsState, WantedList, judge, proves_name,
 };
 
 use super::{Partner, Settings};
@@ -22,7 +22,8 @@ pub fn requirement(settings: &Settings, direction: Direction, domain: &Domain) -
     Some(match settings.partner_of(domain) {
         Some(partner) => partner_requirement(partner, direction, domain),
         None => {
-            Requirement { level: Level::DomainSecure, ..ordinary(settings, direction, domain, Level::None) }
+            let ordinary = ordinary(settings, direction, domain, Level::DomainSecure);
+            Requirement { ruled_by: RuledBy::Partner, ..ordinary }
         }
     })
 }
@@ -30,6 +31,8 @@ pub fn requirement(settings: &Settings, direction: Direction, domain: &Domain) -
 /// The demand on everyone else: the connector's `require_tls` and `tls_auth_level`.
 pub fn ordinary(settings: &Settings, direction: Direction, domain: &Domain, level: Level) -> Requirement {
     Requirement {
+        ruled_by: RuledBy::Connector,
+        proof: ServerProof::Domain,
         direction,
         domain: domain.clone(),
         level,
@@ -44,6 +47,8 @@ pub fn ordinary(settings: &Settings, direction: Direction, domain: &Domain, leve
 
 fn partner_requirement(partner: &Partner, direction: Direction, domain: &Domain) -> Requirement {
     Requirement {
+        ruled_by: RuledBy::Partner,
+        proof: ServerProof::Domain,
         direction,
         domain: domain.clone(),
         level: Level::DomainSecure,

@@ -53,6 +53,10 @@ pub struct SendConnector {
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
     pub tls_auth_level: TlsAuthLevel,
+    /// TLSA records rule where they can be had (RFC 7672).
+    pub dane: bool,
+    /// Policies of the recipients' domains rule (RFC 8461).
+    pub mta_sts: bool,
     pub post_quantum_key_exchange: bool,
     /// `None`: true towards accepted domains that are not on the send list.
     pub send_organization_headers: Option<bool>,
@@ -80,6 +84,14 @@ pub fn select<'a>(
         })
         .min_by_key(|(rank, _)| *rank)
         .map(|(_, connector)| connector)
+}
+
+impl SendConnector {
+    /// What it asks of next hops of unlisted domains.
+    pub fn level(&self) -> Level {
+        let floor = if self.require_tls { Level::EncryptionOnly } else { Level::None };
+        self.tls_auth_level.max(floor)
+    }
 }
 
 impl AddressSpace {

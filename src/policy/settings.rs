@@ -25,6 +25,7 @@ pub struct Settings {
     /// PEM or DER; read again on reload and within 5 s of a change.
     pub crl_files: Vec<PathBuf>,
     pub crl_fetch: CrlFetchSettings,
+    pub mta_sts: MtaStsSettings,
     /// Certificates, keys, anchors and recipient lists that were read: a change of one is a reload.
     pub watched_files: Vec<PathBuf>,
     pub partners: Vec<Arc<Partner>>,
@@ -101,6 +102,30 @@ pub struct BackPressureSettings {
 pub struct DnsSettings {
     /// Empty: the system's resolvers.
     pub servers: Vec<SocketAddr>,
+    pub dnssec: Dnssec,
+}
+
+/// `[dns] dnssec`: whose word it is that an answer is authentic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dnssec {
+    /// The resolver's, where all of them are on this host; else nobody's.
+    Auto,
+    /// Nobody's: no answer counts as secure, and DANE is not used.
+    Off,
+    /// The resolver's, wherever it is.
+    TrustedResolver,
+}
+
+/// `[mta_sts]`.
+#[derive(Clone, Debug)]
+pub struct MtaStsSettings {
+    /// Of the https servers that hold policies.
+    pub port: u16,
+    /// Also from private and loopback addresses.
+    pub allow_private_addresses: bool,
+    /// Anchors of `[trust]`, for policies and the hosts they name. Revocation is looked at but never
+    /// hard-fails: RFC 8461 asks for none, and a list that cannot be had must not stop all mail.
+    pub trust: Arc<TrustPolicy>,
 }
 
 /// `[protocol_log]`.

@@ -24,7 +24,7 @@ use super::record::{AttemptNote, MessageMeta};
 use super::send::SendConnection;
 use super::settle::{Settled, Settlement};
 use super::shared::Shared;
-use super::targets::{self, Target};
+use super::targets::{self, NextHop, Target};
 
 /// How long a connection waits for another message of its delivery queue.
 const LINGER: Duration = Duration::from_secs(2);
@@ -45,7 +45,8 @@ struct Delivery {
     epochs: (u64, u64),
     /// When the connection began, for what it tells of the peer's capacity.
     connected_at: Instant,
-    targets: Option<(Instant, Result<Vec<Target>, Reply>)>,
+    /// Under these settings.
+    targets: Option<(Instant, u64, Result<Vec<Target>, Box<AttemptNote>>)>,
     /// The peer has enough of us: this worker's place is one too many.
     superfluous: bool,
     messages: usize,
@@ -195,8 +196,7 @@ impl Delivery {
         };
         let mut targets = match self.targets(settings, connector, &pending[0].address).await {
             Ok(targets) => self.shared.in_order_of_hope(targets),
-            Err(reply) => {
-                let note = AttemptNote::ours(&reply, reply.lines.join(" "));
+            Err(note) => {
                 return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
             }
         };
@@ -208,9 +208,7 @@ impl Delivery {
             self.close().await;
             let of_host = targets.iter().take_while(|target| target.host == host).count();
             let ways = &targets[..of_host];
-            let to = &self.worker.destination;
-            let (opened, tried) =
-                open::open(&self.shared, settings, connector, to, ways, &pending[0].address).await;
+            let (opened, tried) = open::open(&self.shared, settings, connector, ways).await;
             targets.retain(|target| target.host != host || !tried.contains(&target.address));
             match opened {
                 Opened::Ready(connection) => {
@@ -283,7 +281,7 @@ impl Delivery {
                 self.worker.waits(claim.message.id);
                 pending
             }
-            Failed::OthersAreThere if note.fault.is_none() => {
+            Failed::OthersAreThere if !note.is_of_a_check() => {
                 self.tell(settings, Feedback::Enough, begun);
                 self.superfluous = true;
                 Vec::new()
@@ -323,20 +321,22 @@ impl Delivery {
         settings: &Settings,
         connector: &SendConnector,
         recipient: &Address,
-    ) -> Result<Vec<Target>, Reply> {
-        if let Some((since, targets)) = &self.targets
+    ) -> Result<Vec<Target>, Box<AttemptNote>> {
+        if let Some((since, epoch, targets)) = &self.targets
             && since.elapsed() < TARGETS_MAX_AGE
+            && *epoch == settings.epoch
         {
             return targets.clone();
         }
-        let here = &self.worker.destination;
-        let looking = targets::find(&self.shared, settings, connector, here, recipient);
+        let destination = &self.worker.destination;
+        let hop = NextHop { settings, connector, destination, recipient };
+        let looking = targets::find(&self.shared, hop);
         let found = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
             let text = format!("finding the mail hosts of {} took over a minute", recipient.host());
-            Err(Reply::new(451, (4, 4, 3), text))
+            Err(Box::new(AttemptNote::ours(&Reply::new(451, (4, 4, 3), text.clone()), text)))
         });
-        let lasts = found.as_ref().map_or_else(Reply::is_permanent, |_| true);
-        self.targets = lasts.then(|| (Instant::now(), found.clone()));
+        let lasts = found.as_ref().map_or_else(|note| note.permanent, |_| true);
+        self.targets = lasts.then(|| (Instant::now(), settings.epoch, found.clone()));
         found
     }
 }

@@ -18,6 +18,7 @@ pub mod holds;
 mod linger;
 mod listen;
 mod listeners;
+mod mta_sts;
 mod new_message;
 mod open;
 pub mod partners;

@@ -5,16 +5,14 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealpost_queue::Destination;
 use tokio::net::TcpStream;
 
-use crate::mail::{Address, Domain};
+use crate::mail::Domain;
 use crate::net::connect;
 use crate::net::tls::KeyExchange;
-use crate::policy::{OwnCertificate, SendConnector, Settings, own_certificate, secure_domains};
+use crate::policy::{OwnCertificate, SendConnector, Settings, own_certificate};
 use crate::session::send::{Failure, Opening};
 use crate::smtp::SessionId;
-use crate::trust::{Direction, Level, Mode, Requirement};
 
 use super::record::AttemptNote;
 use super::send::SendConnection;
@@ -37,9 +35,7 @@ pub async fn open(
     shared: &Arc<Shared>,
     settings: &Arc<Settings>,
     connector: &Arc<SendConnector>,
-    destination: &Destination,
     ways: &[Target],
-    recipient: &Address,
 ) -> (Opened, Vec<SocketAddr>) {
     let addresses: Vec<SocketAddr> = ways.iter().map(|way| way.address).collect();
     let race = connect::race(&addresses, &connector.source_addresses, CONNECT_TIMEOUT).await;
@@ -51,15 +47,14 @@ pub async fn open(
     };
     shared.note_host(target.address, true);
     tried.push(target.address);
-    let demand = Demand::of(settings, connector, destination, target, recipient);
     let mut session = SessionId(rand::random());
-    let opened = match once(shared, settings, connector, target, &demand, stream, (session, false)).await {
+    let opened = match once(shared, settings, connector, target, stream, (session, false)).await {
         Err((Failure::Broken { retry_in_clear: true, .. }, _)) => {
             let again = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT).await;
             match again {
                 Ok(stream) => {
                     session = SessionId(rand::random());
-                    once(shared, settings, connector, target, &demand, stream, (session, true)).await
+                    once(shared, settings, connector, target, stream, (session, true)).await
                 }
                 Err(error) => Err((Failure::broken(format!("cannot connect: {error}")), Vec::new())),
             }
@@ -101,67 +96,15 @@ fn finish(
     }
 }
 
-/// What a connection to a target must satisfy.
-struct Demand {
-    requirement: Requirement,
-    fallback: Option<Requirement>,
-    tls_domain: Option<Domain>,
-}
-
-impl Demand {
-    fn of(
-        settings: &Settings,
-        connector: &SendConnector,
-        destination: &Destination,
-        target: &Target,
-        recipient: &Address,
-    ) -> Self {
-        let level = ordinary_level(connector);
-        let name = proved_name(settings, connector, target, recipient);
-        let ordinary = secure_domains::ordinary(settings, Direction::Outbound, &name, level);
-        let secure = Domain::parse(&destination.tls_domain)
-            .ok()
-            .and_then(|domain| secure_domains::requirement(settings, Direction::Outbound, &domain));
-        match secure {
-            Some(requirement) => {
-                let report = requirement.mode == Mode::Report;
-                let fallback =
-                    report.then(|| Requirement { level: level.max(Level::EncryptionOnly), ..ordinary });
-                let tls_domain = Some(requirement.domain.clone());
-                Self { requirement, fallback, tls_domain }
-            }
-            None => Self { requirement: ordinary, fallback: None, tls_domain: None },
-        }
-    }
-}
-
-fn ordinary_level(connector: &SendConnector) -> Level {
-    let floor = if connector.require_tls { Level::EncryptionOnly } else { Level::None };
-    connector.tls_auth_level.max(floor)
-}
-
-/// The name an unlisted next hop must prove under `domain-validation`: the recipient domain, or
-/// the smart host's own name where one is configured.
-fn proved_name(
-    settings: &Settings,
-    connector: &SendConnector,
-    target: &Target,
-    recipient: &Address,
-) -> Domain {
-    let smart_host =
-        (!connector.dns_routing_enabled).then(|| Domain::parse_rooted(&target.host).ok()).flatten();
-    smart_host.or_else(|| recipient.domain().cloned()).unwrap_or_else(|| settings.hostname.clone())
-}
-
 async fn once(
     shared: &Arc<Shared>,
     settings: &Arc<Settings>,
     connector: &Arc<SendConnector>,
     target: &Target,
-    demand: &Demand,
     stream: TcpStream,
     (id, clear_text): (SessionId, bool),
 ) -> Result<SendConnection, (Failure, Vec<String>)> {
+    let demand = &target.demand;
     let broken = |error: String| (Failure::Broken { error, retry_in_clear: false }, Vec::new());
     let (certificate, own_certificate_fault) = own(settings, connector, demand.tls_domain.as_ref());
     let tls = shared

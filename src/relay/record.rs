@@ -10,8 +10,9 @@ use sealpost_queue::NOTE_BYTES_MAX;
 use crate::mail::dsn::Requests;
 use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath};
 use crate::observe::text::shorten;
+use crate::policy::outbound::Skipped;
 use crate::smtp::{Reply, SessionId};
-use crate::trust::{Fault, Verdict};
+use crate::trust::{Fault, Ruling, Verdict};
 
 /// Octets kept of each part of a note: a reply may have 128 lines, a name in a certificate 64 KB.
 /// Without the transcript they fit `NOTE_BYTES_MAX` even when every octet is escaped in JSON.
@@ -81,6 +82,9 @@ pub struct AttemptNote {
     /// The session in the protocol log; empty where none got so far.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session: String,
+    /// The policy that ruled, and what it wanted and got.
+    #[serde(default)]
+    pub ruling: Option<Ruling>,
 }
 
 impl MessageMeta {
@@ -140,7 +144,19 @@ impl AttemptNote {
             got: fact.map(|fact| kept(&fact.got, DETAIL_BYTES_MAX)).unwrap_or_default(),
             host: Some(host.to_owned()),
             permanent: verdict.fault().is_some_and(|fault| !fault.clears_by_itself()),
+            ruling: Some(verdict.ruling()),
             ..Self::ours(&verdict.outbound_reply(false), verdict.sentence())
+        }
+    }
+
+    /// A policy kept us from the host.
+    pub fn from_skipped(skipped: &Skipped) -> Self {
+        Self {
+            wanted: kept(&skipped.wanted, DETAIL_BYTES_MAX),
+            got: kept(&skipped.got, DETAIL_BYTES_MAX),
+            host: Some(skipped.host.clone()),
+            ruling: Some(skipped.ruling.clone()),
+            ..Self::ours(&skipped.reply(), skipped.reason.clone())
         }
     }
 
@@ -156,14 +172,19 @@ impl AttemptNote {
     pub fn after(self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else { return self };
         let permanent = self.permanent && earlier.permanent;
-        let told = if self.fault.is_none() && earlier.fault.is_some() { earlier } else { self };
+        let told = if !self.is_of_a_check() && earlier.is_of_a_check() { earlier } else { self };
         Self { permanent, ..told }
+    }
+
+    /// A check failed, rather than a connection or a command.
+    pub fn is_of_a_check(&self) -> bool {
+        self.fault.is_some() || self.ruling.is_some()
     }
 
     /// As the last report says it: a failed check with its final code, 550 5.7.x.
     #[must_use]
     pub fn into_final(self) -> Self {
-        let queued = self.reply.strip_prefix("454 4.").filter(|_| self.fault.is_some());
+        let queued = self.reply.strip_prefix("454 4.").filter(|_| self.is_of_a_check());
         let reply = queued.map(|rest| format!("550 5.{rest}")).unwrap_or_else(|| self.reply.clone());
         Self { reply, ..self }
     }

@@ -35,6 +35,8 @@ fn written(kind: Kind, note: &AttemptNote) -> String {
 
 fn verdict(fault: Fault) -> Verdict {
     Verdict {
+        ruled_by: crate::trust::RuledBy::Partner,
+        outcome: crate::trust::TlsOutcome::ValidationFailure,
         direction: Direction::Outbound,
         domain: crate::mail::Domain::parse("woodgrovebank.example").unwrap(),
         mode: Mode::Enforce,

@@ -18,7 +18,7 @@ use crate::observe::{ConnectionGuard, Event};
 use crate::session::send::{
     Action, DATA_BLOCK_TIMEOUT, Failure, Input, Opening, Outcome, Report, SendSession, Transaction,
 };
-use crate::trust::{Direction, TlsEvidence, TlsVersion};
+use crate::trust::{Direction, RuledBy, TlsEvidence, TlsVersion};
 
 use super::content::Outgoing;
 use super::revocation;
@@ -249,7 +249,8 @@ impl SendConnection {
             return;
         }
         let Some(plain) = self.stream.take().and_then(Stream::into_plain) else { return };
-        match self.tls.connect(plain, &self.opening.host, HANDSHAKE_TIMEOUT).await {
+        let host = self.opening.requirement.server_name().map_or(self.opening.host.as_str(), Domain::as_str);
+        match self.tls.connect(plain, host, HANDSHAKE_TIMEOUT).await {
             Ok((stream, evidence, own)) => {
                 self.stream = Some(stream);
                 let evidence = Arc::new(evidence);
@@ -277,6 +278,16 @@ impl SendConnection {
                 }
                 let (host, evidence) = (self.opening.host.clone(), self.evidence.clone());
                 Event::OutboundJudged { verdict, connector, session, host, evidence }
+            }
+            Report::Ruled(verdict) => {
+                self.shared.revocation.note_use(&verdict, Shared::now().wall);
+                match verdict.ruled_by {
+                    RuledBy::Dane | RuledBy::MtaSts => {
+                        let host = self.opening.host.clone();
+                        Event::PolicyJudged { verdict, connector, session, host }
+                    }
+                    RuledBy::Partner | RuledBy::Connector => return,
+                }
             }
             // Counted by `delivery`, which knows the queue id.
             Report::Sent { secured } => {

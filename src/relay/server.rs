@@ -21,14 +21,17 @@ use crate::policy::Settings;
 use super::connections::Connections;
 use super::holds::{HoldError, Holds};
 use super::listeners::Listeners;
+use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
 use super::shared::Shared;
-use super::{back_pressure, certificates, control, dispatch, reload, revocation, timers, tls};
+use super::{back_pressure, certificates, control, dispatch, mta_sts, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// Then queue and protocol log get this long to write what they have; a dead disk must not keep us.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Below `data_directory`: the MTA-STS policies of other domains.
+const STS_DIRECTORY: &str = "mta-sts";
 
 /// Why a server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +165,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         settings: ArcSwap::new(settings),
         document: ArcSwap::from_pointee(document),
         revocation: lists,
+        sts: StsPolicies::open(data.join(STS_DIRECTORY), Shared::now().wall),
         queue,
         holds,
         observer,
@@ -190,6 +194,7 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(back_pressure::run(Arc::clone(shared)));
     shared.tasks.spawn(revocation::watch(Arc::clone(shared)));
     shared.tasks.spawn(revocation::refresh(Arc::clone(shared)));
+    shared.tasks.spawn(mta_sts::refresh(Arc::clone(shared)));
     shared.tasks.spawn(reload::watch_files(Arc::clone(shared)));
     shared.tasks.spawn(certificates::watch(Arc::clone(shared)));
     shared.tasks.spawn(writer::run(Arc::clone(shared)));

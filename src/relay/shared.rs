@@ -26,6 +26,7 @@ use super::connections::Connections;
 use super::delivery_queues::DeliveryQueues;
 use super::holds::Holds;
 use super::listeners::Listeners;
+use super::mta_sts::StsPolicies;
 use super::revocation::RevocationLists;
 use super::targets::Target;
 
@@ -36,6 +37,7 @@ pub struct Shared {
     /// What the settings were made from.
     pub document: ArcSwap<Document>,
     pub revocation: RevocationLists,
+    pub sts: StsPolicies,
     pub queue: Queue,
     pub holds: Holds,
     pub observer: Arc<Observer>,

@@ -22,6 +22,7 @@ pub enum Fault {
     Expired,
     PinMismatch,
     NameMismatch,
+    TlsaMismatch,
     Revoked,
     RevocationUnknown,
     StartTlsNotOffered,
@@ -138,7 +139,7 @@ fn outbound_words(row: &FaultRow) -> String {
 }
 
 #[rustfmt::skip]
-static TABLE: [FaultRow; 21] = [
+static TABLE: [FaultRow; 22] = [
     FaultRow { fault: Fault::TlsNotStarted, name: "TlsNotStarted", detail: 0, inbound: InboundAnswer::Refuse(530), clears_by_itself: true,
         meaning: "mail for this domain needs TLS and the session has none", mended_by: "the sending side",
         remedy: "let the sending server use STARTTLS towards us; if it did not see STARTTLS in our EHLO reply, look for a middlebox that strips it" },
@@ -184,6 +185,9 @@ static TABLE: [FaultRow; 21] = [
     FaultRow { fault: Fault::NameMismatch, name: "NameMismatch", detail: 1, inbound: InboundAnswer::Refuse(550), clears_by_itself: false,
         meaning: "the certificate does not carry the name of this domain", mended_by: "the peer with a certificate that names its mail domain; or we with `certificate_names`",
         remedy: "put the mail domain into the certificate's subjectAltName, or list the name it carries in the partner's `certificate_names`" },
+    FaultRow { fault: Fault::TlsaMismatch, name: "TlsaMismatch", detail: 5, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
+        meaning: "the server's certificate is none that the TLSA records of its host name (DANE)", mended_by: "the receiving side",
+        remedy: "let the receiving side publish TLSA records for the certificate in use (the log shows the one that would fit), before it changes the certificate and for as long as the old record is cached" },
     FaultRow { fault: Fault::Revoked, name: "Revoked", detail: 5, inbound: InboundAnswer::Refuse(550), clears_by_itself: false,
         meaning: "a certificate has been revoked", mended_by: "the peer",
         remedy: "have a new certificate issued for a new key; the facts say when and why the old one was revoked" },

@@ -7,15 +7,18 @@ use rustls::pki_types::CertificateDer;
 
 use super::certificate::printable;
 use super::chain::{Certificate, ChainDemand, judge_chain, marks};
+use super::dane::judge_tlsa;
 use super::evidence::{Connection, OwnCertificateState, TlsEvidence, TlsState};
 use super::fault::Fault;
 use super::memory::{self, Span};
 use super::names;
 use super::ocsp::Staple;
 use super::requirement::{
-    Direction, Level, NamePattern, Requirement, RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
+    Direction, Level, NamePattern, Requirement, RevocationMode, ServerProof, SpkiPin, TrustPolicy,
+    UsagePolicy,
 };
 use super::revocation::{RevocationList, RevocationSet};
+use super::ruling::{RuledBy, TlsOutcome};
 use super::verdict::{Check, Fact, Verdict};
 use super::wanted::WantedList;
 
@@ -67,6 +70,8 @@ pub fn judge(
     }
     findings.settle();
     Verdict {
+        ruled_by: requirement.ruled_by,
+        outcome: TlsOutcome::of(requirement, connection.tls, &findings.facts),
         direction: requirement.direction,
         domain: requirement.domain.clone(),
         mode: requirement.mode,
@@ -180,8 +185,26 @@ fn peer_findings(
         Direction::Inbound => policy.usage,
         Direction::Outbound => UsagePolicy::Server,
     };
-    let demand = CertificateDemand { policy, usage, names };
-    judge_certificates(&demand, &evidence.peer_chain, evidence.staple.as_deref(), revocation, now)
+    let chain = &evidence.peer_chain;
+    let mut findings = match &requirement.proof {
+        ServerProof::Domain | ServerProof::Host(_) => {
+            let demand = CertificateDemand { policy, usage, names };
+            judge_certificates(&demand, chain, evidence.staple.as_deref(), revocation, now)
+        }
+        ServerProof::Tlsa(tlsa) => judge_tlsa(tlsa, policy, chain, now),
+    };
+    if matches!(requirement.ruled_by, RuledBy::Dane | RuledBy::MtaSts) {
+        findings.facts.iter_mut().for_each(without_advice_on_settings);
+    }
+    findings
+}
+
+/// What a domain publishes cannot be mended in our settings.
+fn without_advice_on_settings(fact: &mut Fact) {
+    if fact.fault == Fault::NameMismatch {
+        fact.detail =
+            format!("The certificate has the names: {}. None of them proves {}.", fact.got, fact.wanted);
+    }
 }
 
 /// Judges a chain as a peer sent it: the first certificate is the end-entity. `staple` is the OCSP
@@ -352,7 +375,8 @@ fn level_below(fault: Fault) -> Level {
         | Fault::NotYetValid
         | Fault::Expired
         | Fault::Revoked
-        | Fault::RevocationUnknown => Level::EncryptionOnly,
+        | Fault::RevocationUnknown
+        | Fault::TlsaMismatch => Level::EncryptionOnly,
         Fault::PinMismatch | Fault::NameMismatch => Level::CertificateValidation,
         Fault::ClientCertificateNotRequested
         | Fault::ClientCertificateRefused

@@ -4,6 +4,7 @@
 mod anchors;
 pub mod certificate;
 mod chain;
+mod dane;
 mod der;
 mod evidence;
 pub mod fault;
@@ -17,8 +18,10 @@ mod pin;
 pub mod render;
 mod requirement;
 mod revocation;
+mod ruling;
 mod signature;
 mod stamp;
+pub mod tlsa;
 mod verdict;
 mod wanted;
 
@@ -37,9 +40,10 @@ pub use ocsp::{STAPLE_BYTES_MAX, Staple, StapleProblem, staple_next_update};
 pub use pin::PinError;
 pub use requirement::{
     AlgorithmPolicy, Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth,
-    RevocationMode, SpkiPin, TrustPolicy, UsagePolicy,
+    RevocationMode, ServerProof, SpkiPin, TrustPolicy, UsagePolicy,
 };
 pub use revocation::{RevocationList, RevocationListError, RevocationSet, RevokedEntry};
+pub use ruling::{RuledBy, Ruling, TlsOutcome};
 pub use signature::{SignatureAlgorithm, is_issued_by};
 pub use verdict::{Check, Fact, Permit, Verdict};
 #[cfg(test)]

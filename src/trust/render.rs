@@ -10,7 +10,8 @@ use super::certificate::printable;
 use super::evidence::TlsEvidence;
 use super::fault::{Fault, InboundAnswer};
 use super::known;
-use super::requirement::{Level, OnFailure};
+use super::requirement::{Level, Mode, OnFailure};
+use super::ruling::RuledBy;
 use super::verdict::{Check, Verdict};
 
 /// What a peer is told where judgement ended below the level without a fault of its own.
@@ -49,7 +50,7 @@ impl Verdict {
             Some(fault) => (format!("{fault}: {}", fault.row().meaning), fault.enhanced(class)),
             None => (BELOW_LEVEL.to_owned(), crate::smtp::EnhancedCode::new(class, 7, 5)),
         };
-        let text = format!("Domain security: {what} (domain {})", self.domain);
+        let text = format!("{}: {what} (domain {})", self.ruled_by.title(), self.domain);
         Reply { code, enhanced: Some(enhanced), lines: vec![text] }
     }
 
@@ -66,7 +67,8 @@ impl Verdict {
         }
         let mut words: Vec<String> = self.facts.iter().map(|fact| fact.detail.clone()).collect();
         if let Some(fault) = self.fault() {
-            words.push(format!("To mend it: {}.", fault.row().remedy));
+            let remedy = self.ruled_by.remedy(fault).unwrap_or(fault.row().remedy);
+            words.push(format!("To mend it: {remedy}."));
         }
         words.join(" ")
     }
@@ -94,6 +96,8 @@ impl Verdict {
             "direction": self.direction,
             "mode": self.mode,
             "domain": self.domain,
+            "policy": self.ruled_by,
+            "wanted_got": self.ruling().wanted_got(),
             "verified": verified,
             "matched_name": self.matched_name,
             "ocsp_staple": self.staple.as_ref().map(ToString::to_string),
@@ -125,7 +129,13 @@ impl Verdict {
                 self.achieved.as_str()
             ),
         };
-        (printable(&data), "Domain security verdict".to_owned())
+        match self.ruled_by {
+            RuledBy::Partner | RuledBy::Connector => (printable(&data), "Domain security verdict".to_owned()),
+            RuledBy::Dane | RuledBy::MtaSts => {
+                let data = format!("{} mode={} {data}", self.ruling(), self.mode.as_str());
+                (printable(&data), "Transport policy verdict".to_owned())
+            }
+        }
     }
 
     /// Data and context of the protocol log's chain line: the first fault that is the chain's own,
@@ -136,6 +146,7 @@ impl Verdict {
             Some(fault) => fault.name(),
             None if self.verified.contains(&Check::Chain) => "Valid",
             None if self.verified.contains(&Check::Pin) => "Pinned",
+            None if self.verified.contains(&Check::Tlsa) => "NamedByTlsa",
             None => "NotChecked",
         };
         (status.to_owned(), "Certificate chain validation status".to_owned())
@@ -156,6 +167,8 @@ fn is_of_the_chain(fault: Fault) -> bool {
         | Fault::Expired
         | Fault::Revoked
         | Fault::RevocationUnknown => true,
+        // The chain may be good; it is not the one that was named.
+        Fault::TlsaMismatch => false,
         Fault::TlsNotStarted
         | Fault::HandshakeFailed
         | Fault::TlsVersionTooLow
@@ -176,6 +189,17 @@ impl Check {
             Check::Revocation => "revocation",
             Check::Name => "name",
             Check::Pin => "pin",
+            Check::Tlsa => "tlsa",
+        }
+    }
+}
+
+impl Mode {
+    /// As `mode` writes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Mode::Enforce => "enforce",
+            Mode::Report => "report",
         }
     }
 }

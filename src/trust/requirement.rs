@@ -9,7 +9,9 @@ use crate::mail::Domain;
 use super::anchors::AnchorSet;
 use super::evidence::TlsVersion;
 use super::memory::JudgementMemory;
+use super::ruling::RuledBy;
 use super::signature::SignatureAlgorithm;
+use super::tlsa::TlsaDemand;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -134,9 +136,23 @@ impl TrustPolicy {
     }
 }
 
+/// What a certificate is to prove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ServerProof {
+    /// The domain, by its name or one of `certificate_names`.
+    Domain,
+    /// This mail host, which the domain's MTA-STS policy names (RFC 8461 4.2).
+    Host(Domain),
+    /// That it is the one which TLSA records name (RFC 7672 3).
+    Tlsa(Arc<TlsaDemand>),
+}
+
 /// One demand, for one transaction.
 #[derive(Clone, Debug)]
 pub struct Requirement {
+    /// Whose demand it is.
+    pub ruled_by: RuledBy,
+    pub proof: ServerProof,
     pub direction: Direction,
     /// The domain to be proved: of the reverse-path inbound, of the recipient outbound.
     pub domain: Domain,
@@ -149,8 +165,24 @@ pub struct Requirement {
 impl Requirement {
     /// What a certificate may be called to prove the domain; any one suffices.
     pub fn names(&self) -> Vec<NamePattern> {
-        let own = std::iter::once(NamePattern::Exact(self.domain.clone()));
-        own.chain(self.policy.certificate_names.iter().cloned()).collect()
+        match &self.proof {
+            ServerProof::Domain => {
+                let own = std::iter::once(NamePattern::Exact(self.domain.clone()));
+                own.chain(self.policy.certificate_names.iter().cloned()).collect()
+            }
+            ServerProof::Host(host) => vec![NamePattern::Exact(host.clone())],
+            ServerProof::Tlsa(tlsa) => {
+                std::iter::once(&tlsa.base).chain(&tlsa.names).cloned().map(NamePattern::Exact).collect()
+            }
+        }
+    }
+
+    /// The name for SNI, where it is not that of the host (RFC 7672 8.1).
+    pub fn server_name(&self) -> Option<&Domain> {
+        match &self.proof {
+            ServerProof::Tlsa(tlsa) => Some(&tlsa.base),
+            ServerProof::Domain | ServerProof::Host(_) => None,
+        }
     }
 }
 

@@ -147,6 +147,8 @@ impl Case {
 
     fn requirement(&self) -> Requirement {
         Requirement {
+            ruled_by: crate::trust::RuledBy::Partner,
+            proof: crate::trust::ServerProof::Domain,
             direction: self.direction,
             domain: DOMAIN.parse().unwrap(),
             level: self.level,
@@ -609,6 +611,8 @@ fn verdict_of(fault: Fault) -> Verdict {
     let fact =
         Fact { fault, detail: "The secret setting.".into(), wanted: "secret-wanted".into(), got: "x".into() };
     Verdict {
+        ruled_by: crate::trust::RuledBy::Partner,
+        outcome: crate::trust::TlsOutcome::ValidationFailure,
         direction: Direction::Inbound,
         domain: DOMAIN.parse().unwrap(),
         mode: Mode::Enforce,
@@ -643,6 +647,7 @@ fn each_fault_has_the_reply_of_the_contract() {
             Fault::HandshakeFailed => (None, None, 5),
             Fault::PinMismatch | Fault::NameMismatch => (Some("550 5.7.1"), Some("454 4.7.1"), 1),
             Fault::RevocationUnknown
+            | Fault::TlsaMismatch
             | Fault::StartTlsNotOffered
             | Fault::ClientCertificateNotRequested
             | Fault::ClientCertificateRefused

@@ -9,6 +9,7 @@ use super::fault::Fault;
 use super::ocsp::Staple;
 use super::requirement::{Direction, Level, Mode};
 use super::revocation::RevocationList;
+use super::ruling::{RuledBy, TlsOutcome};
 use super::wanted::WantedList;
 
 /// One thing found wrong.
@@ -28,11 +29,17 @@ pub enum Check {
     Revocation,
     Name,
     Pin,
+    /// TLSA records name the certificate, its key or its authority.
+    Tlsa,
 }
 
 /// What judgement found. `facts` is in the order of `Fault`; empty means good.
 #[derive(Clone, Debug)]
 pub struct Verdict {
+    /// Whose requirement it was judged by.
+    pub ruled_by: RuledBy,
+    /// In the words of TLS reporting.
+    pub outcome: TlsOutcome,
     pub direction: Direction,
     pub domain: Domain,
     pub mode: Mode,

@@ -12,7 +12,11 @@ use sealpost::session::send::{
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::{Command, Extensions, SessionId};
-use sealpost::trust::{Direction, Level, Requirement, RevocationSet, TlsEvidence, TlsVersion};
+use sealpost::trust::tlsa::{TlsaDemand, TlsaRecord};
+use sealpost::trust::{
+    Direction, Level, Mode, Requirement, RevocationSet, RuledBy, ServerProof, TlsEvidence, TlsVersion,
+    Verdict,
+};
 
 use crate::pki::{Pki, clock};
 use crate::play_receive::{evidence, fetch, judged};
@@ -147,12 +151,16 @@ impl<'a> Player<'a> {
             }
             Action::Log(_) => {}
             Action::Report(Report::Judged(verdict)) => self.record.action(judged(&verdict)),
+            Action::Report(Report::Ruled(verdict)) if verdict.ruled_by != RuledBy::Connector => {
+                self.record.action(ruled(&verdict));
+            }
             Action::Report(Report::Sent { secured: Some(domain) }) => {
                 self.record.action(format!("= sent secured {domain}"));
             }
             Action::Report(
                 Report::Sent { secured: None }
                 | Report::HandshakeDone { .. }
+                | Report::Ruled(_)
                 | Report::HandshakeFailed { .. },
             ) => {}
             Action::Close => {
@@ -233,6 +241,31 @@ fn asked<'a>(mut parts: impl Iterator<Item = &'a str>) -> Requests {
     requests
 }
 
+/// Policy, `wanted:got`, the result, and whether it held anything back.
+fn ruled(verdict: &Verdict) -> String {
+    let ruling = verdict.ruling();
+    let mode = if verdict.mode == Mode::Report { " report" } else { "" };
+    format!("= ruled {ruling} {}{mode}", ruling.outcome)
+}
+
+/// `: policy dane`, whose record is of another key; `: policy mta-sts` and `: policy mta-sts-testing`,
+/// which name the host.
+fn published(name: &str, ordinary: &Requirement, host: &str) -> Requirement {
+    let host = world::domain(host);
+    let (ruled_by, proof, mode) = match name {
+        "dane" => {
+            let record = TlsaRecord { usage: 3, selector: 1, matching: 1, data: vec![7; 32] };
+            let records = vec![record.usable().unwrap()];
+            let demand = TlsaDemand { base: host, names: Vec::new(), records };
+            (RuledBy::Dane, ServerProof::Tlsa(Arc::new(demand)), Mode::Enforce)
+        }
+        "mta-sts" => (RuledBy::MtaSts, ServerProof::Host(host), Mode::Enforce),
+        "mta-sts-testing" => (RuledBy::MtaSts, ServerProof::Host(host), Mode::Report),
+        other => panic!("no policy {other}"),
+    };
+    Requirement { ruled_by, proof, mode, level: Level::DomainValidation, ..ordinary.clone() }
+}
+
 /// `: to DOMAIN` and `: level LEVEL`; a listed domain unless a level is given.
 fn opening(script: &Script, pki: &mut Pki) -> Opening {
     let mut settings = world::settings(pki);
@@ -251,6 +284,7 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
             "own",
             "own_certificate",
             "clear_text",
+            "policy",
         ];
         assert!(known || ours.contains(&key), "no setting {key} = {value}");
     }
@@ -265,14 +299,16 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
     let ordinary: Requirement = secure_domains::ordinary(&settings, Direction::Outbound, &to, level);
     let listed = secure_domains::requirement(&settings, Direction::Outbound, &to)
         .filter(|_| script.setting("level").is_none());
+    let host = "mx.woodgrovebank.example";
+    let published = script.setting("policy").map(|name| published(name, &ordinary, host));
     Opening {
         id: SessionId(0x08D6_75E5_8CA1_DA39),
         connector: Arc::new(world::send_connector()),
         local: "192.0.2.25:40000".parse().unwrap(),
         remote: "203.0.113.25:25".parse().unwrap(),
-        host: "mx.woodgrovebank.example".to_owned(),
-        fallback: listed.is_some().then(|| ordinary.clone()),
-        requirement: listed.unwrap_or(ordinary),
+        host: host.to_owned(),
+        fallback: (listed.is_some() || published.is_some()).then(|| ordinary.clone()),
+        requirement: published.or(listed).unwrap_or(ordinary),
         own_certificate_fault: script.setting("own_certificate").map(str::to_owned),
         certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
         clear_text: script.setting("clear_text").is_some(),

@@ -8,8 +8,9 @@ use std::time::Duration;
 use sealpost::mail::{Address, Domain};
 use sealpost::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CrlFetchSettings, DnsSettings,
-    HeaderFrom, MessageTrackingSettings, Partner, Permissions, Priority, ProtocolLogSettings,
-    ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings, Transport,
+    Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner, Permissions, Priority,
+    ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
+    Transport,
 };
 use sealpost::trust::{
     Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
@@ -109,6 +110,7 @@ pub fn settings(pki: &Pki) -> Settings {
             proxy: None,
             max_age: None,
         },
+        mta_sts: MtaStsSettings { port: 443, allow_private_addresses: false, trust: Arc::new(policy(pki)) },
         watched_files: Vec::new(),
         partners: vec![Arc::new(woodgrove), Arc::new(fabrikam)],
         accepted_domains: vec![
@@ -142,7 +144,7 @@ pub fn settings(pki: &Pki) -> Settings {
             retry_intervals: vec![Duration::from_secs(60)],
             back_pressure: BackPressureSettings { max_messages: 0, min_free_disk: 0, max_memory: 0 },
         },
-        dns: DnsSettings { servers: Vec::new() },
+        dns: DnsSettings { servers: Vec::new(), dnssec: Dnssec::Off },
         message_tracking: MessageTrackingSettings {
             enabled: false,
             directory: "/nonexistent".into(),
@@ -200,6 +202,8 @@ pub fn send_connector() -> SendConnector {
         domain_secure_enabled: true,
         require_tls: false,
         tls_auth_level: Level::None,
+        dane: true,
+        mta_sts: true,
         post_quantum_key_exchange: true,
         send_organization_headers: None,
         stamp_exchange_headers: false,

@@ -1,7 +1,8 @@
 //! A small real DNS server on loopback (RFC 1035), UDP and TCP on one port of its own.
 //!
 //! It is authoritative for the root, so whatever it does not hold is `NXDOMAIN` and no question
-//! ever leaves the machine. The demo and the tests point `[dns] servers` at it.
+//! ever leaves the machine. The demo and the tests point `[dns] servers` at it. It can play a
+//! resolver that validates: answers about domains that are said to be signed carry the AD bit.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -10,10 +11,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_server::Server;
-use hickory_server::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA};
-use hickory_server::proto::rr::{LowerName, Name, RData, Record};
+use hickory_server::net::NetError;
+use hickory_server::net::runtime::Time;
+use hickory_server::proto::op::ResponseCode;
+use hickory_server::proto::rr::rdata::tlsa::{CertUsage, Matching, Selector};
+use hickory_server::proto::rr::rdata::{A, AAAA, CNAME, MX, SOA, TLSA, TXT};
+use hickory_server::proto::rr::{LowerName, Name, RData, Record, RecordType};
+use hickory_server::server::{Request, RequestHandler, ResponseHandler, ResponseInfo};
 use hickory_server::store::in_memory::InMemoryZoneHandler;
-use hickory_server::zone_handler::{AxfrPolicy, Catalog, ZoneHandler, ZoneType};
+use hickory_server::zone_handler::{AxfrPolicy, Catalog, MessageResponse, ZoneHandler, ZoneType};
 use tokio::net::{TcpListener, UdpSocket};
 
 /// Seconds; short, so that a changed zone is seen soon.
@@ -28,6 +34,8 @@ const TCP_RESPONSE_BYTES: usize = 4096;
 #[derive(Clone, Debug, Default)]
 pub struct Zone {
     records: Vec<(String, Data)>,
+    signed: Vec<String>,
+    failing: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,12 +43,31 @@ enum Data {
     Mx(u16, String),
     Address(IpAddr),
     Alias(String),
+    Tlsa([u8; 3], Vec<u8>),
+    Text(String),
 }
 
 /// A running server; it ends when this is dropped.
 pub struct DnsServer {
     address: SocketAddr,
-    _server: Server<Catalog>,
+    _server: Server<Answerer>,
+}
+
+/// The catalog with what a validating resolver would add.
+struct Answerer {
+    catalog: Catalog,
+    signed: Vec<LowerName>,
+    failing: Vec<LowerName>,
+    /// Owner and target.
+    aliases: Vec<(LowerName, LowerName)>,
+}
+
+/// Sends answers on with these marks.
+#[derive(Clone)]
+struct Marked<R> {
+    inner: R,
+    authentic: bool,
+    fails: bool,
 }
 
 impl DnsServer {
@@ -54,7 +81,16 @@ impl DnsServer {
         catalog.upsert(LowerName::new(&Name::root()), vec![handler]);
         let (udp, tcp) = bind_both().await?;
         let address = udp.local_addr()?;
-        let mut server = Server::new(catalog);
+        let lower = |names: &[String]| {
+            names.iter().map(|text| Ok(LowerName::new(&name(text)?))).collect::<io::Result<Vec<_>>>()
+        };
+        let answerer = Answerer {
+            catalog,
+            signed: lower(&zone.signed)?,
+            failing: lower(&zone.failing)?,
+            aliases: zone.aliases()?,
+        };
+        let mut server = Server::new(answerer);
         server.register_socket(udp);
         server.register_listener(tcp, TCP_IDLE, TCP_RESPONSE_BYTES);
         Ok(Self { address, _server: server })
@@ -94,6 +130,43 @@ impl Zone {
         self
     }
 
+    /// A TLSA record, such as `("_25._tcp.mx.x.example", [3, 1, 1], digest)`.
+    #[must_use]
+    pub fn tlsa(mut self, owner: &str, numbers: [u8; 3], data: &[u8]) -> Self {
+        self.records.push((owner.to_owned(), Data::Tlsa(numbers, data.to_vec())));
+        self
+    }
+
+    #[must_use]
+    pub fn text(mut self, owner: &str, text: &str) -> Self {
+        self.records.push((owner.to_owned(), Data::Text(text.to_owned())));
+        self
+    }
+
+    /// Answers about `domain` and what is below it carry the AD bit.
+    #[must_use]
+    pub fn signed(mut self, domain: &str) -> Self {
+        self.signed.push(domain.to_owned());
+        self
+    }
+
+    /// Questions about `owner` are answered with SERVFAIL, as those whose signatures are wrong.
+    #[must_use]
+    pub fn failing(mut self, owner: &str) -> Self {
+        self.failing.push(owner.to_owned());
+        self
+    }
+
+    fn aliases(&self) -> io::Result<Vec<(LowerName, LowerName)>> {
+        let aliases = self.records.iter().filter_map(|(owner, data)| match data {
+            Data::Alias(target) => Some((owner, target)),
+            _ => None,
+        });
+        aliases
+            .map(|(owner, target)| Ok((LowerName::new(&name(owner)?), LowerName::new(&name(target)?))))
+            .collect()
+    }
+
     fn handler(&self) -> io::Result<InMemoryZoneHandler> {
         let mut handler = InMemoryZoneHandler::empty(Name::root(), ZoneType::Primary, AxfrPolicy::Deny);
         let soa = SOA::new(name("ns.invalid")?, name("postmaster.invalid")?, SERIAL, 60, 60, 600, TTL);
@@ -114,7 +187,69 @@ impl Data {
             Self::Address(IpAddr::V4(address)) => RData::A(A(*address)),
             Self::Address(IpAddr::V6(address)) => RData::AAAA(AAAA(*address)),
             Self::Alias(target) => RData::CNAME(CNAME(name(target)?)),
+            Self::Tlsa([usage, selector, matching], data) => RData::TLSA(TLSA::new(
+                CertUsage::from(*usage),
+                Selector::from(*selector),
+                Matching::from(*matching),
+                data.clone(),
+            )),
+            Self::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
         })
+    }
+}
+
+impl Answerer {
+    /// Whether every name on the way from `asked` lies in a signed zone; `itself` goes no way.
+    fn is_signed(&self, asked: &LowerName, itself: bool) -> bool {
+        let signed = |name: &LowerName| self.signed.iter().any(|zone| zone.zone_of(name));
+        let mut name = asked;
+        for _ in 0..=self.aliases.len() {
+            let next = self.aliases.iter().find(|(owner, _)| owner == name);
+            match next {
+                _ if !signed(name) => return false,
+                Some((_, target)) if !itself => name = target,
+                Some(_) | None => return true,
+            }
+        }
+        false
+    }
+}
+
+fn is_about_alias(request: &Request) -> bool {
+    request.request_info().is_ok_and(|info| info.query.query_type() == RecordType::CNAME)
+}
+
+#[async_trait::async_trait]
+impl RequestHandler for Answerer {
+    async fn handle_request<R: ResponseHandler, T: Time>(&self, request: &Request, inner: R) -> ResponseInfo {
+        let asked = request.request_info().ok().map(|info| info.query.name().clone());
+        let authentic = request.metadata.authentic_data
+            && asked.as_ref().is_some_and(|asked| self.is_signed(asked, is_about_alias(request)));
+        let fails = asked.as_ref().is_some_and(|asked| self.failing.contains(asked));
+        self.catalog.handle_request::<_, T>(request, Marked { inner, authentic, fails }).await
+    }
+}
+
+#[async_trait::async_trait]
+impl<R: ResponseHandler> ResponseHandler for Marked<R> {
+    async fn send_response<'a>(
+        &mut self,
+        mut response: MessageResponse<
+            '_,
+            'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+            impl Iterator<Item = &'a Record> + Send + 'a,
+        >,
+    ) -> Result<ResponseInfo, NetError> {
+        let metadata = response.metadata_mut();
+        metadata.authentic_data = self.authentic;
+        if self.fails {
+            metadata.response_code = ResponseCode::ServFail;
+            metadata.authentic_data = false;
+        }
+        self.inner.send_response(response).await
     }
 }
 

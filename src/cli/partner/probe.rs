@@ -123,6 +123,7 @@ fn walk_text(page: &mut Page, settings: &Settings, walk: &Walk) {
         target_text(page, target);
     }
     lists_text(page, &walk.lists);
+    policies_text(page, walk);
     verdict_text(page, walk);
     let advice = walk.advice.iter().chain(walk.targets.iter().flat_map(|target| &target.advice));
     advice_text(page, settings, &walk.domain, &advice.collect::<Vec<_>>());
@@ -143,6 +144,34 @@ fn dns_text(page: &mut Page, walk: &Walk) {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
         let words = host.problem.clone().unwrap_or_else(|| addresses.join(", "));
         page.row("  ", "address", &format!("{}: {words}", host.host));
+    }
+}
+
+/// Which policy rules over mail today, and what it wants and gets.
+fn policies_text(page: &mut Page, walk: &Walk) {
+    let policies = &walk.policies;
+    if policies.hosts.is_empty() {
+        return;
+    }
+    page.heading("Policy that rules over mail today");
+    page.row("  ", "DNSSEC here", if policies.dnssec { "yes" } else { "no: DANE is not used" });
+    if let Some(words) = &policies.mta_sts {
+        page.row("  ", "MTA-STS", words);
+    }
+    for host in &policies.hosts {
+        let mode = if host.mode == Mode::Report { ", report mode" } else { "" };
+        let judged = host.wanted_got.as_deref().unwrap_or("not judged");
+        page.row(
+            "  ",
+            "policy",
+            &format!("{} ({}): {}{mode}, {judged}", host.host, host.address, host.policy),
+        );
+        for record in &host.tlsa {
+            page.row("  ", "TLSA", record);
+        }
+        if let Some(problem) = &host.problem {
+            page.words("    ", problem);
+        }
     }
 }
 

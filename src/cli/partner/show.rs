@@ -104,6 +104,7 @@ fn ours(page: &mut Page, view: &PartnerView) {
     for outbound in &view.outbound {
         page.heading(&format!("Mail to {}", outbound.domain));
         page.row("  ", "connector", outbound.connector.as_deref().unwrap_or("-"));
+        page.row("  ", "policy", "this entry, whatever the domain publishes for DANE and MTA-STS");
         if outbound.post_quantum_key_exchange == Some(false) {
             page.row("  ", "key exchange", "without X25519MLKEM768");
         }
@@ -149,6 +150,9 @@ fn session(page: &mut Page, sighting: &Sighting) {
         _ => "no TLS".to_owned(),
     };
     page.words("    ", &format!("{} over {}, {tls}", sighting.peer, sighting.connector));
+    if let Some(ruling) = &sighting.ruling {
+        page.words("    ", &format!("policy {ruling}"));
+    }
     if let Some(name) = &sighting.matched_name {
         page.words("    ", &format!("carries the name {name}"));
     }

@@ -78,6 +78,9 @@ pub(super) fn why(why: &Value) -> String {
     if let Some(fault) = why["fault"].as_str() {
         text += &format!("fault         {fault}\n");
     }
+    if let (Some(policy), Some(wanted_got)) = (why["policy"].as_str(), why["wanted_got"].as_str()) {
+        text += &format!("policy        {policy} {wanted_got}\n");
+    }
     text += &format!("reason        {}\n", field(why, "reason"));
     for (key, label) in [
         ("wanted", "wanted"),

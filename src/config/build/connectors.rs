@@ -49,6 +49,8 @@ pub fn send(table: &Table) -> SendConnector {
         domain_secure_enabled: table.bool("domain_secure_enabled"),
         require_tls: table.bool("require_tls"),
         tls_auth_level: tls_auth_level(table),
+        dane: table.bool("dane"),
+        mta_sts: table.bool("mta_sts"),
         post_quantum_key_exchange: table.bool("post_quantum_key_exchange"),
         send_organization_headers: table.optional_bool("send_organization_headers"),
         stamp_exchange_headers: table.bool("stamp_exchange_headers"),

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, HeaderFrom,
+    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
     MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
 };
 
@@ -32,9 +32,10 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         epoch: 0,
         hostname: hostname(document),
         data_directory: document.resolve(top.read("data_directory", format::path).unwrap_or(".".as_ref())),
-        default_policy,
         crl_files: trust::crl_files(document, problems),
         crl_fetch: trust::crl_fetch(document.table("trust")),
+        mta_sts: trust::mta_sts(document.table("mta_sts"), &default_policy),
+        default_policy,
         watched_files: watched_files(document),
         partners,
         accepted_domains: accepted_domains(document, problems),
@@ -46,7 +47,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
             .collect(),
         send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),
         queue: queue(document.table("queue")),
-        dns: DnsSettings { servers: document.table("dns").read_all("servers", format::dns_server) },
+        dns: dns(document.table("dns")),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
         admin: AdminSettings { listen: document.table("admin").read("listen", format::listen).flatten() },
@@ -141,6 +142,15 @@ fn message_tracking(document: &Document) -> MessageTrackingSettings {
         max_age: table.read("max_age", format::duration).unwrap_or_default(),
         subject: table.bool("subject"),
     }
+}
+
+fn dns(table: &Table) -> DnsSettings {
+    let dnssec = match table.text("dnssec") {
+        Some("off") => Dnssec::Off,
+        Some("trusted-resolver") => Dnssec::TrustedResolver,
+        _ => Dnssec::Auto,
+    };
+    DnsSettings { servers: table.read_all("servers", format::dns_server), dnssec }
 }
 
 fn protocol_log(document: &Document) -> ProtocolLogSettings {

@@ -9,7 +9,7 @@ use rustls::pki_types::CertificateDer;
 
 use crate::certstore;
 use crate::disk;
-use crate::policy::{CrlFetchSettings, OwnCertificate};
+use crate::policy::{CrlFetchSettings, MtaStsSettings, OwnCertificate};
 use crate::trust::{
     AlgorithmPolicy, AnchorSet, CertificateFacts, RevocationDepth, RevocationList, RevocationMode,
     SignatureAlgorithm, TlsVersion, TrustPolicy, UsagePolicy, certificates_from_pem_or_der,
@@ -256,6 +256,19 @@ pub fn crl_fetch(table: &Table) -> CrlFetchSettings {
         allow_private_addresses: table.bool("crl_allow_private_addresses"),
         proxy: table.read("crl_proxy", format::http_proxy).flatten(),
         max_age: table.read("crl_max_age", format::duration).filter(|age| !age.is_zero()),
+    }
+}
+
+/// How policies of MTA-STS are fetched, and by what they and the hosts they name are judged.
+pub fn mta_sts(table: &Table, default: &Arc<TrustPolicy>) -> MtaStsSettings {
+    let revocation = match default.revocation {
+        RevocationMode::HardFail | RevocationMode::SoftFail => RevocationMode::SoftFail,
+        RevocationMode::Off => RevocationMode::Off,
+    };
+    MtaStsSettings {
+        port: table.integer("port"),
+        allow_private_addresses: table.bool("allow_private_addresses"),
+        trust: Arc::new(TrustPolicy { revocation, ..TrustPolicy::clone(default) }),
     }
 }
 

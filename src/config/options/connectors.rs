@@ -202,6 +202,20 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         SEND,
+        "dane",
+        Kind::Bool,
+        Default::Bool(true),
+        "Where a host of an unlisted domain has TLSA records and DNSSEC is to be had (`[dns] dnssec`), mail goes only to a server that they name (RFC 7672).",
+    ),
+    Key::new(
+        SEND,
+        "mta_sts",
+        Kind::Bool,
+        Default::Bool(true),
+        "Where an unlisted domain publishes an MTA-STS policy in mode enforce, mail goes only to hosts that it names and that prove their names (RFC 8461). DNS routing only.",
+    ),
+    Key::new(
+        SEND,
         "post_quantum_key_exchange",
         Kind::Bool,
         Default::Bool(true),

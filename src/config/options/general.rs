@@ -331,13 +331,6 @@ pub const KEYS: &[Key] = &[
         "Back pressure by resident memory: from so much on everyone is refused with `452 4.3.1`, from 85 % on strangers; until it is below 92 % and 75 %.",
     ),
     Key::new(
-        "dns",
-        "servers",
-        many(format::DNS_SERVER),
-        Default::List(&[]),
-        "Name servers, such as `127.0.0.1:5353`. Default: the system's resolvers.",
-    ),
-    Key::new(
         "protocol_log",
         "directory",
         one(format::PATH),

@@ -4,6 +4,7 @@
 
 mod connectors;
 mod general;
+mod look_ups;
 mod tracking;
 
 use super::format::Format;
@@ -103,6 +104,10 @@ pub const SECTIONS: &[Section] = &[
     repeated("send_connector", "name", "Where mail goes out: which domains, which way, on what terms."),
     single("queue", "How long mail waits and how often it is tried."),
     single("dns", "Name servers."),
+    single(
+        "mta_sts",
+        "Fetching the MTA-STS policies of recipients' domains (RFC 8461); send connectors say whether they are asked for.",
+    ),
     single("protocol_log", "The SMTP conversations, as Exchange logs them (docs/protocol-log.md)."),
     single(
         "message_tracking",
@@ -113,7 +118,7 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every key, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS];
+    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS, look_ups::KEYS];
     SECTIONS
         .iter()
         .flat_map(move |section| tables.into_iter().flatten().filter(move |key| key.section == section.name))

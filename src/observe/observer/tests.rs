@@ -16,6 +16,8 @@ fn verdict(direction: Direction, domain: &str, faults: &[Fault], mode: Mode) -> 
         got: "mail.example".to_owned(),
     };
     Arc::new(Verdict {
+        ruled_by: crate::trust::RuledBy::Partner,
+        outcome: crate::trust::TlsOutcome::ValidationFailure,
         direction,
         domain: Domain::parse(domain).unwrap(),
         mode,

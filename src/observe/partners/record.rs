@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::mail::Domain;
 use crate::observe::text;
 use crate::trust::{
-    CertificateFacts, Direction, Fact, Fault, Mode, SpkiPin, TlsEvidence, Verdict, spki_pin, thumbprint,
+    CertificateFacts, Direction, Fact, Fault, Mode, Ruling, SpkiPin, TlsEvidence, Verdict, spki_pin,
+    thumbprint,
 };
 
 use super::DAYS_KEPT;
@@ -59,6 +60,9 @@ pub struct Sighting {
     pub matched_name: Option<String>,
     /// End-entity first.
     pub certificates: Vec<SeenCertificate>,
+    /// The policy that ruled, and what it wanted and got.
+    #[serde(default)]
+    pub ruling: Option<Ruling>,
 }
 
 /// One certificate as the partner sent it.
@@ -153,6 +157,7 @@ impl Sighting {
             facts: verdict.facts.iter().take(FACTS_MAX).map(bounded_fact).collect(),
             matched_name: verdict.matched_name.as_deref().map(bounded),
             certificates: chain.iter().take(CERTIFICATES_MAX).filter_map(SeenCertificate::read).collect(),
+            ruling: (verdict.direction == Direction::Outbound).then(|| verdict.ruling()),
         }
     }
 

@@ -16,6 +16,8 @@ fn verdict(faults: &[Fault], mode: Mode) -> Arc<Verdict> {
         got: "one that is not\u{1b}[2J".to_owned(),
     };
     Arc::new(Verdict {
+        ruled_by: crate::trust::RuledBy::Partner,
+        outcome: crate::trust::TlsOutcome::ValidationFailure,
         direction: Direction::Inbound,
         domain: Domain::parse(BANK).unwrap(),
         mode,

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::relay::record::{AttemptNote, MessageMeta};
 use crate::relay::route;
+use crate::trust::{Fault, Ruling};
 
 /// A message as `queue list --json` shows it.
 pub fn entry(message: &Message) -> Value {
@@ -70,6 +71,8 @@ pub fn why(message: &Message) -> Value {
         "reason": reason,
         "wanted": note.wanted,
         "got": note.got,
+        "policy": note.ruling.as_ref().map(|ruling| ruling.policy),
+        "wanted_got": note.ruling.as_ref().map(Ruling::wanted_got),
         "next_attempt": time(recipient.next_attempt),
         "expires": time(recipient.expires),
         "recipient": recipient.address,
@@ -82,9 +85,13 @@ pub fn why(message: &Message) -> Value {
         "host": note.host,
         "last_reply": Some(note.reply).filter(|reply| !reply.is_empty()),
         "transcript": note.transcript,
-        "remedy": note.fault.map(|fault| fault.row().remedy),
+        "remedy": note.fault.map(|fault| remedy(fault, note.ruling.as_ref())),
         "received_by": meta.map(|meta| meta.connector).filter(|connector| !connector.is_empty()),
     })
+}
+
+fn remedy(fault: Fault, ruling: Option<&Ruling>) -> &'static str {
+    ruling.and_then(|ruling| ruling.policy.remedy(fault)).unwrap_or(fault.row().remedy)
 }
 
 /// Mail that was never tried says nothing of itself.

@@ -54,6 +54,8 @@ fn connector() -> SendConnector {
         domain_secure_enabled: true,
         require_tls: false,
         tls_auth_level: crate::trust::Level::None,
+        dane: true,
+        mta_sts: true,
         post_quantum_key_exchange: true,
         send_organization_headers: None,
         stamp_exchange_headers: false,

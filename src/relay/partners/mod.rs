@@ -254,6 +254,8 @@ fn reply(partner: &Partner, seen: &DomainRecord, fault: Option<Fault>) -> String
         got: String::new(),
     };
     let verdict = Verdict {
+        ruled_by: crate::trust::RuledBy::Partner,
+        outcome: crate::trust::TlsOutcome::ValidationFailure,
         direction: seen.direction,
         domain: seen.domain.clone(),
         mode: Mode::Enforce,

@@ -51,6 +51,7 @@ fn site(mode: Mode, on_inbound_failure: OnFailure) -> (Settings, PartnerRecord, 
         facts: Vec::new(),
         matched_name: None,
         certificates: leaf.chain.iter().filter_map(SeenCertificate::read).collect(),
+        ruling: None,
     };
     let outcome = |good, fault, count| Outcome { good, fault, mode, count };
     let day = |date: &str, outcomes| Day { date: date.parse().unwrap(), outcomes };

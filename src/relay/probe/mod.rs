@@ -5,6 +5,7 @@
 pub mod advice;
 mod inbound;
 mod names;
+mod policy;
 pub mod suggest;
 mod talk;
 mod target;
@@ -33,6 +34,7 @@ use super::revocation::{Asked, ListsAtHand};
 pub use advice::{Advice, Side};
 pub use inbound::{Judgement, judge_inbound};
 pub use names::{Dns, Exchange, HostAddresses};
+pub use policy::{HostPolicy, Policies};
 pub use target::TargetWalk;
 
 /// What a walk is made with.
@@ -72,6 +74,8 @@ pub struct Walk {
     pub targets: Vec<TargetWalk>,
     /// Revocation lists that were asked for on the way.
     pub lists: Vec<Asked>,
+    /// What rules over mail that goes there today.
+    pub policies: Policies,
     /// What keeps all mail from going, before any next hop has a say.
     pub obstacle: Option<String>,
     /// At least one next hop would get mail under mutual TLS.
@@ -107,6 +111,7 @@ pub async fn walk(gear: Gear<'_>, domain: &Domain) -> Walk {
         dns: Dns::default(),
         targets: Vec::new(),
         lists: Vec::new(),
+        policies: Policies::default(),
         obstacle: None,
         admitted: false,
         advice: Vec::new(),
@@ -132,6 +137,7 @@ pub async fn walk(gear: Gear<'_>, domain: &Domain) -> Walk {
         walk.targets.push(found);
     }
     walk.lists = gear.lists.asked();
+    walk.policies = policy::find(gear, connector, &walk).await;
     for target in &mut walk.targets {
         target.advice =
             advice::on_target(settings, &demand.requirement, target, walk.own_certificate.as_ref());

@@ -135,6 +135,7 @@ impl Draft {
             | Fault::NotYetValid
             | Fault::Expired
             | Fault::Revoked
+            | Fault::TlsaMismatch
             | Fault::StartTlsNotOffered
             | Fault::ClientCertificateRefused
             | Fault::OwnCertificateInvalid => false,

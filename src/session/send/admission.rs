@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
 use crate::trust::{
-    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, TlsState, Verdict, WantedList, judge,
+    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, RuledBy, TlsState, Verdict,
+    WantedList, judge,
 };
 
 use super::core::{Core, Step};
@@ -15,19 +16,19 @@ use super::{Action, Failure, Opening, Report};
 /// A peer that may be sent to.
 pub(super) struct Judged {
     pub permit: Permit,
-    /// The verdict on a listed domain, to be reported once it is final.
-    listed: Option<Arc<Verdict>>,
+    /// The verdict under the policy that ruled, to be reported once it is final.
+    reported: Arc<Verdict>,
 }
 
 /// A peer that may not.
 pub(super) struct Refused {
     verdict: Arc<Verdict>,
-    listed: Option<Arc<Verdict>>,
+    reported: Arc<Verdict>,
 }
 
-/// Whether mail may go only over TLS. Report mode asks for it too.
+/// Whether mail may go only over TLS. A partner's report mode asks for it too.
 pub(super) fn needs_tls(opening: &Opening) -> bool {
-    opening.requirement.level > Level::None || opening.requirement.mode == Mode::Report
+    fallback(opening).map_or(opening.requirement.level, |fallback| fallback.level) > Level::None
 }
 
 /// Whether lists that the verdict lacks may be asked for.
@@ -91,10 +92,10 @@ pub(super) fn conclude(core: &mut Core, found: Found, step: &mut Step<'_>) -> Re
             core.note(step, LineKind::Information, &data, &context);
         }
     }
-    let listed = (core.opening.requirement.level == Level::DomainSecure).then(|| Arc::new(verdict));
+    let reported = Arc::new(verdict);
     match decisive.admit() {
-        Ok(permit) => Ok(Judged { permit, listed }),
-        Err(verdict) => Err(Refused { verdict: Arc::new(verdict), listed }),
+        Ok(permit) => Ok(Judged { permit, reported }),
+        Err(verdict) => Err(Refused { verdict: Arc::new(verdict), reported }),
     }
 }
 
@@ -109,16 +110,18 @@ pub(super) fn judge_connection(
     conclude(core, found, step)
 }
 
-/// What holds in report mode when the verdict is bad: the connector's own terms, and STARTTLS.
+/// What holds in report mode when the verdict is bad: what would hold without it, and for a partner
+/// STARTTLS. An MTA-STS policy in testing holds nothing back (RFC 8461 5).
 fn fallback(opening: &Opening) -> Option<Requirement> {
     match opening.requirement.mode {
         Mode::Enforce => None,
         Mode::Report => {
             let base = opening.fallback.as_ref().unwrap_or(&opening.requirement);
-            let level = match &opening.fallback {
-                Some(fallback) => fallback.level.max(Level::EncryptionOnly),
-                None => Level::EncryptionOnly,
+            let floor = match opening.requirement.ruled_by {
+                RuledBy::MtaSts => Level::None,
+                RuledBy::Partner | RuledBy::Dane | RuledBy::Connector => Level::EncryptionOnly,
             };
+            let level = opening.fallback.as_ref().map_or(floor, |fallback| fallback.level.max(floor));
             Some(Requirement { level, mode: Mode::Enforce, ..base.clone() })
         }
     }
@@ -127,8 +130,13 @@ fn fallback(opening: &Opening) -> Option<Requirement> {
 impl Judged {
     /// Reports the verdict: nothing that follows changes it.
     pub fn announce(&self, step: &mut Step<'_>) {
-        step.actions.extend(self.listed.clone().map(|verdict| Action::Report(Report::Judged(verdict))));
+        step.actions.push(Action::Report(report(&self.reported)));
     }
+}
+
+fn report(verdict: &Arc<Verdict>) -> Report {
+    let verdict = Arc::clone(verdict);
+    if verdict.required == Level::DomainSecure { Report::Judged(verdict) } else { Report::Ruled(verdict) }
 }
 
 /// Says goodbye to a peer that is not admitted.
@@ -139,6 +147,6 @@ pub(super) fn turn_away(core: &mut Core, refused: Refused, step: &mut Step<'_>) 
 
 /// The same where nobody listens any more.
 pub(super) fn turn_away_silently(core: &mut Core, refused: Refused, why: &str, step: &mut Step<'_>) -> State {
-    step.actions.extend(refused.listed.map(|verdict| Action::Report(Report::Judged(verdict))));
+    step.actions.push(Action::Report(report(&refused.reported)));
     core.fail(Failure::NotAdmitted(refused.verdict), why, step)
 }

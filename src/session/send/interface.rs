@@ -153,6 +153,9 @@ pub enum Report {
     },
     /// Once a session, when it was judged for a listed domain.
     Judged(Arc<Verdict>),
+    /// Once a session with a host of any other domain: the verdict under the policy that ruled. A
+    /// bad one in mode report held nothing back.
+    Ruled(Arc<Verdict>),
     /// Once a transaction that the peer answered with 250.
     Sent {
         secured: Option<Domain>,

@@ -121,13 +121,14 @@ pub(super) fn failed(core: &mut Core, error: &str, certificate_refused: bool, st
     core.note(step, LineKind::Information, error, "TLS handshake failed");
     step.actions.push(Action::Report(Report::HandshakeFailed { error: error.to_owned() }));
     let own = certificate_refused.then_some(OwnCertificateState::Refused(error));
+    let needs_tls = admission::needs_tls(&core.opening);
     match admission::judge_connection(core, TlsState::Failed { error }, own, step) {
-        Err(refused) if admission::needs_tls(&core.opening) => {
-            admission::turn_away_silently(core, refused, error, step)
-        }
-        Ok(_) | Err(_) => {
-            let retry_in_clear = !admission::needs_tls(&core.opening);
-            core.fail(Failure::Broken { error: error.to_owned(), retry_in_clear }, error, step)
+        Err(refused) if needs_tls => admission::turn_away_silently(core, refused, error, step),
+        judged => {
+            if let Ok(judged) = &judged {
+                judged.announce(step);
+            }
+            core.fail(Failure::Broken { error: error.to_owned(), retry_in_clear: !needs_tls }, error, step)
         }
     }
 }
@@ -137,6 +138,9 @@ pub(super) fn unusable(core: &mut Core, error: &str, step: &mut Step<'_>) -> Sta
     core.note(step, LineKind::Information, error, "TLS not started");
     match admission::judge_connection(core, TlsState::Failed { error }, None, step) {
         Err(refused) => admission::turn_away_silently(core, refused, error, step),
-        Ok(_) => core.fail(Failure::broken(error.to_owned()), error, step),
+        Ok(judged) => {
+            judged.announce(step);
+            core.fail(Failure::broken(error.to_owned()), error, step)
+        }
     }
 }
