@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use sealpost::mail::dsn::Requests;
-use sealpost::mail::{Address, BodyType, Now, ReversePath};
+use sealpost::mail::{Address, BodyType, Now, ReversePath, TlsRequired};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
 use sealpost::observe::Event;
@@ -545,6 +545,7 @@ fn transaction() -> Transaction {
         eight_bit: false,
         size: MESSAGE.len() as u64,
         dsn: Requests::default(),
+        tls_required: TlsRequired::Unstated,
     }
 }
 

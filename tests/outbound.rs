@@ -18,6 +18,8 @@ mod policies;
 mod refused;
 #[path = "outbound/reports.rs"]
 mod reports;
+#[path = "outbound/requiretls.rs"]
+mod requiretls;
 #[path = "outbound/resolver.rs"]
 mod resolver;
 #[path = "outbound/returned.rs"]
@@ -26,3 +28,5 @@ mod returned;
 mod scheduling;
 #[path = "outbound/steering.rs"]
 mod steering;
+#[path = "outbound/tls_report.rs"]
+mod tls_report;

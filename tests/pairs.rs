@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 use sealpost::mail::dsn::Requests;
-use sealpost::mail::{Address, BodyType, Domain, Now, ReversePath};
+use sealpost::mail::{Address, BodyType, Domain, Now, ReversePath, TlsRequired};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
 use sealpost::policy::{AcceptedDomain, AllowedSenders, OwnCertificate, Settings, secure_domains};
@@ -371,6 +371,7 @@ fn transaction(message: &[u8]) -> Transaction {
         eight_bit: !message.is_ascii(),
         size: message.len() as u64,
         dsn: Requests::default(),
+        tls_required: TlsRequired::Unstated,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod partner;
 pub mod queue;
 pub mod reload;
 pub mod serve;
+pub mod tls_report;
 pub mod trace;
 pub mod user;
 
@@ -59,6 +60,9 @@ pub enum Command {
     Log(log::LogArgs),
     /// Follow a message from receipt to delivery or report
     Trace(trace::TraceArgs),
+    /// See the daily TLS reports as they would be sent
+    #[command(subcommand)]
+    TlsReport(tls_report::TlsReportCommand),
     /// The counters of the running server
     Counters(counters::CountersArgs),
 }
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Queue(args) => queue::run(&args, &config),
         Command::Log(args) => log::run(&args, &config),
         Command::Trace(args) => trace::run(&args, &config),
+        Command::TlsReport(command) => tls_report::run(&command, &config),
         Command::Counters(args) => counters::run(&args, &config),
     }
 }

@@ -11,6 +11,7 @@ pub fn derive(document: &mut Document, problems: &mut Problems) {
     extend_secure_lists(document);
     let queue_expiration = document.table("queue").entry("message_expiration").value.clone();
     let protocol_log = document.table("protocol_log").entry("directory").value.clone();
+    let reporter = document.table("transport").text("postmaster").unwrap_or(&postmaster).to_owned();
     let trust = document.table("trust");
     let (anchors, revocation) =
         (trust.entry("anchors").value.clone(), trust.entry("revocation").value.clone());
@@ -25,6 +26,7 @@ pub fn derive(document: &mut Document, problems: &mut Problems) {
             }
             "message_tracking" => table.fill("directory", protocol_log.clone()),
             "receive_connector" | "send_connector" => connector(table, &hostname),
+            "tls_reporting" => tls_reporting(table, &reporter),
             _ => {}
         }
     }
@@ -38,6 +40,14 @@ fn connector(table: &mut Table, hostname: &str) {
     }
     let logging = if table.bool("domain_secure_enabled") { "verbose" } else { "none" };
     table.fill("protocol_logging_level", Value::Text(logging.to_owned()));
+}
+
+fn tls_reporting(table: &mut Table, postmaster: &str) {
+    let named = table.text("organization_name").is_some_and(|name| !name.is_empty());
+    table.fill("enabled", Value::Bool(named));
+    table.fill("from", Value::Text(postmaster.to_owned()));
+    let from = table.entry("from").value.clone();
+    table.fill("contact_info", from);
 }
 
 fn hostname(document: &Document, problems: &mut Problems) -> String {

@@ -13,6 +13,19 @@ pub enum BodyType {
     EightBitMime,
 }
 
+/// What a sender asked of the transport, beyond what we would do by ourselves (RFC 8689). In the
+/// order of what it demands of a connection: one that served the greater may serve the lesser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TlsRequired {
+    /// `TLS-Required: No` in the header section: what the recipient's domain published (DANE,
+    /// MTA-STS) is not to stand in the way. What our own settings demand holds all the same.
+    No,
+    #[default]
+    Unstated,
+    /// `REQUIRETLS` of `MAIL`: every hop authenticated and of the same mind, or not at all.
+    Yes,
+}
+
 /// One message's envelope. `recipients` holds at most `max_recipients_per_message`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Envelope {
@@ -24,4 +37,6 @@ pub struct Envelope {
     /// What the sender asked to hear; recipients by their index in `recipients`.
     #[serde(default)]
     pub dsn: Requests,
+    #[serde(default)]
+    pub tls_required: TlsRequired,
 }

@@ -11,6 +11,7 @@ pub mod dane;
 mod global;
 pub mod listener;
 pub mod local;
+pub mod report_post;
 pub mod resolver;
 pub mod stream;
 pub mod sts_cache;

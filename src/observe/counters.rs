@@ -56,6 +56,7 @@ pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
 pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
 pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
+pub const TLS_REPORTS: &str = "sealpost_tls_reports_total";
 pub const POLICY_SESSIONS: &str = "sealpost_outbound_policy_sessions_total";
 pub const STS_FETCHES: &str = "sealpost_mta_sts_policy_fetches_total";
 pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
@@ -192,6 +193,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["result"],
         "Requests to distribution points of revocation lists",
         "Once a request; `result` is `fetched` (another list), `unchanged` (the one we have) or `failed`.",
+    ),
+    row(
+        TLS_REPORTS,
+        Kind::Counter,
+        &["result"],
+        "TLS reports to domains that ask for them",
+        "Once an attempt and destination; `result` is `sent`, `failed` (it is tried again) or `given-up`.",
     ),
     row(
         POLICY_SESSIONS,

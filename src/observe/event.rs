@@ -110,6 +110,21 @@ pub enum Event {
         error: String,
         kept: bool,
     },
+    /// A TLS report was taken by our queue or by an https server.
+    TlsReportSent {
+        domain: Domain,
+        day: String,
+        destination: String,
+    },
+    /// A TLS report could not be handed in, or, without a destination, it could not be found out
+    /// where it shall go. It is tried again for a day, unless `given_up`.
+    TlsReportFailed {
+        domain: Domain,
+        day: String,
+        destination: String,
+        error: String,
+        given_up: bool,
+    },
     /// A message is durable and gets its 250.
     MessageReceived {
         queue_id: String,

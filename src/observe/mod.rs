@@ -16,7 +16,9 @@ mod rotating;
 #[cfg(test)]
 pub(crate) mod test_settings;
 pub mod text;
+pub mod tls_reports;
 pub mod tracking;
+mod whole_file;
 
 pub use audit::{AuditEntry, AuditError, AuditLog};
 pub use event::{DsnKind, Event};

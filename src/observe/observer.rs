@@ -16,6 +16,7 @@ use super::event::Event;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
+use super::tls_reports::TlsReports;
 use super::tracking::{MessageTracking, Tracked};
 
 /// How often lost protocol log lines are worth an error record.
@@ -29,6 +30,7 @@ pub struct Observer {
     loss_told: Mutex<Option<Instant>>,
     partners: PartnerWatch,
     tracking: OnceLock<MessageTracking>,
+    tls_reports: TlsReports,
 }
 
 /// Series of gauges that are replaced as a whole, so that what is gone is no longer shown.
@@ -65,6 +67,7 @@ impl Observer {
             loss_told: Mutex::default(),
             partners: PartnerWatch::default(),
             tracking: OnceLock::new(),
+            tls_reports: TlsReports::default(),
         })
     }
 
@@ -138,6 +141,14 @@ impl Observer {
                 counters.message_delivered(connector, secured.as_ref());
                 counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
                 Level::Info
+            }
+            Event::TlsReportSent { .. } => {
+                counters.tls_report("sent");
+                Level::Info
+            }
+            Event::TlsReportFailed { given_up, .. } => {
+                counters.tls_report(if *given_up { "given-up" } else { "failed" });
+                if *given_up { Level::Warning } else { Level::Info }
             }
             Event::MessageDeferred { .. } => {
                 counters.deferred.inc();
@@ -254,6 +265,11 @@ impl Observer {
         &self.partners
     }
 
+    /// What is counted for TLS reports.
+    pub fn tls_reports(&self) -> &TlsReports {
+        &self.tls_reports
+    }
+
     /// Replaces what is shown of certificates: role, subject, not-after.
     pub fn set_certificate_expiry(
         &self,
@@ -319,6 +335,8 @@ fn level_of(event: &Event) -> Level {
         | Event::MessageRedirected { .. }
         | Event::MessageRemoved { .. }
         | Event::NextHopUp { .. }
+        | Event::TlsReportSent { .. }
+        | Event::TlsReportFailed { .. }
         | Event::StsPolicyFetched { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
         Event::NextHopDown { .. }

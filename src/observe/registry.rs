@@ -48,6 +48,7 @@ pub(super) struct Counters {
     pub(super) crl_next_update: Family<Labels<1>, Gauge>,
     crl_fetches: Family<Labels<1>, Counter>,
     back_pressure: Family<Labels<1>, Gauge>,
+    tls_reports: Family<Labels<1>, Counter>,
     policy_sessions: Family<Labels<2>, Counter>,
     sts_fetches: Family<Labels<1>, Counter>,
     pub(super) log_lines_lost: Counter,
@@ -87,6 +88,7 @@ impl Counters {
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
             tracking_lost: register(&mut r, counters::TRACKING_LOST, Counter::default()),
+            tls_reports: register(&mut r, counters::TLS_REPORTS, Family::default()),
             policy_sessions: register(&mut r, counters::POLICY_SESSIONS, Family::default()),
             sts_fetches: register(&mut r, counters::STS_FETCHES, Family::default()),
             log_lines_lost: register(&mut r, counters::LOG_LINES_LOST, Counter::default()),
@@ -139,6 +141,10 @@ impl Counters {
         self.begin_connectors(settings);
     }
 
+    pub(super) fn tls_report(&self, result: &str) {
+        self.tls_reports.get_or_create(&[("result", result.to_owned())]).inc();
+    }
+
     pub(super) fn crl_fetch(&self, result: &str) {
         self.crl_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
@@ -168,6 +174,9 @@ impl Counters {
         }
         for result in ["fetched", "failed"] {
             drop(self.sts_fetches.get_or_create(&[("result", result.to_owned())]));
+        }
+        for result in ["sent", "failed", "given-up"] {
+            drop(self.tls_reports.get_or_create(&[("result", result.to_owned())]));
         }
         for result in ["fetched", "unchanged", "failed"] {
             drop(self.crl_fetches.get_or_create(&[("result", result.to_owned())]));

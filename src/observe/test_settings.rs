@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::mail::{Address, Domain};
 use crate::policy::{
     AdminSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings,
-    MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, TlsReportingSettings, Transport,
 };
 use crate::trust::{AnchorSet, TrustPolicy};
 
@@ -52,6 +52,14 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
             retry_intervals: vec![hour],
         },
         dns: DnsSettings { servers: Vec::new(), dnssec: Dnssec::Off },
+        tls_reporting: TlsReportingSettings {
+            enabled: false,
+            organization_name: String::new(),
+            contact_info: String::new(),
+            from: Address::parse("postmaster@contoso.example").unwrap(),
+            max_delay: Duration::from_secs(4 * 3600),
+            allow_private_addresses: false,
+        },
         protocol_log: protocol_log(PathBuf::from("/nonexistent")),
         message_tracking: message_tracking(PathBuf::from("/nonexistent")),
         admin: AdminSettings { listen: None },

@@ -16,12 +16,14 @@ pub mod outbound;
 pub mod own_certificate;
 mod partner;
 pub mod receive_connector;
+pub mod requiretls;
 pub mod retry;
 pub mod returned;
 pub mod routing;
 pub mod secure_domains;
 pub mod send_connector;
 mod settings;
+pub mod tls_reporting;
 
 pub use accepted_domain::{AcceptedDomain, AllowedSenders};
 pub use back_pressure::{Pressure, Resource};
@@ -32,5 +34,6 @@ pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
 pub use settings::{
     AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, HttpProxy,
-    MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings,
+    TlsReportingSettings, Transport,
 };

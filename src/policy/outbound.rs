@@ -5,13 +5,13 @@
 
 use std::sync::Arc;
 
-use crate::mail::Domain;
+use crate::mail::{Domain, TlsRequired};
 use crate::smtp::Reply;
 use crate::trust::tlsa::{self, TlsaDemand, TlsaRecord};
 use crate::trust::{Direction, Level, Mode, Requirement, RuledBy, Ruling, ServerProof, TlsOutcome};
 
 use super::mta_sts::{StsMode, StsPolicy};
-use super::{SendConnector, Settings, secure_domains};
+use super::{SendConnector, Settings, requiretls, secure_domains};
 
 /// What is known of the way to one host when the plan is made.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,11 @@ pub struct Way<'a> {
     pub domain: &'a Domain,
     /// MX or smart-host name, or an address literal.
     pub host: &'a str,
+    /// That mail for the domain goes to this host is the operator's word, or DNS vouches for it
+    /// (DNSSEC).
+    pub is_certain: bool,
+    /// What the message asks (RFC 8689).
+    pub tls_required: TlsRequired,
     pub published: &'a Published,
 }
 
@@ -61,6 +66,8 @@ pub enum TlsaAnswer {
 pub enum HostPlan {
     Connect(Box<Demand>),
     Skip(Skipped),
+    /// The message asks for more than any server there could prove.
+    Unfit(Reply),
 }
 
 /// What a connection to a host must satisfy.
@@ -72,6 +79,8 @@ pub struct Demand {
     pub tls_domain: Option<Domain>,
     /// What a policy in testing would have held back.
     pub tested: Option<Skipped>,
+    /// It is what REQUIRETLS asks: who does not satisfy it is not waited for.
+    pub requiretls: bool,
     /// What it was made of, for reports.
     pub published: Published,
 }
@@ -93,23 +102,34 @@ pub fn plan(way: &Way<'_>) -> HostPlan {
     let listed = way
         .tls_domain
         .and_then(|domain| secure_domains::requirement(way.settings, Direction::Outbound, domain));
-    let Some(requirement) = listed else { return unlisted(way) };
+    let Some(requirement) = listed else { return unlisted_as_asked(way) };
     let tls_domain = Some(requirement.domain.clone());
     let fallback = match requirement.mode {
         Mode::Enforce => None,
         // As for an unlisted domain, but never in clear.
-        Mode::Report => match unlisted(way) {
+        Mode::Report => match unlisted_as_asked(way) {
             HostPlan::Connect(demand) => Some(encrypted(demand.decisive())),
-            HostPlan::Skip(skipped) => return HostPlan::Skip(skipped),
+            other @ (HostPlan::Skip(_) | HostPlan::Unfit(_)) => return other,
         },
     };
-    connect(Demand { fallback, tls_domain, ..demand(way, requirement) })
+    let requiretls = fallback.is_some() && way.tls_required == TlsRequired::Yes;
+    connect(Demand { fallback, tls_domain, requiretls, ..demand(way, requirement) })
 }
 
 /// Whether what is published has a say at all; else nobody need be asked.
 pub fn asks_the_world(settings: &Settings, tls_domain: Option<&Domain>) -> bool {
     let listed = tls_domain.and_then(|d| secure_domains::requirement(settings, Direction::Outbound, d));
     listed.is_none_or(|requirement| requirement.mode == Mode::Report)
+}
+
+/// Everyone else, as far as the message leaves it to us.
+fn unlisted_as_asked(way: &Way<'_>) -> HostPlan {
+    match way.tls_required {
+        TlsRequired::Unstated => unlisted(way),
+        TlsRequired::Yes => requiretls::plan(way),
+        // What is published is waived, what our own settings ask is not (RFC 8689 4.2.2).
+        TlsRequired::No => connect(demand(way, connector_demand(way, Level::None))),
+    }
 }
 
 fn unlisted(way: &Way<'_>) -> HostPlan {
@@ -148,12 +168,12 @@ fn unlisted(way: &Way<'_>) -> HostPlan {
     }
 }
 
-fn demand(way: &Way<'_>, requirement: Requirement) -> Demand {
+pub(super) fn demand(way: &Way<'_>, requirement: Requirement) -> Demand {
     let published = way.published.clone();
-    Demand { requirement, fallback: None, tls_domain: None, tested: None, published }
+    Demand { requirement, fallback: None, tls_domain: None, tested: None, requiretls: false, published }
 }
 
-fn connect(demand: Demand) -> HostPlan {
+pub(super) fn connect(demand: Demand) -> HostPlan {
     HostPlan::Connect(Box::new(demand))
 }
 
@@ -166,7 +186,7 @@ fn connector_demand(way: &Way<'_>, floor: Level) -> Requirement {
 }
 
 /// A demand that what is published be proved.
-fn proving(way: &Way<'_>, ruled_by: RuledBy, proof: ServerProof) -> Requirement {
+pub(super) fn proving(way: &Way<'_>, ruled_by: RuledBy, proof: ServerProof) -> Requirement {
     let ordinary =
         secure_domains::ordinary(way.settings, Direction::Outbound, way.domain, Level::DomainValidation);
     let policy = match &proof {
@@ -180,7 +200,7 @@ fn encrypted(requirement: &Requirement) -> Requirement {
     Requirement { level: requirement.level.max(Level::EncryptionOnly), ..requirement.clone() }
 }
 
-fn tlsa_failed(way: &Way<'_>, why: &str) -> Skipped {
+pub(super) fn tlsa_failed(way: &Way<'_>, why: &str) -> Skipped {
     let reason = format!(
         "The TLSA records of {} could not be had, so that it cannot be told whether DANE protects it: {why}.",
         way.host

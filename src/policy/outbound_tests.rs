@@ -88,14 +88,32 @@ fn sts(what: &str) -> Option<Arc<StsPolicy>> {
 }
 
 fn planned(listed: Option<Mode>, level: Level, tlsa: TlsaAnswer, sts: Option<Arc<StsPolicy>>) -> HostPlan {
+    planned_for(TlsRequired::Unstated, "unsigned", listed, level, Published { tlsa, sts })
+}
+
+/// `named`: how it is known that the host is one of the domain's.
+fn planned_for(
+    tls_required: TlsRequired,
+    named: &str,
+    listed: Option<Mode>,
+    level: Level,
+    published: Published,
+) -> HostPlan {
     let settings = settings(listed);
-    let (to, published) = (domain(DOMAIN), Published { tlsa, sts });
+    let to = domain(DOMAIN);
+    let connector = SendConnector { dns_routing_enabled: named != "smart host", ..connector(level) };
     plan(&Way {
         settings: &settings,
-        connector: &connector(level),
+        connector: &connector,
         tls_domain: listed.is_some().then_some(&to),
         domain: &to,
-        host: HOST,
+        host: match named {
+            "by the address" => DOMAIN,
+            "literal" => "[192.0.2.1]",
+            _ => HOST,
+        },
+        is_certain: matches!(named, "signed" | "smart host"),
+        tls_required,
         published: &published,
     })
 }
@@ -107,6 +125,7 @@ fn words(plan: &HostPlan) -> String {
     };
     match plan {
         HostPlan::Skip(skipped) => format!("skip {} {}", skipped.ruling.policy, skipped.ruling.outcome),
+        HostPlan::Unfit(reply) => format!("unfit {}", reply.enhanced.unwrap()),
         HostPlan::Connect(demand) => {
             let mut words = one(&demand.requirement);
             if demand.requirement.mode == Mode::Report {
@@ -177,10 +196,66 @@ fn the_order_of_precedence() {
 }
 
 #[test]
+fn a_message_that_requires_tls_goes_to_hosts_that_are_named_for_certain() {
+    let report = Some(Mode::Report);
+    let table = [
+        // A secure domain is more than is asked.
+        (Some(Mode::Enforce), "unsigned", "-", "-", "partner domain-secure"),
+        (report, "signed", "-", "-", "report partner domain-secure else connector domain-validation"),
+        (report, "unsigned", "-", "-", "unfit 5.7.10"),
+        (None, "unsigned", "-", "-", "unfit 5.7.10"),
+        (None, "signed", "-", "-", "connector domain-validation"),
+        (None, "by the address", "-", "-", "connector domain-validation"),
+        (None, "smart host", "-", "-", "connector domain-validation"),
+        (None, "literal", "-", "-", "unfit 5.7.10"),
+        (None, "signed", "usable", "-", "dane dane"),
+        (None, "signed", "unusable", "-", "connector domain-validation"),
+        (None, "signed", "failed", "-", "skip dane dnssec-invalid"),
+        // A policy names hosts whether or not it is in testing, and asks no less of them.
+        (None, "unsigned", "-", "enforce", "mta-sts mta-sts"),
+        (None, "unsigned", "-", "testing", "mta-sts mta-sts"),
+        (None, "unsigned", "-", "none", "unfit 5.7.10"),
+        (None, "signed", "-", "enforce other", "unfit 5.7.10"),
+        (None, "unsigned", "-", "testing other", "unfit 5.7.10"),
+    ];
+    for (listed, named, records, policy, expected) in table {
+        let published = Published { tlsa: tlsa(records), sts: sts(policy) };
+        let plan = planned_for(TlsRequired::Yes, named, listed, Level::None, published);
+        assert_eq!(words(&plan), expected, "{listed:?} {named} tlsa {records} sts {policy}");
+        if let HostPlan::Connect(demand) = plan {
+            assert_eq!(demand.requiretls, listed != Some(Mode::Enforce), "whether the sender hears at once");
+        }
+    }
+}
+
+#[test]
+fn what_is_published_can_be_waived_and_our_own_settings_cannot() {
+    let table = [
+        (Some(Mode::Enforce), Level::None, "-", "-", "partner domain-secure"),
+        (
+            Some(Mode::Report),
+            Level::None,
+            "usable",
+            "-",
+            "report partner domain-secure else connector encryption-only",
+        ),
+        (None, Level::None, "usable", "enforce", "connector none"),
+        (None, Level::None, "failed", "enforce other", "connector none"),
+        (None, Level::None, "unusable", "-", "connector none"),
+        (None, Level::DomainValidation, "usable", "enforce", "connector domain-validation"),
+    ];
+    for (listed, level, records, policy, expected) in table {
+        let published = Published { tlsa: tlsa(records), sts: sts(policy) };
+        let plan = planned_for(TlsRequired::No, "signed", listed, level, published);
+        assert_eq!(words(&plan), expected, "{listed:?} {level:?} tlsa {records} sts {policy}");
+    }
+}
+
+#[test]
 fn what_must_be_proved_is_what_the_policy_names() {
     let requirement = |records, policy| match planned(None, Level::None, tlsa(records), sts(policy)) {
         HostPlan::Connect(demand) => demand.requirement,
-        HostPlan::Skip(skipped) => panic!("{skipped:?}"),
+        other @ (HostPlan::Skip(_) | HostPlan::Unfit(_)) => panic!("{other:?}"),
     };
     let names = |requirement: &Requirement| {
         requirement.names().iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")

@@ -35,6 +35,7 @@ pub struct Settings {
     pub send_connectors: Vec<Arc<SendConnector>>,
     pub queue: QueueSettings,
     pub dns: DnsSettings,
+    pub tls_reporting: TlsReportingSettings,
     pub protocol_log: ProtocolLogSettings,
     pub message_tracking: MessageTrackingSettings,
     pub admin: AdminSettings,
@@ -126,6 +127,20 @@ pub struct MtaStsSettings {
     /// Anchors of `[trust]`, for policies and the hosts they name. Revocation is looked at but never
     /// hard-fails: RFC 8461 asks for none, and a list that cannot be had must not stop all mail.
     pub trust: Arc<TrustPolicy>,
+}
+
+/// `[tls_reporting]`: telling domains how TLS with their mail hosts went (RFC 8460).
+#[derive(Clone, Debug)]
+pub struct TlsReportingSettings {
+    pub enabled: bool,
+    pub organization_name: String,
+    pub contact_info: String,
+    /// `From:` of reports by mail.
+    pub from: Address,
+    /// A day's reports leave within this, once it is over.
+    pub max_delay: Duration,
+    /// Also to https servers at private and loopback addresses, and at any port.
+    pub allow_private_addresses: bool,
 }
 
 /// `[protocol_log]`.

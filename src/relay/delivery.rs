@@ -11,7 +11,7 @@ use sealpost_queue::{Claim, MessageId, Recipient};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::mail::Address;
+use crate::mail::{Address, TlsRequired};
 use crate::observe::Event;
 use crate::policy::concurrency::Feedback;
 use crate::policy::{SendConnector, Settings};
@@ -43,15 +43,25 @@ struct Delivery {
     /// Settings and revocation lists the connection was judged under: after a change of either a
     /// new one is made and judged.
     epochs: (u64, u64),
+    /// What the message that the connection was opened for asked of it: one that asks for more needs
+    /// another.
+    serves: TlsRequired,
     /// When the connection began, for what it tells of the peer's capacity.
     connected_at: Instant,
-    /// Under these settings.
-    targets: Option<(Instant, u64, Result<Vec<Target>, Box<AttemptNote>>)>,
+    targets: Option<Found>,
     /// The peer has enough of us: this worker's place is one too many.
     superfluous: bool,
     messages: usize,
     /// The outcome of the last message, on its way to the disk.
     writing: Option<JoinHandle<()>>,
+}
+
+/// Targets as they were found, under which settings and for messages that ask for what.
+struct Found {
+    since: Instant,
+    epoch: u64,
+    tls_required: TlsRequired,
+    targets: Result<Vec<Target>, Box<AttemptNote>>,
 }
 
 /// One recipient of a claim still to be settled.
@@ -68,6 +78,7 @@ pub async fn run(shared: Arc<Shared>, worker: Worker) {
         worker,
         connection: None,
         epochs: (0, 0),
+        serves: TlsRequired::Unstated,
         connected_at: Instant::now(),
         targets: None,
         superfluous: false,
@@ -164,7 +175,7 @@ impl Delivery {
             }
             None => with_note(pending, &unreachable(&self.worker.destination.next_hop)),
         };
-        settlement.leave(left, &self.worker.destination);
+        settlement.leave(left, &self.worker.destination, meta.tls_required);
         settlement.close(Some(&meta)).await
     }
 
@@ -179,7 +190,7 @@ impl Delivery {
         mut pending: Vec<Pending>,
         settlement: &mut Settlement<'_>,
     ) -> Vec<Pending> {
-        let mut usable = self.reusable(settings, connector).await;
+        let mut usable = self.reusable(settings, connector, meta.tls_required).await;
         if usable {
             pending = self.transact(settings, connector, claim, meta, pending, settlement).await;
             if pending.is_empty() {
@@ -189,20 +200,25 @@ impl Delivery {
         self.close().await;
         let begun = match self.worker.knock((settings.epoch, self.shared.revocation.load().epoch)) {
             Ok(begun) => begun,
+            // It is down for those whom the policy of the recipient's domain keeps from it.
+            Err(finding) if meta.tls_required == TlsRequired::No && finding.is_of_published_policy() => {
+                Instant::now()
+            }
             Err(finding) => {
                 self.worker.waits(claim.message.id);
                 return with_note(pending, &finding);
             }
         };
-        let mut targets = match self.targets(settings, connector, &pending[0].address).await {
-            Ok(targets) => self.shared.in_order_of_hope(targets),
-            Err(note) => {
-                return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
-            }
-        };
+        let mut targets =
+            match self.targets(settings, connector, &pending[0].address, meta.tls_required).await {
+                Ok(targets) => self.shared.in_order_of_hope(targets),
+                Err(note) => {
+                    return self.in_vain(settings, begun, &note, (claim, meta), with_note(pending, &note));
+                }
+            };
         if !self.worker.is_probing() && self.shared.all_failed_lately(&targets) {
             let note = unreached(&targets);
-            return self.in_vain(settings, begun, &note, claim, with_note(pending, &note));
+            return self.in_vain(settings, begun, &note, (claim, meta), with_note(pending, &note));
         }
         while let Some(host) = targets.first().map(|target| target.host.clone()) {
             self.close().await;
@@ -213,6 +229,7 @@ impl Delivery {
             match opened {
                 Opened::Ready(connection) => {
                     usable = true;
+                    self.serves = meta.tls_required;
                     self.keep(settings, *connection, begun);
                 }
                 Opened::Failed(note) => {
@@ -227,7 +244,7 @@ impl Delivery {
         }
         let note = pending.first().and_then(|pending| pending.note.clone());
         match note.filter(|_| !usable) {
-            Some(note) => self.in_vain(settings, begun, &note, claim, pending),
+            Some(note) => self.in_vain(settings, begun, &note, (claim, meta), pending),
             None => pending,
         }
     }
@@ -258,11 +275,13 @@ impl Delivery {
         settings: &Settings,
         begun: Instant,
         note: &AttemptNote,
-        claim: &Claim,
+        (claim, meta): (&Claim, &MessageMeta),
         pending: Vec<Pending>,
     ) -> Vec<Pending> {
         let to = self.worker.destination.clone();
-        if note.permanent && note.fault.is_none() {
+        // Nor does a host that does not do what one message alone has asked.
+        let asks_for_more = meta.tls_required == TlsRequired::Yes && note.is_of_a_check();
+        if (note.permanent && note.fault.is_none()) || asks_for_more {
             let waited = self.worker.answered();
             self.release(waited);
             return pending;
@@ -297,10 +316,17 @@ impl Delivery {
         self.worker.feedback(feedback, begun, max);
     }
 
-    /// Whether the open connection can take another message under the present settings.
-    async fn reusable(&mut self, settings: &Settings, connector: &SendConnector) -> bool {
+    /// Whether the open connection can take another message, which asks this of it, under the
+    /// present settings.
+    async fn reusable(
+        &mut self,
+        settings: &Settings,
+        connector: &SendConnector,
+        tls_required: TlsRequired,
+    ) -> bool {
         let Some(connection) = self.connection.as_mut() else { return false };
         let fresh = self.epochs == (settings.epoch, self.shared.revocation.load().epoch)
+            && self.serves >= tls_required
             && connection.messages < connector.max_messages_per_connection;
         if fresh && connection.is_ready().await {
             return true;
@@ -321,23 +347,25 @@ impl Delivery {
         settings: &Settings,
         connector: &SendConnector,
         recipient: &Address,
+        tls_required: TlsRequired,
     ) -> Result<Vec<Target>, Box<AttemptNote>> {
-        if let Some((since, epoch, targets)) = &self.targets
-            && since.elapsed() < TARGETS_MAX_AGE
-            && *epoch == settings.epoch
+        if let Some(found) = &self.targets
+            && found.since.elapsed() < TARGETS_MAX_AGE
+            && (found.epoch, found.tls_required) == (settings.epoch, tls_required)
         {
-            return targets.clone();
+            return found.targets.clone();
         }
         let destination = &self.worker.destination;
-        let hop = NextHop { settings, connector, destination, recipient };
+        let hop = NextHop { settings, connector, destination, recipient, tls_required };
         let looking = targets::find(&self.shared, hop);
-        let found = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
+        let targets = timeout(TARGETS_TIMEOUT, looking).await.unwrap_or_else(|_| {
             let text = format!("finding the mail hosts of {} took over a minute", recipient.host());
             Err(Box::new(AttemptNote::ours(&Reply::new(451, (4, 4, 3), text.clone()), text)))
         });
-        let lasts = found.as_ref().map_or_else(|note| note.permanent, |_| true);
-        self.targets = lasts.then(|| (Instant::now(), settings.epoch, found.clone()));
-        found
+        let lasts = targets.as_ref().map_or_else(|note| note.permanent, |_| true);
+        let (since, epoch) = (Instant::now(), settings.epoch);
+        self.targets = lasts.then(|| Found { since, epoch, tls_required, targets: targets.clone() });
+        targets
     }
 }
 

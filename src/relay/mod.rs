@@ -39,6 +39,7 @@ mod shared;
 mod targets;
 mod timers;
 mod tls;
+mod tls_report;
 mod tracked;
 
 pub use revocation::{Asked, ListsAtHand};

@@ -33,6 +33,7 @@ pub fn of(
         dsn: envelope.dsn.clone(),
         message_id: submission.message_id.clone(),
         subject: if settings.message_tracking.subject { submission.subject.clone() } else { String::new() },
+        tls_required: envelope.tls_required,
     };
     let recipients = (0..).zip(&envelope.recipients).map(|(index, address)| {
         let takes_delay = envelope.dsn.of(index).takes_delay();

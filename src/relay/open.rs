@@ -83,6 +83,9 @@ fn finish(
         Err((failure, tail)) => {
             let host = format!("{} ({})", target.host, target.address);
             let note = match failure {
+                Failure::NotAdmitted(verdict) if target.demand.requiretls => {
+                    AttemptNote::from_requiretls(&verdict, &host)
+                }
                 Failure::NotAdmitted(verdict) => AttemptNote::from_verdict(&verdict, &host),
                 Failure::Refused { reply, command } => {
                     // A refusal before MAIL is about the connection, not the recipient: never a
@@ -130,7 +133,9 @@ async fn once(
         clear_text,
         fetch_revocation: settings.crl_fetch.enabled,
     };
-    SendConnection::open(Arc::clone(shared), stream, opening, tls).await
+    // The second try is the same session for those who are told of it.
+    let reported = target.reported.clone().filter(|_| !clear_text);
+    SendConnection::open(Arc::clone(shared), stream, opening, tls, reported).await
 }
 
 /// The certificate to present, or why there is none.

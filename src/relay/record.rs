@@ -8,11 +8,11 @@ use serde::{Deserialize, Serialize};
 use sealpost_queue::NOTE_BYTES_MAX;
 
 use crate::mail::dsn::Requests;
-use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath};
+use crate::mail::{BodyType, Domain, EnhancedCode, ReversePath, TlsRequired};
 use crate::observe::text::shorten;
 use crate::policy::outbound::Skipped;
 use crate::smtp::{Reply, SessionId};
-use crate::trust::{Fault, Ruling, Verdict};
+use crate::trust::{Fault, RuledBy, Ruling, Verdict};
 
 /// Octets kept of each part of a note: a reply may have 128 lines, a name in a certificate 64 KB.
 /// Without the transcript they fit `NOTE_BYTES_MAX` even when every octet is escaped in JSON.
@@ -48,6 +48,8 @@ pub struct MessageMeta {
     pub message_id: String,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub subject: String,
+    #[serde(default)]
+    pub tls_required: TlsRequired,
 }
 
 /// The host that handed a message in.
@@ -160,6 +162,22 @@ impl AttemptNote {
         }
     }
 
+    /// The same where the message itself asked for it, with REQUIRETLS. Then it is for good, unless
+    /// it was the handshake that broke off or a list that could not be had (RFC 8689 4.2.1).
+    pub fn from_requiretls(verdict: &Verdict, host: &str) -> Self {
+        let fault = verdict.fault();
+        let waits = matches!(fault, Some(Fault::HandshakeFailed | Fault::RevocationUnknown));
+        let (code, class) = if waits { (454, 4) } else { (550, 5) };
+        let what = fault.map_or("the session is not secure enough", |fault| fault.row().meaning);
+        let reply = Reply::new(code, (class, 7, 10), format!("REQUIRETLS: {what}"));
+        Self {
+            reply: reply.to_string(),
+            status: status_of(&reply).to_string(),
+            permanent: !waits,
+            ..Self::from_verdict(verdict, host)
+        }
+    }
+
     /// The connection failed below SMTP.
     pub fn broken(host: &str, error: &str) -> Self {
         let reply = Reply::new(451, (4, 4, 2), format!("connection to {host} failed: {error}"));
@@ -179,6 +197,12 @@ impl AttemptNote {
     /// A check failed, rather than a connection or a command.
     pub fn is_of_a_check(&self) -> bool {
         self.fault.is_some() || self.ruling.is_some()
+    }
+
+    /// What the recipient's domain has published was not satisfied.
+    pub fn is_of_published_policy(&self) -> bool {
+        let ruled_by = self.ruling.as_ref().map(|ruling| ruling.policy);
+        matches!(ruled_by, Some(RuledBy::Dane | RuledBy::MtaSts))
     }
 
     /// As the last report says it: a failed check with its final code, 550 5.7.x.

@@ -9,7 +9,7 @@ use sealpost_queue::{Change, Claim, Content, MessageId, NewMessage, Recipient};
 
 use crate::mail::dsn::request::Notify;
 use crate::mail::dsn::{self, Diagnostic, Kind, Original, RecipientRequest, Requests};
-use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, header};
+use crate::mail::{Address, BodyType, EnhancedCode, ReversePath, TlsRequired, header};
 use crate::observe::tracking::Cause;
 use crate::observe::{DsnKind, Event};
 use crate::policy::{Settings, limits};
@@ -101,7 +101,8 @@ async fn once_more(shared: &Shared, settings: &Settings, about: &About<'_>, fate
         && let Some(report) = returned_message::start_of(shared, about.id).await
         && let Some(shortened) = dsn::shorten(&report)
     {
-        let change = insert(settings, &address, about.meta.smtputf8, shortened, Timestamp::now());
+        let utf8 = about.meta.smtputf8;
+        let change = insert(settings, &address, utf8, about.meta.tls_required, shortened, Timestamp::now());
         return Reports { changes: vec![change], kinds: vec![DsnKind::Failed], dropped: false };
     }
     Reports { dropped: !fates.is_empty(), ..Reports::default() }
@@ -202,10 +203,21 @@ fn one(
         transcript: transcript.map(Vec::as_slice).unwrap_or_default(),
     };
     let utf8 = report.needs_smtputf8();
-    insert(settings, sender, utf8, report.content(), now)
+    // It tells of the original's sender, recipients and subject, and so travels on the same terms
+    // (RFC 8689 5). A wish to waive TLS was not made for it.
+    let tls_required = about.meta.tls_required.max(TlsRequired::Unstated);
+    insert(settings, sender, utf8, tls_required, report.content(), now)
 }
 
-fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: Timestamp) -> Change {
+/// A message of our own, from nobody, as it enters the queue; content and envelope.
+pub(super) fn insert(
+    settings: &Settings,
+    to: &Address,
+    utf8: bool,
+    tls_required: TlsRequired,
+    content: Vec<u8>,
+    now: Timestamp,
+) -> Change {
     let eight_bit = !content.is_ascii();
     // Nobody is told what becomes of a report (RFC 3461 6.1).
     let mut dsn = Requests::default();
@@ -223,6 +235,7 @@ fn insert(settings: &Settings, to: &Address, utf8: bool, content: Vec<u8>, now: 
         dsn,
         message_id: header::text_of(header::split(&content).0, "Message-ID", limits::TRACKED_BYTES_MAX),
         subject: String::new(),
+        tls_required,
     };
     let message = NewMessage {
         sender: String::new(),

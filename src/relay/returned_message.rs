@@ -6,7 +6,7 @@ use sealpost_queue::{Content, MessageId};
 
 use crate::mail::dsn::request::Return;
 use crate::mail::dsn::{Kind, Withheld};
-use crate::mail::{Address, header};
+use crate::mail::{Address, TlsRequired, header};
 use crate::policy::returned::{self, Returned, Undelivered};
 use crate::policy::{Settings, header_firewall, limits};
 
@@ -32,8 +32,9 @@ impl ReturnedMessage {
         recipients: impl Iterator<Item = &'a Address>,
     ) -> Self {
         let message = Undelivered {
-            // Only a failure gives a message back (RFC 3461 4.3).
-            asked: about.meta.dsn.message.returns.filter(|_| kind == Kind::Failed),
+            // Only a failure gives a message back (RFC 3461 4.3), and REQUIRETLS none (RFC 8689 5).
+            asked: (about.meta.dsn.message.returns)
+                .filter(|_| kind == Kind::Failed && about.meta.tls_required != TlsRequired::Yes),
             size: about.size,
             secured: about.meta.secured.is_some(),
             sender,

@@ -24,6 +24,7 @@ use super::content::Outgoing;
 use super::revocation;
 use super::session_log::SessionLog;
 use super::shared::Shared;
+use super::tls_report::Reported;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(60);
 const READ_BYTES: usize = 4 << 10;
@@ -50,6 +51,7 @@ pub struct SendConnection {
     pub messages: usize,
     /// The domain the last transaction was secured for.
     pub secured: Option<Domain>,
+    reported: Option<Arc<Reported>>,
     _gauge: ConnectionGuard,
 }
 
@@ -60,6 +62,7 @@ impl SendConnection {
         stream: TcpStream,
         opening: Opening,
         tls: Arc<ClientTls>,
+        reported: Option<Arc<Reported>>,
     ) -> Result<Self, (Failure, Vec<String>)> {
         let gauge = shared.observer.connection(Direction::Outbound, &opening.connector.name);
         let Opening { connector, id, local, remote, .. } = &opening;
@@ -84,6 +87,7 @@ impl SendConnection {
             lists_epoch,
             messages: 0,
             secured: None,
+            reported,
             _gauge: gauge,
         };
         connection.input(Input::Connected);
@@ -266,6 +270,10 @@ impl SendConnection {
     }
 
     fn report(&mut self, report: Report) {
+        if let (Report::Judged(verdict) | Report::Ruled(verdict), Some(reported)) = (&report, &self.reported)
+        {
+            reported.count(&self.shared, verdict, &self.opening);
+        }
         let connector = self.opening.connector.name.clone();
         let session = self.opening.id;
         let event = match report {

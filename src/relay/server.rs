@@ -24,6 +24,7 @@ use super::listeners::Listeners;
 use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
 use super::shared::Shared;
+use super::tls_report::{self, keeper};
 use super::{back_pressure, certificates, control, dispatch, mta_sts, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
@@ -133,9 +134,12 @@ impl Server {
                 tracking.flush().await;
             }
         };
-        let partners = Arc::clone(&self.shared);
-        let partners = tokio::task::spawn_blocking(move || writer::finish(&partners));
-        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), tracking, partners) };
+        let records = Arc::clone(&self.shared);
+        let records = tokio::task::spawn_blocking(move || {
+            writer::finish(&records);
+            keeper::finish(&records);
+        });
+        let written = async { tokio::join!(queue.clone().close(), protocol_log.flush(), tracking, records) };
         if tokio::time::timeout(CLOSE_TIMEOUT, written).await.is_err() {
             observer.event(Event::StopIncomplete { waited_seconds: CLOSE_TIMEOUT.as_secs() });
         }
@@ -149,6 +153,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let (queue, recovery) = Queue::open(&data.join("queue"), sealpost_queue::Options::default())?;
     let observer = Observer::new(&settings);
     writer::restore(&observer, &settings);
+    keeper::restore(&observer, &settings);
     observer.event(Event::QueueRecovered {
         messages: recovery.messages as u64,
         orphans: recovery.orphans_removed as u64,
@@ -199,6 +204,8 @@ fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(certificates::watch(Arc::clone(shared)));
     shared.tasks.spawn(writer::run(Arc::clone(shared)));
     shared.tasks.spawn(radar::run(Arc::clone(shared)));
+    shared.tasks.spawn(keeper::run(Arc::clone(shared)));
+    shared.tasks.spawn(tls_report::run(Arc::clone(shared)));
 }
 
 /// Only the owner may look into the queue, the logs and the control socket.

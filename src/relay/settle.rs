@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sealpost_queue::{Change, Claim, Destination, MessageId, Recipient};
 
-use crate::mail::{Address, Domain};
+use crate::mail::{Address, Domain, TlsRequired};
 use crate::observe::Event;
 use crate::observe::tracking::{Cause, Tracked};
 use crate::policy::{Settings, retry};
@@ -152,14 +152,16 @@ impl<'a> Settlement<'a> {
     }
 
     /// What no target took: tried again later, or given up where nothing could change.
-    pub fn leave(&mut self, left: Vec<Pending>, here: &Destination) {
+    /// Nobody waits for a next hop to learn REQUIRETLS: its sender shall hear of it (RFC 8689 4.2.1).
+    pub fn leave(&mut self, left: Vec<Pending>, here: &Destination, tls_required: TlsRequired) {
         let reject_secured = Domain::parse(&here.tls_domain)
             .ok()
             .and_then(|domain| self.settings.partner_of(&domain))
             .is_some_and(|partner| partner.on_outbound_failure == OnFailure::Reject);
         for pending in left {
             let note = attempted_now(pending.note.unwrap_or_default());
-            let give_up = note.permanent && (note.fault.is_none() || reject_secured);
+            let ordinary = here.tls_domain.is_empty() && tls_required == TlsRequired::Yes;
+            let give_up = note.permanent && (note.fault.is_none() || reject_secured || ordinary);
             if give_up {
                 self.give_up(pending.recipient.index, &pending.recipient.address, note);
             } else {

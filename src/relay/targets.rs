@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use sealpost_queue::Destination;
 
-use crate::mail::{Address, Domain, Host};
+use crate::mail::{Address, Domain, Host, TlsRequired};
 use crate::net::resolver::HostAnswer;
 use crate::net::{dane, local};
 use crate::observe::Event;
@@ -19,6 +19,7 @@ use crate::trust::Mode;
 
 use super::record::AttemptNote;
 use super::shared::Shared;
+use super::tls_report::{self, Reported};
 use super::{mta_sts, route};
 
 /// One address to connect to.
@@ -29,6 +30,8 @@ pub struct Target {
     pub address: SocketAddr,
     /// What the server there must prove.
     pub demand: Arc<Demand>,
+    /// Whom sessions with it are told to.
+    pub reported: Option<Arc<Reported>>,
 }
 
 /// The next hop of one delivery queue.
@@ -38,6 +41,8 @@ pub struct NextHop<'a> {
     pub connector: &'a SendConnector,
     pub destination: &'a Destination,
     pub recipient: &'a Address,
+    /// What the message asks.
+    pub tls_required: TlsRequired,
 }
 
 impl NextHop<'_> {
@@ -81,26 +86,37 @@ struct Route {
     sts: Option<Arc<StsPolicy>>,
     /// The names of the hosts can be relied on: DNS vouches for them, or the operator.
     named_securely: bool,
+    /// The same, also where DANE is not used.
+    certain: bool,
     /// What was to be reached (RFC 7672 3.2.2).
     names: Vec<Domain>,
 }
 
 async fn route_of(shared: &Arc<Shared>, hop: NextHop<'_>) -> Result<Route, Reply> {
     let NextHop { settings, connector, recipient, .. } = hop;
-    let asks = outbound::asks_the_world(settings, hop.tls_domain().as_ref());
+    let waived = hop.tls_required == TlsRequired::No;
+    let asks = !waived && outbound::asks_the_world(settings, hop.tls_domain().as_ref());
     let chosen = match route::redirected_to(hop.destination) {
         Some(host) => Some(vec![host_target(&host, connector.port)]),
         None => (!connector.dns_routing_enabled).then(|| smart_hosts(connector)),
     };
     if let Some(hosts) = chosen {
         let named_securely = asks && connector.dane;
-        return Ok(Route { hosts, by_dns: false, sts: None, named_securely, names: Vec::new() });
+        return Ok(Route {
+            hosts,
+            by_dns: false,
+            sts: None,
+            named_securely,
+            certain: true,
+            names: Vec::new(),
+        });
     }
     let domain = match recipient.host() {
         Host::Domain(domain) => domain,
         Host::Literal(ip) => {
             let hosts = vec![HostTarget::literal(*ip, connector.port)];
-            return Ok(Route { hosts, by_dns: true, sts: None, named_securely: false, names: Vec::new() });
+            let (named_securely, certain) = (false, false);
+            return Ok(Route { hosts, by_dns: true, sts: None, named_securely, certain, names: Vec::new() });
         }
     };
     let policy =
@@ -110,10 +126,11 @@ async fn route_of(shared: &Arc<Shared>, hop: NextHop<'_>) -> Result<Route, Reply
     let names: Vec<Domain> = std::iter::once(domain.clone())
         .chain(exchangers.alias_of.as_deref().and_then(|name| Domain::parse_rooted(name).ok()))
         .collect();
-    let named_securely = asks && connector.dane && exchangers.secure;
+    let certain = exchangers.secure;
+    let named_securely = asks && connector.dane && certain;
     let shuffle = |hosts: &mut [HostTarget]| hosts.shuffle(&mut rand::rng());
     match routing::plan(domain, exchangers.answer, connector.port, &own_names(settings), shuffle) {
-        Plan::Hosts(hosts) => Ok(Route { hosts, by_dns: true, sts, named_securely, names }),
+        Plan::Hosts(hosts) => Ok(Route { hosts, by_dns: true, sts, named_securely, certain, names }),
         Plan::Bounce(reply) | Plan::Defer(reply) => Err(reply),
     }
 }
@@ -142,8 +159,13 @@ async fn targets_of(
     if addresses.is_empty() {
         return Ok((Vec::new(), problem));
     }
-    let demand = demand(shared, hop, route, host, &answer).await.map_err(Box::new)?;
-    let target = |address| Target { host: host.name.clone(), address, demand: Arc::clone(&demand) };
+    let (demand, reported) = demand(shared, hop, route, host, &answer).await.map_err(Box::new)?;
+    let target = |address| Target {
+        host: host.name.clone(),
+        address,
+        demand: Arc::clone(&demand),
+        reported: reported.clone(),
+    };
     Ok((addresses.into_iter().map(target).collect(), problem))
 }
 
@@ -154,30 +176,40 @@ async fn demand(
     route: &Route,
     host: &HostTarget,
     answer: &HostAnswer,
-) -> Result<Arc<Demand>, AttemptNote> {
+) -> Result<(Arc<Demand>, Option<Arc<Reported>>), AttemptNote> {
     let resolver = shared.resolver.load_full();
     let tlsa = if route.named_securely && resolver.has_dnssec() && host.as_literal().is_none() {
         dane::look_up(&resolver, &host.name, host.port, answer, &route.names).await
     } else {
         TlsaAnswer::NotApplicable
     };
-    let plan = outbound::plan(&Way {
+    let published = Published { tlsa, sts: route.sts.clone() };
+    let tls_domain = hop.tls_domain();
+    let way = Way {
         settings: hop.settings,
         connector: hop.connector,
-        tls_domain: hop.tls_domain().as_ref(),
+        tls_domain: tls_domain.as_ref(),
         domain: &proved_name(hop, host),
         host: &host.name,
-        published: &Published { tlsa, sts: route.sts.clone() },
-    });
-    match plan {
+        is_certain: route.certain,
+        tls_required: hop.tls_required,
+        published: &published,
+    };
+    match outbound::plan(&way) {
         HostPlan::Connect(demand) => {
             if let Some(tested) = &demand.tested {
                 tell_skipped(shared, tested, Mode::Report);
             }
-            Ok(Arc::from(demand))
+            let reported = Reported::of(&way, &demand).map(Arc::new);
+            Ok((Arc::from(demand), reported))
+        }
+        HostPlan::Unfit(reply) => {
+            let host = Some(host.name.clone());
+            Err(AttemptNote { host, ..AttemptNote::ours(&reply, reply.lines.join(" ")) })
         }
         HostPlan::Skip(skipped) => {
             tell_skipped(shared, &skipped, Mode::Enforce);
+            tls_report::skipped(shared, &way, &skipped);
             Err(AttemptNote::from_skipped(&skipped))
         }
     }

@@ -35,6 +35,8 @@ pub struct MailParams {
     pub body: BodyType,
     pub smtputf8: bool,
     pub dsn: MessageRequest,
+    /// RFC 8689
+    pub requiretls: bool,
 }
 
 /// What a client calls itself: letters, digits, `.`, `-`, `_`, or an address literal in brackets;
@@ -204,6 +206,9 @@ impl fmt::Display for MailParams {
         }
         if self.smtputf8 {
             f.write_str(" SMTPUTF8")?;
+        }
+        if self.requiretls {
+            f.write_str(" REQUIRETLS")?;
         }
         write!(f, "{}", self.dsn)
     }

@@ -14,6 +14,7 @@ fn offered() -> Extensions {
         enhanced_status_codes: true,
         starttls: true,
         dsn: true,
+        requiretls: true,
     }
 }
 
@@ -90,14 +91,19 @@ fn paths_that_are_taken() {
 
 #[test]
 fn parameters_that_are_taken() {
-    let params =
-        MailParams { size: Some(12), body: BodyType::EightBitMime, smtputf8: true, ..MailParams::default() };
+    let params = MailParams {
+        size: Some(12),
+        body: BodyType::EightBitMime,
+        smtputf8: true,
+        requiretls: true,
+        ..MailParams::default()
+    };
     assert_eq!(
-        parse("MAIL FROM:<a@b.example> SIZE=12 BODY=8BITMIME SMTPUTF8"),
+        parse("MAIL FROM:<a@b.example> SIZE=12 BODY=8BITMIME SMTPUTF8 REQUIRETLS"),
         mail("a@b.example", params.clone())
     );
     assert_eq!(
-        parse("MAIL FROM:<a@b.example>  smtputf8 body=8bitmime  size=12"),
+        parse("MAIL FROM:<a@b.example>  requiretls smtputf8 body=8bitmime  size=12"),
         mail("a@b.example", params)
     );
     assert_eq!(parse("MAIL FROM:<> BODY=7BIT"), mail("", MailParams::default()));
@@ -193,7 +199,6 @@ fn lines_that_are_refused_and_with_what() {
         (b"RCPT TO:<a@b.example> ORCPT=rfc822;\xc3\xbc@b", "501 5.5.4"),
         (b"RCPT TO:<a@b.example> ORCPT=utf-8;a+2Bb@c", "501 5.5.4"),
         (b"RCPT TO:<a@b.example> ORCPT=rfc822;a@b ORCPT=rfc822;a@b", "501 5.5.4"),
-        (b"MAIL FROM:<> REQUIRETLS", "555 5.5.4"),
         (b"MAIL FROM:<> NOTIFY=NEVER", "555 5.5.4"),
         (b"MAIL FROM:<> RET", "501 5.5.4"),
         (b"MAIL FROM:<> RET=HEADERS", "501 5.5.4"),
@@ -204,6 +209,8 @@ fn lines_that_are_refused_and_with_what() {
         (b"MAIL FROM:<> ENVID=a ENVID=b", "501 5.5.4"),
         (b"MAIL FROM:<> SIZE=1 SIZE=2", "501 5.5.4"),
         (b"MAIL FROM:<> SMTPUTF8 smtputf8", "501 5.5.4"),
+        (b"MAIL FROM:<> REQUIRETLS requiretls", "501 5.5.4"),
+        (b"MAIL FROM:<> REQUIRETLS=yes", "501 5.5.4"),
         (b"MAIL FROM:<> BODY=7BIT BODY=7BIT", "501 5.5.4"),
         (b"MAIL FROM:<> SMTPUTF8=1", "501 5.5.4"),
         (b"MAIL FROM:<> SIZE", "501 5.5.4"),
@@ -223,7 +230,7 @@ fn lines_that_are_refused_and_with_what() {
 
 #[test]
 fn parameters_of_extensions_that_are_not_in_force_are_unknown() {
-    for parameter in ["SIZE=1", "BODY=8BITMIME", "SMTPUTF8"] {
+    for parameter in ["SIZE=1", "BODY=8BITMIME", "SMTPUTF8", "REQUIRETLS"] {
         let line = format!("MAIL FROM:<a@b.example> {parameter}");
         let error = Command::parse(line.as_bytes(), &Extensions::default()).unwrap_err();
         assert_eq!(error.reply().code, 555, "{parameter}");
@@ -251,9 +258,9 @@ fn mailbox() -> impl Strategy<Value = String> {
 }
 
 fn params() -> impl Strategy<Value = MailParams> {
-    (any::<Option<u64>>(), any::<bool>(), any::<bool>()).prop_map(|(size, eight_bit, smtputf8)| {
+    (any::<Option<u64>>(), any::<[bool; 3]>()).prop_map(|(size, [eight_bit, smtputf8, requiretls])| {
         let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
-        MailParams { size, body, smtputf8, ..MailParams::default() }
+        MailParams { size, body, smtputf8, requiretls, ..MailParams::default() }
     })
 }
 

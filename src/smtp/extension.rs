@@ -21,6 +21,8 @@ pub struct Extensions {
     pub starttls: bool,
     /// RFC 3461
     pub dsn: bool,
+    /// RFC 8689; of use, and announced, only inside TLS.
+    pub requiretls: bool,
 }
 
 /// The SIZE extension (RFC 1870).
@@ -59,6 +61,7 @@ impl Extensions {
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 "STARTTLS" => extensions.starttls = true,
                 "DSN" => extensions.dsn = true,
+                "REQUIRETLS" => extensions.requiretls = true,
                 _ => {}
             }
         }
@@ -80,6 +83,7 @@ impl Extensions {
             plain(self.dsn, "DSN"),
             plain(self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             plain(self.starttls, "STARTTLS"),
+            plain(self.requiretls, "REQUIRETLS"),
             plain(self.eight_bit_mime, "8BITMIME"),
             plain(self.smtputf8, "SMTPUTF8"),
         ];
@@ -125,15 +129,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 6], limit in proptest::option::of(0u64..1 << 40)) {
-            let [pipelining, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn] = flags;
+        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 7], limit in proptest::option::of(0u64..1 << 40)) {
+            let [pipelining, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn, requiretls] = flags;
             let size = match limit {
                 None => SizeLimit::NotOffered,
                 Some(0) => SizeLimit::Unlimited,
                 Some(limit) => SizeLimit::Limit(limit),
             };
-            let ours =
-                Extensions { pipelining, size, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn };
+            let ours = Extensions {
+                pipelining,
+                size,
+                eight_bit_mime,
+                smtputf8,
+                enhanced_status_codes,
+                starttls,
+                dsn,
+                requiretls,
+            };
             let fqdn = Domain::parse("mail.contoso.example").unwrap();
             prop_assert_eq!(Extensions::parse_ehlo(&ours.ehlo_reply(&fqdn, "Hello [192.0.2.1]")), ours);
         }

@@ -1,5 +1,6 @@
 //! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152,
-//! SMTPUTF8: RFC 6531, RET, ENVID, NOTIFY and ORCPT: RFC 3461).
+//! SMTPUTF8: RFC 6531, RET, ENVID, NOTIFY and ORCPT: RFC 3461,
+//! REQUIRETLS: RFC 8689).
 
 use crate::mail::BodyType;
 use crate::mail::dsn::RecipientRequest;
@@ -27,11 +28,10 @@ pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, Sy
                 body = Some(body_type(value)?);
             }
             "SMTPUTF8" if extensions.smtputf8 => {
-                once("SMTPUTF8", params.smtputf8)?;
-                if value.is_some() {
-                    return Err(SyntaxError::BadParameterValue("SMTPUTF8"));
-                }
-                params.smtputf8 = true;
+                flag("SMTPUTF8", value, &mut params.smtputf8)?;
+            }
+            "REQUIRETLS" if extensions.requiretls => {
+                flag("REQUIRETLS", value, &mut params.requiretls)?;
             }
             "RET" if extensions.dsn => {
                 once("RET", params.dsn.returns.is_some())?;
@@ -79,6 +79,16 @@ fn given<T>(
 
 fn once(keyword: &'static str, seen: bool) -> Result<(), SyntaxError> {
     if seen { Err(SyntaxError::DuplicateParameter(keyword)) } else { Ok(()) }
+}
+
+/// A parameter that takes no value.
+fn flag(keyword: &'static str, value: Option<&str>, seen: &mut bool) -> Result<(), SyntaxError> {
+    once(keyword, *seen)?;
+    if value.is_some() {
+        return Err(SyntaxError::BadParameterValue(keyword));
+    }
+    *seen = true;
+    Ok(())
 }
 
 fn unknown(keyword: &str) -> SyntaxError {

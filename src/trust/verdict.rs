@@ -85,6 +85,12 @@ impl Permit {
         &self.verdict
     }
 
+    /// Whether the peer has shown by its certificate that it is the host it was taken for: what
+    /// REQUIRETLS asks of every hop (RFC 8689 4.2.1).
+    pub fn is_authenticated(&self) -> bool {
+        self.verdict.required >= Level::DomainValidation
+    }
+
     /// The domain proved by mutual TLS, if the message is domain-secured.
     pub fn secured_domain(&self) -> Option<&Domain> {
         (self.verdict.required == Level::DomainSecure).then_some(&self.verdict.domain)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
-use sealpost::mail::Now;
+use sealpost::mail::{Now, TlsRequired};
 use sealpost::policy::{
     AddressSpace, HeaderFrom, Partner, Pressure, ReceiveConnector, SendConnector, Settings,
 };
@@ -204,6 +204,11 @@ impl<'a> Player<'a> {
         }
         if submission.eight_bit {
             text.push_str(" 8bit");
+        }
+        match submission.envelope.tls_required {
+            TlsRequired::Yes => text.push_str(" requiretls"),
+            TlsRequired::No => text.push_str(" tls-required-no"),
+            TlsRequired::Unstated => {}
         }
         self.record.action(text);
         let answer = self.fault("commit").map_or(Ok(()), Err);

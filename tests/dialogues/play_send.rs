@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use sealpost::mail::dsn::Requests;
-use sealpost::mail::{Address, BodyType, Now, ReversePath};
+use sealpost::mail::{Address, BodyType, Now, ReversePath, TlsRequired};
 use sealpost::policy::{Partner, secure_domains};
 use sealpost::session::send::{
     Action, Failure, Input, Opening, Outcome, OwnCertificate, Report, SendSession, Transaction,
@@ -194,7 +194,7 @@ fn failed(failure: &Failure) -> String {
     }
 }
 
-/// `FROM TO,TO [8bit] [smtputf8] [size=N]`; `<>` is the null sender. Behind a `/` what the sender asked
+/// `FROM TO,TO [8bit] [smtputf8] [requiretls] [tls-required-no] [size=N]`; `<>` is the null sender. Behind a `/` what the sender asked
 /// to hear, for the message and for each recipient, as it stands in MAIL and RCPT.
 fn transaction(text: &str) -> Transaction {
     let mut parts = text.split(" / ");
@@ -213,6 +213,7 @@ fn transaction(text: &str) -> Transaction {
         eight_bit: false,
         size: 100,
         dsn: asked(parts),
+        tls_required: TlsRequired::Unstated,
     };
     for word in words {
         match word.split_once('=') {
@@ -220,6 +221,8 @@ fn transaction(text: &str) -> Transaction {
             _ if word == "8bit" => transaction.eight_bit = true,
             _ if word == "declared-8bit" => transaction.body = BodyType::EightBitMime,
             _ if word == "smtputf8" => transaction.smtputf8 = true,
+            _ if word == "requiretls" => transaction.tls_required = TlsRequired::Yes,
+            _ if word == "tls-required-no" => transaction.tls_required = TlsRequired::No,
             _ => panic!("no such property: {word}"),
         }
     }

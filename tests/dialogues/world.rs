@@ -10,7 +10,7 @@ use sealpost::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CrlFetchSettings, DnsSettings,
     Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner, Permissions, Priority,
     ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
-    Transport,
+    TlsReportingSettings, Transport,
 };
 use sealpost::trust::{
     Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
@@ -152,6 +152,14 @@ pub fn settings(pki: &Pki) -> Settings {
             max_directory_size: 0,
             max_age: Duration::from_secs(1),
             subject: false,
+        },
+        tls_reporting: TlsReportingSettings {
+            enabled: false,
+            organization_name: String::new(),
+            contact_info: String::new(),
+            from: Address::parse("postmaster@contoso.example").unwrap(),
+            max_delay: Duration::from_secs(4 * 3600),
+            allow_private_addresses: false,
         },
         protocol_log: ProtocolLogSettings {
             directory: PathBuf::from("/var/lib/sealpost/protocol-log"),

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use crate::mail::{Address, Domain};
 use crate::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
-    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, Transport,
+    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, TlsReportingSettings, Transport,
 };
 
 use super::document::{Document, Table, Value};
@@ -48,6 +48,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),
         queue: queue(document.table("queue")),
         dns: dns(document.table("dns")),
+        tls_reporting: tls_reporting(document.table("tls_reporting"), &transport.postmaster),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
         admin: AdminSettings { listen: document.table("admin").read("listen", format::listen).flatten() },
@@ -151,6 +152,18 @@ fn dns(table: &Table) -> DnsSettings {
         _ => Dnssec::Auto,
     };
     DnsSettings { servers: table.read_all("servers", format::dns_server), dnssec }
+}
+
+fn tls_reporting(table: &Table, postmaster: &Address) -> TlsReportingSettings {
+    let text = |key| table.text(key).unwrap_or_default().to_owned();
+    TlsReportingSettings {
+        enabled: table.bool("enabled"),
+        organization_name: text("organization_name"),
+        contact_info: text("contact_info"),
+        from: table.read("from", format::address).unwrap_or_else(|| postmaster.clone()),
+        max_delay: table.read("max_delay", format::duration).unwrap_or_default(),
+        allow_private_addresses: table.bool("allow_private_addresses"),
+    }
 }
 
 fn protocol_log(document: &Document) -> ProtocolLogSettings {

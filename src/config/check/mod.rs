@@ -7,6 +7,7 @@ mod names;
 mod partners;
 mod receive;
 mod send;
+mod tls_reporting;
 
 use jiff::Timestamp;
 
@@ -30,6 +31,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     send::check(subject, problems);
     certificates::check(subject, problems);
     files::check(subject, problems);
+    tls_reporting::check(subject, problems);
 }
 
 impl Subject<'_> {

@@ -108,6 +108,10 @@ pub const SECTIONS: &[Section] = &[
         "mta_sts",
         "Fetching the MTA-STS policies of recipients' domains (RFC 8461); send connectors say whether they are asked for.",
     ),
+    single(
+        "tls_reporting",
+        "Daily reports to the domains that ask for them how TLS with their mail hosts went (RFC 8460).",
+    ),
     single("protocol_log", "The SMTP conversations, as Exchange logs them (docs/protocol-log.md)."),
     single(
         "message_tracking",

@@ -193,6 +193,20 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
             remedy: "auth_mechanism = [\"tls\"]",
         },
         Mistake {
+            title: "TLS reports in nobody's name",
+            text: with(&all, "[tls_reporting]\nenabled = true #!\n"),
+            key: "tls_reporting.enabled",
+            what: "in nobody's name",
+            remedy: "organization_name",
+        },
+        Mistake {
+            title: "TLS reports of a day that leave the day after",
+            text: with(&all, "[tls_reporting]\nmax_delay = \"1 day\" #!\n"),
+            key: "tls_reporting.max_delay",
+            what: "after the next day is over",
+            remedy: "20 hours",
+        },
+        Mistake {
             title: "a wildcard binding beside one of its addresses",
             text: with(&all, "[[receive_connector]]\nname = \"R\"\nbindings = [\"192.0.2.1:25\"] #!\n"),
             key: "receive_connector.R.bindings",

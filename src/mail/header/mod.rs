@@ -80,6 +80,17 @@ impl<'a> HeaderSection<'a> {
         self.fields().filter(|field| field.is_named("Received")).count()
     }
 
+    /// Whether the sender asks for delivery even where what the recipient's domain published could
+    /// not be satisfied: `TLS-Required: No` (RFC 8689 5), the one value there is. Written twice, it
+    /// says nothing.
+    pub fn waives_tls(self) -> bool {
+        let mut fields = self.fields().filter(|field| field.is_named("TLS-Required"));
+        match (fields.next(), fields.next()) {
+            (Some(field), None) => field.value().eq_ignore_ascii_case(b"no"),
+            (_, Some(_)) | (None, _) => false,
+        }
+    }
+
     /// The domains of all addresses in all `From:` fields.
     pub fn from_domains(self) -> FromDomains {
         let mut domains = FromDomains::default();

@@ -117,6 +117,22 @@ fn all_from_fields_count() {
 }
 
 #[test]
+fn only_one_plain_no_waives_tls() {
+    for (head, waives) in [
+        ("TLS-Required: No\r\n", true),
+        ("tls-required:\r\n no\r\n", true),
+        ("TLS-Required: Yes\r\n", false),
+        ("TLS-Required:\r\n", false),
+        ("TLS-Required: No, really\r\n", false),
+        ("TLS-Required: No\r\nTLS-Required: No\r\n", false),
+        ("X-TLS-Required: No\r\n", false),
+        ("", false),
+    ] {
+        assert_eq!(HeaderSection::new(head.as_bytes()).waives_tls(), waives, "{head:?}");
+    }
+}
+
+#[test]
 fn deeply_nested_comments_end_the_reading() {
     assert!(from(&"(".repeat(100_000)).unparsable);
 }

@@ -1,11 +1,10 @@
 //! `data_directory/partners.json`: written whole beside the old one and renamed, so that a reader
 //! always finds a complete record, also while the server runs.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
 use std::path::{Path, PathBuf};
 
+use super::super::whole_file;
 use super::record::{PartnerRecord, VERSION};
 
 /// Largest record read, octets: 20,000 entries of some 3 KB.
@@ -36,16 +35,11 @@ pub fn path(data_directory: &Path) -> PathBuf {
 /// The record; an empty one where none was written yet.
 pub fn read(data_directory: &Path) -> Result<PartnerRecord, RecordError> {
     let path = path(data_directory);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(PartnerRecord::default()),
+    let bytes = match whole_file::read(&path, FILE_BYTES_MAX) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(PartnerRecord::default()),
         Err(source) => return Err(RecordError::Read { path, source }),
     };
-    let mut bytes = Vec::new();
-    let read = file.take(FILE_BYTES_MAX).read_to_end(&mut bytes);
-    if let Err(source) = read {
-        return Err(RecordError::Read { path, source });
-    }
     let mut record: PartnerRecord = match serde_json::from_slice(&bytes) {
         Ok(record) => record,
         Err(error) => return Err(RecordError::Damaged { path, why: error.to_string() }),
@@ -61,14 +55,7 @@ pub fn read(data_directory: &Path) -> Result<PartnerRecord, RecordError> {
 /// Writes the record, mode 0600, and makes it durable. Blocks on the disk.
 pub fn write(data_directory: &Path, record: &PartnerRecord) -> Result<(), RecordError> {
     let path = path(data_directory);
-    let written = serde_json::to_vec(record).map_err(io::Error::other).and_then(|bytes| {
-        let fresh = path.with_extension("json.new");
-        let mut options = OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&fresh, &path)?;
-        File::open(data_directory)?.sync_all()
-    });
+    let bytes = serde_json::to_vec(record).map_err(io::Error::other);
+    let written = bytes.and_then(|bytes| whole_file::replace(&path, &bytes));
     written.map_err(|source| RecordError::Write { path, source })
 }

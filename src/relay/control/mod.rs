@@ -20,7 +20,7 @@ use crate::policy::{SmartHost, SmartHostName, routing};
 use super::holds::HoldSubject;
 use super::partners::{self, writer};
 use super::shared::Shared;
-use super::{reload, report};
+use super::{reload, report, tls_report};
 
 pub use hold::end_holds;
 pub use selection::Selection;
@@ -89,6 +89,10 @@ pub enum Request {
         numbers: Vec<u64>,
         user: String,
     },
+    /// The TLS reports of a UTC day, today's without one.
+    TlsReports {
+        day: Option<String>,
+    },
     /// Every partner, or those of this name or domain.
     Partners {
         name: Option<String>,
@@ -133,6 +137,7 @@ async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<
             Err(problems) => refused(&problems),
         },
         Request::QueueList { filter } => list(shared, &filter).await,
+        Request::TlsReports { day } => tls_report::answer(shared, day.as_deref()),
         Request::Partners { name } => partners_answer(shared, name.as_deref()),
         Request::QueueShow { id } => with_message(shared, &id, entry).await,
         Request::QueueWhy { id } => with_message(shared, &id, why).await,

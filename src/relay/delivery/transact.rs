@@ -37,6 +37,7 @@ impl Delivery {
             eight_bit: meta.eight_bit,
             size: claim.message.size,
             dsn: asked_of(meta, &pending),
+            tls_required: meta.tls_required,
         };
         let Some(connection) = self.connection.as_mut() else { return pending };
         let outcomes = connection.deliver(transaction, content).await;
@@ -79,7 +80,7 @@ impl Delivery {
         if let Some(feedback) = feedback {
             self.tell(settings, feedback, self.connected_at);
         }
-        settlement.leave(doubtful, &self.worker.destination);
+        settlement.leave(doubtful, &self.worker.destination, meta.tls_required);
         left
     }
 

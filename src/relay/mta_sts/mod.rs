@@ -19,6 +19,7 @@ use crate::observe::Event;
 use crate::policy::mta_sts::StsPolicy;
 
 use super::shared::Shared;
+use super::tls_report;
 
 pub use refresh::refresh;
 pub use store::StsPolicies;
@@ -73,6 +74,7 @@ async fn fetch(shared: &Arc<Shared>, fetcher: &Fetcher<'_>, domain: &Domain, id:
         }
         Err(error) => {
             let kept = shared.sts.failed(domain, now);
+            tls_report::policy_not_had(shared, domain, error.outcome());
             shared.observer.event(Event::StsPolicyFetchFailed {
                 domain: domain.clone(),
                 outcome: error.outcome(),

@@ -4,7 +4,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::mail::Domain;
+use crate::mail::{Domain, TlsRequired};
 use crate::net::dane;
 use crate::net::sts_fetch::{Announced, Fetcher};
 use crate::policy::SendConnector;
@@ -68,6 +68,8 @@ pub(super) async fn find(gear: Gear<'_>, connector: &SendConnector, walk: &Walk)
             tls_domain,
             domain: &walk.domain,
             host: &target.host,
+            is_certain: false,
+            tls_required: TlsRequired::Unstated,
             published: &published,
         };
         policies.hosts.push(at_host(gear, target, &way).await);
@@ -116,6 +118,7 @@ async fn at_host(gear: Gear<'_>, target: &TargetWalk, way: &Way<'_>) -> HostPoli
         problem: None,
     };
     match outbound::plan(way) {
+        HostPlan::Unfit(reply) => HostPolicy { problem: Some(reply.lines.join(" ")), ..base },
         HostPlan::Skip(skipped) => HostPolicy {
             policy: skipped.ruling.policy,
             wanted_got: Some(skipped.ruling.wanted_got()),

@@ -111,6 +111,7 @@ fn offered(core: &Core) -> Extensions {
         enhanced_status_codes: true,
         starttls: core.opening.tls_available && core.tls.is_none(),
         dsn: core.opening.connector.offer_dsn,
+        requiretls: core.tls.is_some(),
     }
 }
 

@@ -130,6 +130,7 @@ impl Receiving {
         let CollectedHead { fields, empty_line } = collector.finish();
         self.message_id = header::text_of(&fields, "Message-ID", limits::TRACKED_BYTES_MAX);
         self.subject = header::text_of(&fields, "Subject", limits::TRACKED_BYTES_MAX);
+        header_section::note_wish(&mut self.transaction.envelope, &fields);
         let site = header_section::Site {
             core,
             hello: &self.transaction.hello,

@@ -3,7 +3,7 @@
 
 use crate::mail::header::{FromDomains, HeaderSection};
 use crate::mail::received::{Greeting, Received, TlsFacts};
-use crate::mail::{Domain, Envelope};
+use crate::mail::{Domain, Envelope, TlsRequired};
 use crate::policy::{HeaderFrom, Settings, header_firewall, limits};
 use crate::trust::Mode;
 
@@ -40,6 +40,13 @@ pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<
     }
     fields.extend_from_slice(&kept);
     Ok(fields)
+}
+
+/// The header field counts only where `MAIL` has not said `REQUIRETLS` (RFC 8689 4.1).
+pub(super) fn note_wish(envelope: &mut Envelope, head: &[u8]) {
+    if envelope.tls_required == TlsRequired::Unstated && HeaderSection::new(head).waives_tls() {
+        envelope.tls_required = TlsRequired::No;
+    }
 }
 
 fn received<'a>(site: &'a Site<'a>, world: World<'a>) -> Received<'a> {

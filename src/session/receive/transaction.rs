@@ -1,7 +1,7 @@
 //! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
 
 use crate::mail::dsn::RecipientRequest;
-use crate::mail::{Address, Envelope, ForwardPath, ReversePath};
+use crate::mail::{Address, Envelope, ForwardPath, ReversePath, TlsRequired};
 use crate::policy::limits;
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
@@ -111,6 +111,10 @@ pub(super) fn judge(
                 recipients: Vec::new(),
                 body: params.body,
                 smtputf8: params.smtputf8,
+                tls_required: match params.requiretls {
+                    true => TlsRequired::Yes,
+                    false => TlsRequired::Unstated,
+                },
                 dsn: params.dsn.into(),
             };
             State::Mailing(Transaction { hello, admission, envelope })

@@ -49,7 +49,7 @@ pub(super) fn begin(
     transaction: Box<Transaction>,
     step: &mut Step<'_>,
 ) -> State {
-    if let Err(reply) = mail_command(&transaction, &admitted.extensions) {
+    if let Err(reply) = mail_command(&transaction, &admitted) {
         core.note(step, LineKind::Information, &reply.to_string(), "Not sent");
         let refused = Outcome::Refused { reply, command: "MAIL", from_peer: false };
         step.actions.push(Action::Done(vec![refused; transaction.recipients.len()]));
@@ -161,7 +161,7 @@ impl Delivery {
 
     fn command(&self, part: Part, admitted: &Admitted) -> String {
         match part {
-            Part::Mail => match mail_command(&self.transaction, &admitted.extensions) {
+            Part::Mail => match mail_command(&self.transaction, admitted) {
                 Ok(command) => command.to_string(),
                 // Refused in `begin`, so never said.
                 Err(_) => Command::Rset.to_string(),

@@ -1,15 +1,22 @@
 //! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 3461, 6152,
-//! 6531).
+//! 6531, 8689).
 
 use crate::mail::dsn::{MessageRequest, RecipientRequest};
-use crate::mail::{BodyType, ForwardPath, ReversePath};
+use crate::mail::{BodyType, ForwardPath, ReversePath, TlsRequired};
 use crate::smtp::{Command, Extensions, MailParams, Reply, SizeLimit};
+use crate::trust::Permit;
 
 use super::Transaction;
+use super::state::Admitted;
 
 /// The MAIL command, or our own refusal when the peer lacks what the message needs. Content is
 /// never converted: it would break signatures.
-pub(super) fn mail_command(transaction: &Transaction, extensions: &Extensions) -> Result<Command, Reply> {
+pub(super) fn mail_command(transaction: &Transaction, admitted: &Admitted) -> Result<Command, Reply> {
+    let extensions = &admitted.extensions;
+    let requiretls = transaction.tls_required == TlsRequired::Yes;
+    if requiretls {
+        check_requiretls(&admitted.permit, extensions)?;
+    }
     if !extensions.size.admits(transaction.size) {
         let text = format!("The next hop takes no message of {} octets", transaction.size);
         return Err(Reply::new(552, (5, 3, 4), text));
@@ -32,6 +39,7 @@ pub(super) fn mail_command(transaction: &Transaction, extensions: &Extensions) -
         },
         smtputf8: needs_smtputf8(transaction),
         dsn: if extensions.dsn { transaction.dsn.message.clone() } else { MessageRequest::default() },
+        requiretls,
     };
     Ok(Command::Mail { path: transaction.reverse_path.clone(), params })
 }
@@ -44,6 +52,20 @@ pub(super) fn rcpt_command(transaction: &Transaction, place: usize, extensions: 
         Ok(_) | Err(_) => RecipientRequest::default(),
     };
     Command::Rcpt { path: ForwardPath::Address(transaction.recipients[place].clone()), dsn }
+}
+
+/// RFC 8689 4.2.1, steps 4 and 5. Whoever opened the connection has asked for such a permit; this
+/// is where a message that came by another way would be stopped.
+fn check_requiretls(permit: &Permit, extensions: &Extensions) -> Result<(), Reply> {
+    if !permit.is_authenticated() {
+        let text = "REQUIRETLS: the next hop has not been authenticated";
+        return Err(Reply::new(550, (5, 7, 10), text));
+    }
+    if !extensions.requiretls {
+        let text = "REQUIRETLS support required, which the next hop does not offer";
+        return Err(Reply::new(550, (5, 7, 30), text));
+    }
+    Ok(())
 }
 
 /// Declared by whoever sent it to us, or seen in an address.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::mail::dsn::Requests;
-use crate::mail::{Address, BodyType, Domain, ReversePath};
+use crate::mail::{Address, BodyType, Domain, ReversePath, TlsRequired};
 use crate::policy::{self, SendConnector};
 use crate::smtp::{Reply, SessionId};
 use crate::trust::{Requirement, TlsEvidence, TlsVersion, Verdict, WantedList};
@@ -57,6 +57,7 @@ pub struct Transaction {
     pub size: u64,
     /// What the sender asked to hear; recipients by their place in `recipients`.
     pub dsn: Requests,
+    pub tls_required: TlsRequired,
 }
 
 #[derive(Debug)]

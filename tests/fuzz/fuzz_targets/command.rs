@@ -14,6 +14,7 @@ fuzz_target!(|input: &[u8]| {
         enhanced_status_codes: true,
         starttls: true,
         dsn: true,
+        requiretls: true,
     };
     let mut reader = LineReader::new(512);
     for piece in input.chunks(7) {
