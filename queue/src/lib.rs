@@ -254,6 +254,20 @@ impl Default for Options {
     }
 }
 
+/// All segments of the journal together may be one part in so many of the disk.
+const JOURNAL_PART: u64 = 4;
+
+impl Options {
+    /// A small disk gets a smaller journal: it is reserved at once, and mail needs room too. Segments
+    /// of another size are settled at the start and made anew.
+    fn on_disk_of(self, disk: &dyn Disk, directory: &std::path::Path) -> Self {
+        let Some(space) = directory.ancestors().find_map(|place| disk.space(place).ok()) else { return self };
+        let segments = u64::try_from(self.journal_segments_max).unwrap_or(u64::MAX).max(1);
+        let share = space.total / JOURNAL_PART / segments;
+        Self { journal_segment_bytes: self.journal_segment_bytes.min(share >> 20 << 20), ..self }
+    }
+}
+
 /// Steps of one atomic change.
 #[derive(Clone, Debug)]
 pub enum Change {

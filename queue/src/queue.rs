@@ -61,6 +61,7 @@ impl Queue {
         options: Options,
         disk: Arc<dyn Disk>,
     ) -> Result<(Self, Recovery), Error> {
+        let options = options.on_disk_of(&*disk, directory);
         let ground = Ground::new(directory, disk, system_clock(), true, &options);
         let (queue, recovery, writer) = Self::prepare(ground, options)?;
         let run = move || writer.run();

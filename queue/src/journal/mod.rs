@@ -146,15 +146,16 @@ impl Journal {
         }
     }
 
-    /// Numbers the jobs, writes them, and syncs what was written.
+    /// Numbers the jobs, and writes them durably.
     fn write(&mut self, group: &mut [Job], mut frames: Vec<Frame>, breaks: &[usize]) -> Result<(), Fault> {
         let inserting = group.iter().any(Job::inserts);
         let mut fresh = self.acquire(breaks.len(), inserting)?.into_iter();
         let mut batch = Batch::default();
-        let mut written = Vec::new();
         for (number, (job, frame)) in group.iter_mut().zip(&mut frames).enumerate() {
             if breaks.contains(&number) {
-                written.extend(self.flush(&mut batch)?);
+                // Before the next segment has a word of it: behind a crash that kept the later part
+                // alone, the journal would seem to have a gap.
+                self.flush(&mut batch)?;
                 self.enter(fresh.next());
             }
             let Some(active) = &self.active else { return Err(Fault::Full) };
@@ -165,8 +166,7 @@ impl Journal {
             batch.add(frame);
             self.segments.wrote(active.generation, self.sequence);
         }
-        written.extend(self.flush(&mut batch)?);
-        written.iter().try_for_each(|file| file.sync_data()).map_err(|error| self.broken("sync", &error))
+        self.flush(&mut batch)
     }
 
     fn enter(&mut self, segment: Option<Segment>) {
@@ -177,17 +177,15 @@ impl Journal {
         self.segments.enter(segment);
     }
 
-    fn flush(&mut self, batch: &mut Batch) -> Result<Option<Arc<dyn DiskFile>>, Fault> {
-        let Some(active) = &mut self.active else { return Ok(None) };
-        if batch.len == 0 {
-            return Ok(None);
-        }
+    /// Writes a batch and makes it durable.
+    fn flush(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        let Some(active) = self.active.as_mut().filter(|_| batch.len > 0) else { return Ok(()) };
         let written = active.file.write_at(&batch.slices(), active.offset);
         active.offset += batch.len;
         let file = active.file.clone();
         *batch = Batch::default();
         written.map_err(|error| self.broken("write", &error))?;
-        Ok(Some(file))
+        file.sync_data().map_err(|error| self.broken("sync", &error))
     }
 
     fn broken(&self, what: &str, error: &std::io::Error) -> Fault {
