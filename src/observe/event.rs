@@ -2,12 +2,14 @@
 //! every counter comes from one of these values (DESIGN rule 7), through `Observer::event`. The
 //! names of the variants and of their fields are public: operators search for them.
 
+mod fields;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 
 use crate::mail::Domain;
 use crate::policy::mta_sts::StsMode;
@@ -15,7 +17,10 @@ use crate::policy::{Pressure, Resource};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, Mode, RuledBy, SpkiPin, TlsEvidence, TlsOutcome, TlsVersion, Verdict};
 
-use super::observer::CertificateRole;
+use super::certificate_role::CertificateRole;
+use fields::{display, optional_display, seconds, serialize_ruled, serialize_verdict, serialize_version};
+
+pub(super) use fields::version_label;
 
 /// What a delivery status notification tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -388,73 +393,4 @@ pub enum Event {
     TrackingAgedEarly {
         file: String,
     },
-}
-
-fn display<T: std::fmt::Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(value)
-}
-
-fn optional_display<T: std::fmt::Display, S: Serializer>(
-    value: &Option<T>,
-    serializer: S,
-) -> Result<S::Ok, S::Error> {
-    match value {
-        Some(value) => serializer.collect_str(value),
-        None => serializer.serialize_str("none"),
-    }
-}
-
-fn serialize_version<S: Serializer>(version: &Option<TlsVersion>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(version_label(*version))
-}
-
-fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{:.6}", duration.as_secs_f64()))
-}
-
-/// The label and field value of a TLS version.
-pub(super) fn version_label(version: Option<TlsVersion>) -> &'static str {
-    version.map_or("none", TlsVersion::as_str)
-}
-
-/// What an operator needs of a verdict, beside the reply and protocol log that hold all of it.
-#[derive(Serialize)]
-struct VerdictFields<'a> {
-    domain: &'a Domain,
-    verdict: &'static str,
-    mode: crate::trust::Mode,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    faults: Vec<crate::trust::Fault>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    matched_name: Option<&'a str>,
-}
-
-fn serialize_verdict<S: Serializer>(verdict: &Arc<Verdict>, serializer: S) -> Result<S::Ok, S::Error> {
-    VerdictFields {
-        domain: &verdict.domain,
-        verdict: if verdict.is_good() { "good" } else { "bad" },
-        mode: verdict.mode,
-        faults: verdict.facts.iter().map(|fact| fact.fault).collect(),
-        detail: (!verdict.is_good()).then(|| verdict.sentence()),
-        matched_name: verdict.matched_name.as_deref(),
-    }
-    .serialize(serializer)
-}
-
-/// The same with the policy that ruled, and what it wanted and got.
-#[derive(Serialize)]
-struct RuledFields<'a> {
-    policy: RuledBy,
-    wanted_got: String,
-    outcome: TlsOutcome,
-    #[serde(flatten, serialize_with = "serialize_verdict")]
-    verdict: &'a Arc<Verdict>,
-}
-
-fn serialize_ruled<S: Serializer>(verdict: &Arc<Verdict>, serializer: S) -> Result<S::Ok, S::Error> {
-    let ruling = verdict.ruling();
-    RuledFields { policy: ruling.policy, wanted_got: ruling.wanted_got(), outcome: ruling.outcome, verdict }
-        .serialize(serializer)
 }

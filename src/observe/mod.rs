@@ -3,6 +3,7 @@
 //! into a record and a counter at one spot.
 
 mod audit;
+mod certificate_role;
 pub mod counters;
 mod event;
 pub mod event_log;
@@ -21,6 +22,7 @@ pub mod tracking;
 mod whole_file;
 
 pub use audit::{AuditEntry, AuditError, AuditLog};
+pub use certificate_role::CertificateRole;
 pub use event::{DsnKind, Event};
-pub use observer::{CertificateRole, ConnectionGuard, Observer};
+pub use observer::{ConnectionGuard, Observer};
 pub use protocol_log::{LogRecord, ProtocolLog, ProtocolLogError};

@@ -12,6 +12,7 @@ use crate::policy::{Pressure, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
+use super::certificate_role::CertificateRole;
 use super::event::Event;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
@@ -38,20 +39,6 @@ pub struct Observer {
 struct Shown {
     certificates: Vec<Labels<2>>,
     crls: Vec<Labels<1>>,
-}
-
-/// Whose certificate it is and what for; label `role`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum CertificateRole {
-    /// Ours, offered by receive connectors.
-    Server,
-    /// Ours, presented by send connectors.
-    Client,
-    /// A partner's, as last seen.
-    Partner,
-    /// A trust anchor in use.
-    Anchor,
 }
 
 /// Counts one open connection until it is dropped.
@@ -372,18 +359,6 @@ fn level_of(event: &Event) -> Level {
         | Event::TrackingLost { .. }
         | Event::TrackingError { .. }
         | Event::ProtocolLogError { .. } => Level::Error,
-    }
-}
-
-impl CertificateRole {
-    /// As the label writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            CertificateRole::Server => "server",
-            CertificateRole::Client => "client",
-            CertificateRole::Partner => "partner",
-            CertificateRole::Anchor => "anchor",
-        }
     }
 }
 

@@ -16,7 +16,8 @@ use super::{Failure, Server};
 
 /// Exit status 1 when something is wrong.
 pub(super) fn check(server: Server<'_>, as_json: bool) -> Result<ExitCode, Failure> {
-    let report = sealpost_queue::check(&data_directory(server)?.join("queue")).map_err(answer)?;
+    let report =
+        sealpost_queue::check(&data_directory(server)?.join("queue")).map_err(|error| answer(&error))?;
     if as_json {
         println!("{:#}", check_json(&report));
     } else {
@@ -28,7 +29,7 @@ pub(super) fn check(server: Server<'_>, as_json: bool) -> Result<ExitCode, Failu
 /// Exit status 1 when something could not be read any more.
 pub(super) fn rebuild(server: Server<'_>, as_json: bool) -> Result<ExitCode, Failure> {
     let data = data_directory(server)?;
-    let report = sealpost_queue::rebuild(&data.join("queue")).map_err(answer)?;
+    let report = sealpost_queue::rebuild(&data.join("queue")).map_err(|error| answer(&error))?;
     let entry = AuditEntry {
         at: Timestamp::now(),
         user: &user::name(),
@@ -54,7 +55,7 @@ fn data_directory(server: Server<'_>) -> Result<PathBuf, Failure> {
     directory.map_err(|error: LocationError| Failure::Usage(error.to_string()))
 }
 
-fn answer(error: sealpost_queue::Error) -> Failure {
+fn answer(error: &sealpost_queue::Error) -> Failure {
     let stop = matches!(error, sealpost_queue::Error::Locked(_));
     Failure::Answer(if stop {
         "the server runs on this queue; stop it first".to_owned()
