@@ -88,7 +88,7 @@ fn sts(what: &str) -> Option<Arc<StsPolicy>> {
 }
 
 fn planned(listed: Option<Mode>, level: Level, tlsa: TlsaAnswer, sts: Option<Arc<StsPolicy>>) -> HostPlan {
-    planned_for(TlsRequired::Unstated, "unsigned", listed, level, Published { tlsa, sts })
+    planned_for(TlsRequired::Unstated, "unsigned", listed, level, &Published { tlsa, sts })
 }
 
 /// `named`: how it is known that the host is one of the domain's.
@@ -97,7 +97,7 @@ fn planned_for(
     named: &str,
     listed: Option<Mode>,
     level: Level,
-    published: Published,
+    published: &Published,
 ) -> HostPlan {
     let settings = settings(listed);
     let to = domain(DOMAIN);
@@ -114,7 +114,7 @@ fn planned_for(
         },
         is_certain: matches!(named, "signed" | "smart host"),
         tls_required,
-        published: &published,
+        published,
     })
 }
 
@@ -220,7 +220,7 @@ fn a_message_that_requires_tls_goes_to_hosts_that_are_named_for_certain() {
     ];
     for (listed, named, records, policy, expected) in table {
         let published = Published { tlsa: tlsa(records), sts: sts(policy) };
-        let plan = planned_for(TlsRequired::Yes, named, listed, Level::None, published);
+        let plan = planned_for(TlsRequired::Yes, named, listed, Level::None, &published);
         assert_eq!(words(&plan), expected, "{listed:?} {named} tlsa {records} sts {policy}");
         if let HostPlan::Connect(demand) = plan {
             assert_eq!(demand.requiretls, listed != Some(Mode::Enforce), "whether the sender hears at once");
@@ -246,7 +246,7 @@ fn what_is_published_can_be_waived_and_our_own_settings_cannot() {
     ];
     for (listed, level, records, policy, expected) in table {
         let published = Published { tlsa: tlsa(records), sts: sts(policy) };
-        let plan = planned_for(TlsRequired::No, "signed", listed, level, published);
+        let plan = planned_for(TlsRequired::No, "signed", listed, level, &published);
         assert_eq!(words(&plan), expected, "{listed:?} {level:?} tlsa {records} sts {policy}");
     }
 }

@@ -25,17 +25,17 @@ pub(super) fn plan(way: &Way<'_>) -> HostPlan {
         }
     }
     let Ok(host) = Domain::parse_rooted(way.host) else {
-        return refused(format!("{} has no name that a certificate could prove", way.host));
+        return refused(&format!("{} has no name that a certificate could prove", way.host));
     };
     let sts = way.published.sts.as_ref().filter(|policy| policy.mode != StsMode::None);
     match sts {
         Some(policy) if policy.names(&host) => connect(way, RuledBy::MtaSts, ServerProof::Host(host)),
-        Some(_) => refused(format!("the MTA-STS policy of {} does not name {host}", way.domain)),
+        Some(_) => refused(&format!("the MTA-STS policy of {} does not name {host}", way.domain)),
         // A host with the name of the domain itself is the sender's own word.
         None if way.is_certain || host == *way.domain => {
             connect(way, RuledBy::Connector, ServerProof::Host(host))
         }
-        None => refused(format!("the mail hosts of {} are known from unsigned DNS alone", way.domain)),
+        None => refused(&format!("the mail hosts of {} are known from unsigned DNS alone", way.domain)),
     }
 }
 
@@ -44,6 +44,6 @@ fn connect(way: &Way<'_>, ruled_by: RuledBy, proof: ServerProof) -> HostPlan {
     outbound::connect(Demand { requiretls: true, ..demand })
 }
 
-fn refused(why: String) -> HostPlan {
+fn refused(why: &str) -> HostPlan {
     HostPlan::Unfit(Reply::new(550, (5, 7, 10), format!("REQUIRETLS: {why}")))
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::mail::Domain;
 use crate::mail::tls_report::{FailureDetails, Policy, PolicyType};
 use crate::trust::tlsa::TlsaDemand;
-use crate::trust::{Requirement, RuledBy, ServerProof, TlsOutcome, Verdict};
+use crate::trust::{Fault, Requirement, RuledBy, ServerProof, TlsOutcome, Verdict};
 
 use super::mta_sts::StsPolicy;
 
@@ -60,7 +60,7 @@ pub fn tlsa(demand: Option<&TlsaDemand>, domain: &Domain, host: &str) -> Policy 
 
 /// What failed in a session; none for a success.
 pub fn failure(verdict: &Verdict, site: Site<'_>) -> Option<FailureDetails> {
-    details(verdict.outcome, verdict.fault().map(|fault| fault.name()), site)
+    details(verdict.outcome, verdict.fault().map(Fault::name), site)
 }
 
 /// The same where it is known beside the verdict.

@@ -5,6 +5,7 @@
 mod connectors;
 mod general;
 mod look_ups;
+mod tls_reporting;
 mod tracking;
 
 use super::format::Format;
@@ -122,7 +123,7 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every key, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS, look_ups::KEYS];
+    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS, look_ups::KEYS, tls_reporting::KEYS];
     SECTIONS
         .iter()
         .flat_map(move |section| tables.into_iter().flatten().filter(move |key| key.section == section.name))

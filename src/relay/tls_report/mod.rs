@@ -76,12 +76,9 @@ fn leaves_at(settings: &Settings, date: Date, domain: &Domain) -> Timestamp {
 pub fn answer(shared: &Shared, day: Option<&str>) -> Value {
     let settings = shared.settings.load();
     let today = day_of(Timestamp::now());
-    let date = match day.map_or(Ok(today), str::parse::<Date>) {
-        Ok(date) => date,
-        Err(_) => {
-            let day = day.unwrap_or_default();
-            return json!({ "error": format!("{day} is not a day, such as {today}") });
-        }
+    let Ok(date) = day.map_or(Ok(today), str::parse::<Date>) else {
+        let day = day.unwrap_or_default();
+        return json!({ "error": format!("{day} is not a day, such as {today}") });
     };
     let reports = shared.observer.tls_reports().of_day(date);
     let reports = reports.iter().map(|(domain, day)| {
