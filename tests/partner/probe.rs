@@ -274,6 +274,31 @@ async fn the_second_mail_host_is_visited_although_the_first_is_dead() {
     assert!(told.contains("We cannot connect to your mail server dead.woodgrove.example"), "{told}");
 }
 
+/// Whether DNS told the truth is said answer by answer, where the resolver's word counts.
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_were_validated_are_told_from_others() {
+    use sealpost::cli::demo::dns::{DnsServer, Zone};
+    const MX: &str = "mx.hoster.example";
+    let mut world = World::new().await;
+    let identity = world.identity(&[PARTNER]);
+    let zone =
+        Zone::default().mx(PARTNER, 10, MX).address(MX, world.site.network.ip(PARTNER_HOST)).signed(PARTNER);
+    let dns = DnsServer::start(&zone).await.unwrap();
+    let ours = world.site.dns.address().to_string();
+    let settings = world.site.settings("").replace(&ours, &dns.address().to_string());
+    let _peer = world.peer(Manner::with(&identity, &world.our_root())).await;
+    let (status, told) = probe(&world.site.write_settings(&settings), &[]);
+    assert_eq!(status, 0, "{told}");
+    let told = flat(&told);
+    assert!(told.contains("MX 10 mx.hoster.example signed, and validated by our resolver (AD)"), "{told}");
+    let address = told.split("address mx.hoster.example:").nth(1).unwrap();
+    assert!(address[..80].contains("not validated by our resolver"), "{told}");
+
+    let off = settings.replace("[dns]", "[dns]\ndnssec = \"off\"");
+    let (_, told) = probe(&world.site.write_settings(&off), &[]);
+    assert!(!told.contains("validated by our resolver"), "{told}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nobody_to_walk_to() {
     let world = World::new().await;

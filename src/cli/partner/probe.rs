@@ -18,7 +18,7 @@ use crate::relay::probe::{self, Advice, Gear, Judgement, Side, TargetWalk, Walk,
 
 use crate::trust::{Direction, Mode, Verdict};
 
-use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, certificate, lists, load, print_out};
+use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, certificate, lists, load, print_out, words};
 
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
@@ -137,6 +137,9 @@ fn dns_text(page: &mut Page, walk: &Walk) {
     if let Some(note) = &dns.note {
         page.row("  ", "MX", note);
     }
+    if let Some(validated) = dns.validated {
+        page.row("  ", "", words::validated(validated));
+    }
     if !dns.signed.is_empty() {
         page.row("  ", "DNSSEC", &dns.signed);
     }
@@ -144,6 +147,9 @@ fn dns_text(page: &mut Page, walk: &Walk) {
         let addresses: Vec<String> = host.addresses.iter().map(ToString::to_string).collect();
         let words = host.problem.clone().unwrap_or_else(|| addresses.join(", "));
         page.row("  ", "address", &format!("{}: {words}", host.host));
+        if let Some(validated) = host.validated {
+            page.row("  ", "", words::validated(validated));
+        }
     }
 }
 

@@ -19,6 +19,14 @@ pub fn mode(mode: Mode) -> &'static str {
     }
 }
 
+/// What a resolver whose word counts says of an answer.
+pub fn validated(validated: bool) -> &'static str {
+    match validated {
+        true => "signed, and validated by our resolver (AD)",
+        false => "not validated by our resolver: not signed, or it does not validate",
+    }
+}
+
 /// A time to the second.
 pub fn moment(at: Timestamp) -> String {
     Timestamp::from_second(at.as_second()).unwrap_or(at).to_string()

@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::mail::Domain;
 use crate::net::local;
-use crate::net::resolver::Resolver;
+use crate::net::resolver::{Exchangers, Resolver};
 use crate::observe::partners::SeenCertificate;
 use crate::policy::routing::{self, AddressAnswer, HostTarget, MxAnswer, Plan};
 use crate::policy::{
@@ -195,12 +195,12 @@ async fn find(gear: Gear<'_>, demand: &Demand<'_>, walk: &mut Walk) -> Vec<Targe
     };
     let mut targets = Vec::new();
     for host in hosts {
-        let (addresses, problem) = addresses(gear.resolver, &host).await;
-        if let Some(problem) = &problem {
+        let found = addresses(gear.resolver, &host).await;
+        if let Some(problem) = &found.problem {
             walk.advice.push(advice::no_address(&walk.domain, problem));
         }
-        targets.extend(addresses.iter().map(|ip| target(gear.settings, demand.connector, &host, *ip)));
-        walk.dns.hosts.push(HostAddresses { host: host.name, addresses, problem });
+        targets.extend(found.addresses.iter().map(|ip| target(gear.settings, demand.connector, &host, *ip)));
+        walk.dns.hosts.push(found);
     }
     targets.truncate(limits::ADDRESSES_TRIED_MAX);
     if targets.is_empty() {
@@ -215,7 +215,10 @@ async fn hosts(gear: Gear<'_>, demand: &Demand<'_>, walk: &mut Walk) -> Result<V
         walk.dns.note = Some(format!("send connector {} uses smart hosts", connector.name));
         return Ok(super::targets::smart_hosts(connector));
     }
-    let answer = gear.resolver.mx(&walk.domain).await;
+    let Exchangers { answer, secure, .. } = gear.resolver.exchangers(&walk.domain).await;
+    if matches!(answer, MxAnswer::Records(_) | MxAnswer::NullMx) {
+        walk.dns.validated = gear.resolver.has_dnssec().then_some(secure);
+    }
     walk.dns.signed = gear.resolver.signed(&walk.domain).await.to_string();
     walk.dns.note = match &answer {
         MxAnswer::Records(records) => {
@@ -238,17 +241,25 @@ async fn hosts(gear: Gear<'_>, demand: &Demand<'_>, walk: &mut Walk) -> Result<V
     }
 }
 
-async fn addresses(resolver: &Resolver, host: &HostTarget) -> (Vec<IpAddr>, Option<String>) {
+async fn addresses(resolver: &Resolver, host: &HostTarget) -> HostAddresses {
+    let mut found =
+        HostAddresses { host: host.name.clone(), addresses: Vec::new(), validated: None, problem: None };
     if let Some(ip) = host.as_literal() {
-        return (vec![ip], None);
+        found.addresses.push(ip);
+        return found;
     }
-    match resolver.addresses(&host.name).await {
-        AddressAnswer::Addresses(addresses) => (addresses, None),
-        AddressAnswer::None => (Vec::new(), Some(format!("the mail host {} has no address", host.name))),
+    let answer = resolver.host(&host.name).await;
+    match answer.addresses {
+        AddressAnswer::Addresses(addresses) => {
+            found.validated = resolver.has_dnssec().then_some(answer.secure);
+            found.addresses = addresses;
+        }
+        AddressAnswer::None => found.problem = Some(format!("the mail host {} has no address", host.name)),
         AddressAnswer::Temporary(why) => {
-            (Vec::new(), Some(format!("looking up {} failed: {why}", host.name)))
+            found.problem = Some(format!("looking up {} failed: {why}", host.name));
         }
     }
+    found
 }
 
 /// With the ports of the settings: what port 0 became is known to the running server alone.

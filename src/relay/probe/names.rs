@@ -8,6 +8,9 @@ use serde::Serialize;
 #[derive(Debug, Default, Serialize)]
 pub struct Dns {
     pub exchanges: Vec<Exchange>,
+    /// The resolver says that it validated this answer (AD); none where its word does not count here
+    /// (`[dns] dnssec`).
+    pub validated: Option<bool>,
     /// What stands in place of exchanges.
     pub note: Option<String>,
     /// Whether the zone is signed, in words; nothing is made to depend on it.
@@ -27,5 +30,7 @@ pub struct Exchange {
 pub struct HostAddresses {
     pub host: String,
     pub addresses: Vec<IpAddr>,
+    /// As for the exchanges; none for a literal too.
+    pub validated: Option<bool>,
     pub problem: Option<String>,
 }
