@@ -114,7 +114,9 @@ impl Observer {
             Event::PolicyJudged { .. }
             | Event::PolicyHostSkipped { .. }
             | Event::StsPolicyFetched { .. }
-            | Event::StsPolicyFetchFailed { .. } => self.policy(event),
+            | Event::StsPolicyFetchFailed { .. }
+            | Event::TlsReportSent { .. }
+            | Event::TlsReportFailed { .. } => self.policy(event),
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
                 counters.accept_to_durable.observe(accept_to_durable.as_secs_f64());
@@ -128,14 +130,6 @@ impl Observer {
                 counters.message_delivered(connector, secured.as_ref());
                 counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
                 Level::Info
-            }
-            Event::TlsReportSent { .. } => {
-                counters.tls_report("sent");
-                Level::Info
-            }
-            Event::TlsReportFailed { given_up, .. } => {
-                counters.tls_report(if *given_up { "given-up" } else { "failed" });
-                if *given_up { Level::Warning } else { Level::Info }
             }
             Event::MessageDeferred { .. } => {
                 counters.deferred.inc();
@@ -182,6 +176,12 @@ impl Observer {
             Event::PolicyHostSkipped { policy, outcome, .. } => counters.policy_session(*policy, *outcome),
             Event::StsPolicyFetched { .. } => counters.sts_fetch("fetched"),
             Event::StsPolicyFetchFailed { .. } => counters.sts_fetch("failed"),
+            Event::TlsReportSent { .. } => counters.tls_report("sent"),
+            Event::TlsReportFailed { given_up: false, .. } => counters.tls_report("failed"),
+            Event::TlsReportFailed { given_up: true, .. } => {
+                counters.tls_report("given-up");
+                return Level::Warning;
+            }
             _ => {}
         }
         level_of(event)
