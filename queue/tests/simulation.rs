@@ -15,21 +15,41 @@ mod disk;
 #[path = "simulation/history.rs"]
 mod history;
 
+use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use history::History;
 
 const SEED_VARIABLE: &str = "SEALPOST_SIMULATION_SEED";
 
-fn run(seeds: impl Iterator<Item = u64>) {
+/// Plays every history, or the one that was asked for.
+fn run(seeds: Range<u64>) {
     if let Ok(seed) = std::env::var(SEED_VARIABLE) {
         return History::play(seed.parse().expect("a number"));
     }
-    for seed in seeds {
-        if let Err(failure) = catch_unwind(AssertUnwindSafe(|| History::play(seed))) {
-            eprintln!("{SEED_VARIABLE}={seed} shows it again");
-            std::panic::resume_unwind(failure);
+    let next = AtomicU64::new(seeds.start);
+    let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    std::thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= seeds.end {
+                        return;
+                    }
+                    play(seed);
+                }
+            });
         }
+    });
+}
+
+fn play(seed: u64) {
+    if let Err(failure) = catch_unwind(AssertUnwindSafe(|| History::play(seed))) {
+        eprintln!("{SEED_VARIABLE}={seed} shows it again");
+        std::panic::resume_unwind(failure);
     }
 }
 

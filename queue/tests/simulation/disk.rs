@@ -126,10 +126,17 @@ fn tear(dice: &mut Dice, content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 
 fn lay(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
     let end = offset + bytes.len();
-    if content.len() < end {
-        content.resize(end, 0);
-    }
+    extend(content, end);
     content[offset..end].copy_from_slice(bytes);
+}
+
+/// With zeros, as many at once as a debug build can.
+fn extend(content: &mut Vec<u8>, end: usize) {
+    if content.len() < end {
+        let mut longer = vec![0; end];
+        longer[..content.len()].copy_from_slice(content);
+        *content = longer;
+    }
 }
 
 impl World {
@@ -281,7 +288,7 @@ impl DiskFile for SimulatedFile {
 
     fn write_at(&self, parts: &[IoSlice<'_>], offset: u64) -> Result<()> {
         let mut world = self.disk.world();
-        let bytes = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        let bytes = parts.iter().map(|part| &**part).collect::<Vec<&[u8]>>().concat();
         let (offset, end) = (offset as usize, offset as usize + bytes.len());
         let done = world.change();
         world.grow(self.file, end)?;
@@ -298,7 +305,7 @@ impl DiskFile for SimulatedFile {
         world.grow(self.file, bytes as usize)?;
         let Some(content) = world.files.get_mut(&self.file) else { return Ok(()) };
         if content.now.len() < bytes as usize {
-            content.now.resize(bytes as usize, 0);
+            extend(&mut content.now, bytes as usize);
             content.writes.push((bytes as usize, Vec::new()));
         }
         Ok(())

@@ -453,7 +453,11 @@ fn destination(host: &str) -> Destination {
 }
 
 fn content(number: u64, size: usize) -> Vec<u8> {
-    (0..size).map(|at| (number.wrapping_mul(131) ^ (at as u64).wrapping_mul(31)) as u8).collect()
+    let period: Vec<u8> =
+        (0..509).map(|at: u64| (number.wrapping_mul(131) ^ at.wrapping_mul(31)) as u8).collect();
+    let mut content = period.repeat(size / period.len() + 1);
+    content.truncate(size);
+    content
 }
 
 /// `None`: the disk failed, or a change on its way took it.
