@@ -1,6 +1,6 @@
 //! The world outside: listeners, streams, TLS set-up, DNS, and revocation lists and MTA-STS policies
-//! on disk and from where they are published. What is
-//! learned here is handed up as values; what it means is decided in `trust` and `policy`.
+//! on disk and from where they are published. What is learned here is
+//! handed up as values; what it means is decided in `trust` and `policy`.
 
 mod authentic;
 pub mod connect;
@@ -17,3 +17,4 @@ pub mod stream;
 pub mod sts_cache;
 pub mod sts_fetch;
 pub mod tls;
+pub mod web_server;

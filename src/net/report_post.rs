@@ -2,8 +2,6 @@
 //! The server must prove the URL's host, redirects are not followed, and nothing is talked to that is
 //! not public, unless the operator allows it.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,21 +11,13 @@ use hyper::client::conn::http1;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 use url::{Host, Url};
 
-use crate::mail::Domain;
-use crate::policy::routing::AddressAnswer;
-use crate::trust::{
-    CertificateDemand, NamePattern, RevocationSet, TrustPolicy, UsagePolicy, judge_certificates,
-};
+use crate::trust::{RevocationSet, TrustPolicy};
 
-use super::connect::connect;
-use super::global;
 use super::resolver::Resolver;
-use super::stream::Stream;
-use super::tls::ClientTls;
+use super::web_server::{WebServerError, WebServers};
 
 pub const MEDIA_TYPE: &str = "application/tlsrpt+gzip";
 /// Look-up, connecting, TLS, request and the head of the answer together.
@@ -44,20 +34,8 @@ pub enum PostError {
     BadUrl(String),
     #[error("port {0} is not 443; `[tls_reporting] allow_private_addresses` would allow it")]
     Port(u16),
-    #[error(
-        "{host} is at {address}, which is not public; `[tls_reporting] allow_private_addresses` would allow it"
-    )]
-    PrivateAddress { host: String, address: IpAddr },
-    #[error("{0} has no address that we could use")]
-    NoAddress(String),
-    #[error("looking up {host} failed: {error}")]
-    Lookup { host: String, error: String },
-    #[error("cannot connect to {address}: {error}")]
-    Connect { address: SocketAddr, error: io::Error },
-    #[error("TLS with {host} failed: {error}")]
-    Tls { host: String, error: String },
-    #[error("the certificate of {host} does not prove it: {detail}")]
-    Untrusted { host: String, detail: String },
+    #[error(transparent)]
+    Server(#[from] WebServerError),
     #[error("{host} broke off: {error}")]
     Broken { host: String, error: hyper::Error },
     #[error("the server answered {0}")]
@@ -85,14 +63,7 @@ impl PostError {
                     && *status != StatusCode::TOO_MANY_REQUESTS
                     && *status != StatusCode::REQUEST_TIMEOUT
             }
-            PostError::PrivateAddress { .. }
-            | PostError::NoAddress(_)
-            | PostError::Lookup { .. }
-            | PostError::Connect { .. }
-            | PostError::Tls { .. }
-            | PostError::Untrusted { .. }
-            | PostError::Broken { .. }
-            | PostError::TimedOut => false,
+            PostError::Server(_) | PostError::Broken { .. } | PostError::TimedOut => false,
         }
     }
 }
@@ -125,7 +96,7 @@ impl Poster<'_> {
             .header(header::CONNECTION, "close")
             .body(Full::new(Bytes::copy_from_slice(gzipped)))
             .map_err(|_| bad())?;
-        let stream = self.secured(host, port, now).await?;
+        let stream = self.servers().open(host, port, now).await?;
         let broken = |error| PostError::Broken { host: host.to_owned(), error };
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
@@ -137,47 +108,15 @@ impl Poster<'_> {
         Ok(sender.send_request(request).await.map_err(broken)?.status())
     }
 
-    /// A TLS connection to a server that proved to be `host`.
-    async fn secured(&self, host: &str, port: u16, now: Timestamp) -> Result<Stream, PostError> {
-        let failed = |error: String| PostError::Tls { host: host.to_owned(), error };
-        let name = Domain::parse_rooted(host).map_err(|error| failed(error.to_string()))?;
-        let plain = self.connect(host, port).await?;
-        let tls = ClientTls::new(None).map_err(|error| failed(error.to_string()))?;
-        let (stream, evidence, _) =
-            tls.connect(plain, host, POST_TIMEOUT).await.map_err(|error| failed(error.error))?;
-        let names = vec![NamePattern::Exact(name)];
-        let demand = CertificateDemand { policy: self.trust, usage: UsagePolicy::Server, names };
-        let staple = evidence.staple.as_deref();
-        let found = judge_certificates(&demand, &evidence.peer_chain, staple, self.lists, now);
-        match found.facts.into_iter().next() {
-            None => Ok(stream),
-            Some(fact) => {
-                let detail = format!("{}, wanted {}, got {}", fact.fault, fact.wanted, fact.got);
-                Err(PostError::Untrusted { host: host.to_owned(), detail })
-            }
+    fn servers(&self) -> WebServers<'_> {
+        WebServers {
+            resolver: self.resolver,
+            trust: self.trust,
+            lists: self.lists,
+            allow_private_addresses: self.allow_private_addresses,
+            allowed_by: "[tls_reporting] allow_private_addresses",
+            connect_timeout: CONNECT_TIMEOUT,
+            tls_timeout: POST_TIMEOUT,
         }
-    }
-
-    async fn connect(&self, host: &str, port: u16) -> Result<TcpStream, PostError> {
-        let mut last = PostError::NoAddress(host.to_owned());
-        let addresses = match self.resolver.addresses(host.trim_end_matches('.')).await {
-            AddressAnswer::Addresses(addresses) => addresses,
-            AddressAnswer::None => Vec::new(),
-            AddressAnswer::Temporary(error) => {
-                return Err(PostError::Lookup { host: host.to_owned(), error });
-            }
-        };
-        for ip in addresses.into_iter().filter(|ip| global::is_host(*ip)) {
-            if !self.allow_private_addresses && !global::is_global(ip) {
-                last = PostError::PrivateAddress { host: host.to_owned(), address: ip };
-                continue;
-            }
-            let address = SocketAddr::new(ip, port);
-            match connect(address, &[], CONNECT_TIMEOUT).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = PostError::Connect { address, error },
-            }
-        }
-        Err(last)
     }
 }

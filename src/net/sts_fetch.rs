@@ -2,8 +2,6 @@
 //! must prove `mta-sts.` and the domain; redirects are not followed; nothing is talked to that is
 //! not public.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Empty};
@@ -12,23 +10,16 @@ use hyper::client::conn::http1;
 use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
-use tokio::net::TcpStream;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::mail::Domain;
 use crate::policy::MtaStsSettings;
 use crate::policy::limits::STS_POLICY_BYTES_MAX;
 use crate::policy::mta_sts::{StsPolicy, StsPolicyError, policy_id};
-use crate::policy::routing::AddressAnswer;
-use crate::trust::{
-    CertificateDemand, NamePattern, RevocationSet, TlsOutcome, UsagePolicy, judge_certificates, printable,
-};
+use crate::trust::{RevocationSet, TlsOutcome, printable};
 
-use super::connect::connect;
-use super::global;
 use super::resolver::{Resolver, TxtAnswer};
-use super::stream::Stream;
-use super::tls::ClientTls;
+use super::web_server::{WebServerError, WebServers};
 
 /// Mail waits for this look-up; a name server that drops questions for TXT must not hold it up.
 const TXT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -52,20 +43,8 @@ pub enum Announced {
 /// Why there is no policy.
 #[derive(Debug, thiserror::Error)]
 pub enum StsFetchError {
-    #[error("looking up {host} failed: {error}")]
-    Lookup { host: String, error: String },
-    #[error("{host} has no address that we could use")]
-    NoAddress { host: String },
-    #[error(
-        "{host} is at {address}, which is not public; `[mta_sts] allow_private_addresses` would allow it"
-    )]
-    PrivateAddress { host: String, address: IpAddr },
-    #[error("cannot connect to {address}: {error}")]
-    Connect { address: SocketAddr, error: io::Error },
-    #[error("TLS with {host} failed: {error}")]
-    Tls { host: String, error: String },
-    #[error("the certificate of {host} does not prove it: {detail}")]
-    Untrusted { host: String, detail: String },
+    #[error(transparent)]
+    Server(#[from] WebServerError),
     #[error("{host} broke off: {error}")]
     Broken { host: String, error: hyper::Error },
     #[error("the server answered {0}, and only 200 is a policy")]
@@ -93,14 +72,18 @@ impl StsFetchError {
     /// In the words of TLS reporting.
     pub fn outcome(&self) -> TlsOutcome {
         match self {
-            StsFetchError::Tls { .. } | StsFetchError::Untrusted { .. } => TlsOutcome::StsWebpkiInvalid,
+            StsFetchError::Server(WebServerError::Tls { .. } | WebServerError::Untrusted { .. }) => {
+                TlsOutcome::StsWebpkiInvalid
+            }
             StsFetchError::Policy(_) | StsFetchError::NotPlainText(_) | StsFetchError::TooLarge => {
                 TlsOutcome::StsPolicyInvalid
             }
-            StsFetchError::Lookup { .. }
-            | StsFetchError::NoAddress { .. }
-            | StsFetchError::PrivateAddress { .. }
-            | StsFetchError::Connect { .. }
+            StsFetchError::Server(
+                WebServerError::Lookup { .. }
+                | WebServerError::NoAddress { .. }
+                | WebServerError::PrivateAddress { .. }
+                | WebServerError::Connect { .. },
+            )
             | StsFetchError::Broken { .. }
             | StsFetchError::Status(_)
             | StsFetchError::TimedOut => TlsOutcome::StsPolicyFetchError,
@@ -136,7 +119,7 @@ impl Fetcher<'_> {
 
     async fn ask(&self, domain: &Domain, now: Timestamp) -> Result<Vec<u8>, StsFetchError> {
         let host = format!("mta-sts.{domain}");
-        let stream = self.secured(&host, now).await?;
+        let stream = self.servers().open(&host, self.settings.port, now).await?;
         let broken = |error| StsFetchError::Broken { host: host.clone(), error };
         let (mut sender, connection) = http1::Builder::new()
             .max_buf_size(HEAD_BYTES_MAX)
@@ -157,56 +140,21 @@ impl Fetcher<'_> {
             .header(header::CONNECTION, "close")
             .body(Empty::<Bytes>::new());
         // Only a host name could make it unfit, and this one was looked up.
-        let Ok(request) = request else { return Err(StsFetchError::NoAddress { host }) };
+        let Ok(request) = request else { return Err(WebServerError::NoAddress { host }.into()) };
         let response = sender.send_request(request).await.map_err(broken)?;
         body(response, &host).await
     }
 
-    /// A TLS connection to a server that proved to be `host`.
-    async fn secured(&self, host: &str, now: Timestamp) -> Result<Stream, StsFetchError> {
-        let failed = |error: String| StsFetchError::Tls { host: host.to_owned(), error };
-        let plain = self.connect(host).await?;
-        let tls = ClientTls::new(None).map_err(|error| failed(error.to_string()))?;
-        let (stream, evidence, _) =
-            tls.connect(plain, host, FETCH_TIMEOUT).await.map_err(|error| failed(error.error))?;
-        let name = Domain::parse(host).map_err(|error| failed(error.to_string()))?;
-        let demand = CertificateDemand {
-            policy: &self.settings.trust,
-            usage: UsagePolicy::Server,
-            names: vec![NamePattern::Exact(name)],
-        };
-        let found =
-            judge_certificates(&demand, &evidence.peer_chain, evidence.staple.as_deref(), self.lists, now);
-        match found.facts.into_iter().next() {
-            None => Ok(stream),
-            Some(fact) => Err(StsFetchError::Untrusted {
-                host: host.to_owned(),
-                detail: format!("{}, wanted {}, got {}", fact.fault, fact.wanted, fact.got),
-            }),
+    fn servers(&self) -> WebServers<'_> {
+        WebServers {
+            resolver: self.resolver,
+            trust: &self.settings.trust,
+            lists: self.lists,
+            allow_private_addresses: self.settings.allow_private_addresses,
+            allowed_by: "[mta_sts] allow_private_addresses",
+            connect_timeout: CONNECT_TIMEOUT,
+            tls_timeout: FETCH_TIMEOUT,
         }
-    }
-
-    async fn connect(&self, host: &str) -> Result<TcpStream, StsFetchError> {
-        let mut last = StsFetchError::NoAddress { host: host.to_owned() };
-        let addresses = match self.resolver.addresses(host).await {
-            AddressAnswer::Addresses(addresses) => addresses,
-            AddressAnswer::None => Vec::new(),
-            AddressAnswer::Temporary(error) => {
-                return Err(StsFetchError::Lookup { host: host.to_owned(), error });
-            }
-        };
-        for ip in addresses.into_iter().filter(|ip| global::is_host(*ip)) {
-            if !self.settings.allow_private_addresses && !global::is_global(ip) {
-                last = StsFetchError::PrivateAddress { host: host.to_owned(), address: ip };
-                continue;
-            }
-            let address = SocketAddr::new(ip, self.settings.port);
-            match connect(address, &[], CONNECT_TIMEOUT).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = StsFetchError::Connect { address, error },
-            }
-        }
-        Err(last)
     }
 }
 

@@ -147,7 +147,7 @@ async fn nothing_that_is_not_public_is_talked_to_unless_allowed() {
     let mut site = site(answer("200 OK", "text/plain", POLICY)).await;
     site.settings.allow_private_addresses = false;
     let error = site.fetch().await.unwrap_err();
-    assert!(matches!(error, StsFetchError::PrivateAddress { .. }), "{error}");
+    assert!(matches!(error, StsFetchError::Server(WebServerError::PrivateAddress { .. })), "{error}");
     assert_eq!(error.outcome(), TlsOutcome::StsPolicyFetchError);
 }
 
