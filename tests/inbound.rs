@@ -3,6 +3,8 @@
 
 mod common;
 
+#[path = "inbound/access.rs"]
+mod access;
 #[path = "inbound/changes.rs"]
 mod changes;
 #[path = "inbound/client.rs"]

@@ -281,6 +281,7 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
         connector: Arc::new(world::receive_connector()),
         local: "192.0.2.25:25".parse().unwrap(),
         remote: "198.51.100.7:40000".parse().unwrap(),
+        balancer: None,
         tls_available: true,
         certificate: None,
     };

@@ -114,6 +114,7 @@ impl Pair {
             connector: Arc::clone(&self.settings.receive_connectors[0]),
             local: "192.0.2.25:25".parse().unwrap(),
             remote: "198.51.100.7:40000".parse().unwrap(),
+            balancer: None,
             tls_available: true,
             certificate: None,
         };

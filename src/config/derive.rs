@@ -37,6 +37,8 @@ fn connector(table: &mut Table, hostname: &str) {
     if table.section.name == "send_connector" {
         let secure = table.bool("dns_routing_enabled");
         table.fill("domain_secure_enabled", Value::Bool(secure));
+        let port = if table.bool("implicit_tls") { 465 } else { 25 };
+        table.fill("port", Value::Integer(port));
     }
     let logging = if table.bool("domain_secure_enabled") { "verbose" } else { "none" };
     table.fill("protocol_logging_level", Value::Text(logging.to_owned()));

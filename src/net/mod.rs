@@ -3,6 +3,7 @@
 //! handed up as values; what it means is decided in `trust` and `policy`.
 
 mod authentic;
+pub mod balancer;
 pub mod connect;
 pub mod crl;
 pub mod crl_cache;
@@ -11,6 +12,7 @@ pub mod dane;
 mod global;
 pub mod listener;
 pub mod local;
+pub mod proxy_protocol;
 pub mod report_post;
 pub mod resolver;
 pub mod stream;

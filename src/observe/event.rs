@@ -2,6 +2,7 @@
 //! every counter comes from one of these values (DESIGN rule 7), through `Observer::event`. The
 //! names of the variants and of their fields are public: operators search for them.
 
+mod access;
 mod fields;
 
 use std::net::SocketAddr;
@@ -20,6 +21,7 @@ use crate::trust::{Direction, Mode, RuledBy, SpkiPin, TlsEvidence, TlsOutcome, T
 use super::certificate_role::CertificateRole;
 use fields::{display, optional_display, seconds, serialize_ruled, serialize_verdict, serialize_version};
 
+pub use access::AccessEvent;
 pub(super) use fields::version_label;
 
 /// What a delivery status notification tells.
@@ -258,11 +260,6 @@ pub enum Event {
     SettingsRefused {
         problems: Vec<String>,
     },
-    /// A connection came from an address that no receive connector of its binding admits.
-    ConnectionNotAdmitted {
-        remote: SocketAddr,
-        binding: SocketAddr,
-    },
     /// A connection could not be taken from the system, such as for want of file descriptors.
     AcceptFailed {
         binding: SocketAddr,
@@ -393,4 +390,7 @@ pub enum Event {
     TrackingAgedEarly {
         file: String,
     },
+    /// Written under its own name.
+    #[serde(untagged)]
+    Access(AccessEvent),
 }

@@ -13,7 +13,7 @@ use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
-use super::event::Event;
+use super::event::{AccessEvent, Event};
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
@@ -309,7 +309,7 @@ fn level_of(event: &Event) -> Level {
         | Event::QueueRecovered { .. }
         | Event::DsnQueued { .. }
         | Event::SettingsReloaded { .. }
-        | Event::ConnectionNotAdmitted { .. }
+        | Event::Access(AccessEvent::ConnectionNotAdmitted { .. })
         | Event::CertificateOffered { .. }
         | Event::RevocationListLoaded { .. }
         | Event::PinUnmatched { .. }
@@ -326,7 +326,8 @@ fn level_of(event: &Event) -> Level {
         | Event::TlsReportFailed { .. }
         | Event::StsPolicyFetched { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
-        Event::NextHopDown { .. }
+        Event::Access(AccessEvent::ProxyHeaderRefused { .. })
+        | Event::NextHopDown { .. }
         | Event::DsnDropped { .. }
         | Event::CertificateExpiring { .. }
         | Event::ProtocolLogAgedEarly { .. }

@@ -26,6 +26,7 @@ fn connector(level: Level) -> SendConnector {
         fqdn: domain("mail.contoso.example"),
         domain_secure_enabled: true,
         require_tls: false,
+        implicit_tls: false,
         tls_auth_level: level,
         dane: true,
         mta_sts: true,

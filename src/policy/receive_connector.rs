@@ -28,9 +28,13 @@ pub struct ReceiveConnector {
     pub name: String,
     pub bindings: Vec<SocketAddr>,
     pub remote_ip_ranges: Vec<IpNet>,
+    /// Balancers, whose connections begin with a PROXY header that says who the client is.
+    pub proxy_protocol_from: Vec<IpNet>,
     pub fqdn: Domain,
     /// `auth_mechanism` holds `tls`.
     pub offer_starttls: bool,
+    /// TLS from the first byte on all bindings, and no STARTTLS.
+    pub implicit_tls: bool,
     pub post_quantum_key_exchange: bool,
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
@@ -51,15 +55,27 @@ pub struct ReceiveConnector {
     pub tarpit_interval: Duration,
 }
 
+/// Whether connections from `remote` to this binding begin with a PROXY header: nobody else's are read
+/// so, and from these nothing is taken without.
+pub fn is_balancer(connectors: &[Arc<ReceiveConnector>], binding: SocketAddr, remote: IpAddr) -> bool {
+    let mut here = connectors.iter().filter(|connector| connector.bindings.contains(&binding));
+    here.any(|connector| connector.is_reached_through(remote))
+}
+
 /// The connector of a connection: among those with this binding, the one whose range that holds
-/// the remote address is the most specific; of equals the first in the file.
+/// the remote address is the most specific; of equals the first in the file. Behind a balancer only
+/// those count that name it, so that it opens the way to no other.
 pub fn select(
     connectors: &[Arc<ReceiveConnector>],
     binding: SocketAddr,
+    balancer: Option<IpAddr>,
     remote: IpAddr,
 ) -> Option<&Arc<ReceiveConnector>> {
     let remote = remote.to_canonical();
-    let candidates = connectors.iter().filter(|connector| connector.bindings.contains(&binding));
+    let candidates = connectors.iter().filter(|connector| {
+        connector.bindings.contains(&binding)
+            && balancer.is_none_or(|balancer| connector.is_reached_through(balancer))
+    });
     let ranked = candidates.filter_map(|connector| {
         let ranges = connector.remote_ip_ranges.iter().filter(|range| range.contains(&remote));
         Some((ranges.map(IpNet::prefix_len).max()?, connector))
@@ -70,4 +86,11 @@ pub fn select(
             _ => Some(next),
         })
         .map(|(_, connector)| connector)
+}
+
+impl ReceiveConnector {
+    fn is_reached_through(&self, balancer: IpAddr) -> bool {
+        let balancer = balancer.to_canonical();
+        self.proxy_protocol_from.iter().any(|range| range.contains(&balancer))
+    }
 }

@@ -52,6 +52,8 @@ pub struct SendConnector {
     pub fqdn: Domain,
     pub domain_secure_enabled: bool,
     pub require_tls: bool,
+    /// TLS from the first byte instead of STARTTLS.
+    pub implicit_tls: bool,
     pub tls_auth_level: TlsAuthLevel,
     /// TLSA records rule where they can be had (RFC 7672).
     pub dane: bool,
@@ -89,7 +91,7 @@ pub fn select<'a>(
 impl SendConnector {
     /// What it asks of next hops of unlisted domains.
     pub fn level(&self) -> Level {
-        let floor = if self.require_tls { Level::EncryptionOnly } else { Level::None };
+        let floor = if self.require_tls || self.implicit_tls { Level::EncryptionOnly } else { Level::None };
         self.tls_auth_level.max(floor)
     }
 }

@@ -1,15 +1,19 @@
-//! Accepting: one task a binding, one task a connection.
+//! Accepting: one task a binding, one task a connection. A balancer's connection is first asked whose it
+//! is.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
+use crate::net::balancer;
 use crate::net::listener;
-use crate::observe::Event;
-use crate::policy::receive_connector;
+use crate::net::proxy_protocol::Origin;
+use crate::observe::{AccessEvent, Event};
+use crate::policy::{ReceiveConnector, Settings, receive_connector};
 use crate::session::receive::Opening;
 use crate::smtp::SessionId;
 
@@ -19,16 +23,37 @@ use super::shared::Shared;
 
 /// Pause after `accept` failed (descriptors used up), so that a shortage is not a busy loop.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
+/// Connections of balancers on one binding whose header is awaited at one time.
+const HEADERS_AWAITED_MAX: usize = 1024;
+
+/// A connection, and both its ends as they are to be known.
+struct Arrival {
+    stream: TcpStream,
+    remote: SocketAddr,
+    local: SocketAddr,
+    /// Who says so, if not the connection itself.
+    balancer: Option<SocketAddr>,
+}
 
 /// Accepts on one binding until `stop`. `binding` is the address as configured.
 pub async fn run(shared: Arc<Shared>, listener: TcpListener, binding: Binding, stop: CancellationToken) {
+    let headers = Arc::new(Semaphore::new(HEADERS_AWAITED_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener::accept(&listener) => accepted,
             () = stop.cancelled() => return,
         };
         match accepted {
-            Ok((stream, remote)) => welcome(&shared, stream, remote, &binding),
+            Ok((stream, remote)) => {
+                let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
+                let Ok(local) = stream.local_addr() else { continue };
+                let arrival = Arrival { stream, remote, local, balancer: None };
+                if comes_from_balancer(&shared.settings.load(), &binding, remote.ip()) {
+                    ask_balancer(&shared, arrival, &binding, &headers);
+                } else {
+                    welcome(&shared, arrival, &binding);
+                }
+            }
             Err(error) => {
                 let error = error.to_string();
                 shared.observer.event(Event::AcceptFailed { binding: binding.address, error });
@@ -38,22 +63,58 @@ pub async fn run(shared: Arc<Shared>, listener: TcpListener, binding: Binding, s
     }
 }
 
-/// Finds the connector of a connection and starts its session.
-fn welcome(shared: &Arc<Shared>, stream: TcpStream, remote: SocketAddr, binding: &Binding) {
-    let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
-    let settings = shared.settings.load_full();
+/// The connectors of a binding: for port 0 the one that has it.
+fn connectors_of<'a>(settings: &'a Settings, binding: &Binding) -> &'a [Arc<ReceiveConnector>] {
     let connectors = &settings.receive_connectors;
-    let own = binding.connector.as_ref();
-    let selected = match own.map(|own| connectors.iter().position(|connector| connector.name == *own)) {
-        Some(Some(only)) => receive_connector::select(&connectors[only..=only], binding.address, remote.ip()),
-        Some(None) => None,
-        None => receive_connector::select(connectors, binding.address, remote.ip()),
-    };
+    match &binding.connector {
+        None => connectors,
+        Some(own) => {
+            let place = connectors.iter().position(|connector| connector.name == *own);
+            place.map_or(&[], |only| &connectors[only..=only])
+        }
+    }
+}
+
+fn comes_from_balancer(settings: &Settings, binding: &Binding, remote: IpAddr) -> bool {
+    receive_connector::is_balancer(connectors_of(settings, binding), binding.address, remote)
+}
+
+/// Reads the header beside the accept loop, and welcomes whom it names.
+fn ask_balancer(shared: &Arc<Shared>, arrival: Arrival, binding: &Binding, headers: &Arc<Semaphore>) {
+    let place = Arc::clone(headers).try_acquire_owned();
+    let (shared_of_task, binding) = (Arc::clone(shared), binding.clone());
+    shared.tasks.spawn(async move {
+        let refused = |error: String| {
+            let (balancer, binding) = (arrival.remote, binding.address);
+            let event = AccessEvent::ProxyHeaderRefused { balancer, binding, error };
+            shared_of_task.observer.event(Event::Access(event));
+        };
+        let Ok(_place) = place else {
+            return refused("too many connections of balancers await their PROXY header".to_owned());
+        };
+        let mut stream = arrival.stream;
+        let balancer = Some(arrival.remote);
+        let (remote, local) = match balancer::read_header(&mut stream).await {
+            Ok(Origin::Client { source, destination }) => (source, destination),
+            Ok(Origin::Balancer) => (arrival.remote, arrival.local),
+            Err(error) => return refused(error.to_string()),
+        };
+        welcome(&shared_of_task, Arrival { stream, remote, local, balancer }, &binding);
+    });
+}
+
+/// Finds the connector of a connection and starts its session.
+fn welcome(shared: &Arc<Shared>, arrival: Arrival, binding: &Binding) {
+    let Arrival { stream, remote, local, balancer } = arrival;
+    let settings = shared.settings.load_full();
+    let connectors = connectors_of(&settings, binding);
+    let behind = balancer.map(|balancer| balancer.ip());
+    let selected = receive_connector::select(connectors, binding.address, behind, remote.ip());
     let Some(connector) = selected else {
-        shared.observer.event(Event::ConnectionNotAdmitted { remote, binding: binding.address });
+        let event = AccessEvent::ConnectionNotAdmitted { remote, binding: binding.address };
+        shared.observer.event(Event::Access(event));
         return;
     };
-    let Ok(local) = stream.local_addr() else { return };
     let refusal_or_place = if shared.protocol_log.must_stop_mail() {
         Err("this server cannot write its protocol log and takes no mail; try again later")
     } else {
@@ -65,6 +126,7 @@ fn welcome(shared: &Arc<Shared>, stream: TcpStream, remote: SocketAddr, binding:
         connector: Arc::clone(connector),
         local,
         remote,
+        balancer,
         tls_available: connector.offer_starttls && tls.is_some(),
         certificate: tls.as_ref().map(|tls| Arc::clone(&tls.certificate)),
     };

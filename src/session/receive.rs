@@ -62,7 +62,7 @@ impl ReceiveSession {
             | State::Drafting(_)
             | State::Storing(_)
             | State::Closed => None,
-            State::Greeted | State::Handshaking | State::Ready(_) | State::Mailing(_) => {
+            State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Mailing(_) => {
                 self.core.clock.deadline(connector)
             }
             State::Receiving(content) => self.core.clock.content_deadline(connector, content.pace()),

@@ -73,6 +73,7 @@ impl<'a> Player<'a> {
             connector,
             local: "192.0.2.25:25".parse().unwrap(),
             remote: "198.51.100.7:40000".parse().unwrap(),
+            balancer: script.setting("balancer").map(|text| text.parse().unwrap()),
             certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
         };
         let name = script.setting("evidence").unwrap_or("none");
@@ -280,6 +281,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("header_from", "reject") => settings.transport.header_from = HeaderFrom::Reject,
         ("require_tls", "true") => connector.require_tls = true,
         ("permissions", "relay") => connector.permissions.relay = true,
+        ("implicit_tls", "true") => connector.implicit_tls = true,
         ("auth_mechanism", "none") => connector.offer_starttls = false,
         ("domain_secure_enabled", "false") => connector.domain_secure_enabled = false,
         ("delivery_status_notification_enabled", "false") => connector.offer_dsn = false,
@@ -295,7 +297,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate",
+            | "back_pressure" | "certificate" | "balancer",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

@@ -288,6 +288,7 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
             "own_certificate",
             "clear_text",
             "policy",
+            "implicit_tls",
         ];
         assert!(known || ours.contains(&key), "no setting {key} = {value}");
     }
@@ -304,9 +305,11 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
         .filter(|_| script.setting("level").is_none());
     let host = "mx.woodgrovebank.example";
     let published = script.setting("policy").map(|name| published(name, &ordinary, host));
+    let mut connector = world::send_connector();
+    connector.implicit_tls = script.setting("implicit_tls").is_some();
     Opening {
         id: SessionId(0x08D6_75E5_8CA1_DA39),
-        connector: Arc::new(world::send_connector()),
+        connector: Arc::new(connector),
         local: "192.0.2.25:40000".parse().unwrap(),
         remote: "203.0.113.25:25".parse().unwrap(),
         host: host.to_owned(),

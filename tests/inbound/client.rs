@@ -1,7 +1,7 @@
 //! A client that says exactly what it is told, in clear or over TLS 1.2 or 1.3, fresh or resumed.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use rustls::{
     ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
 };
+
+use socket2::{Domain, Socket, Type};
 
 use super::pki::Card;
 
@@ -54,7 +56,18 @@ enum Wire {
 impl Smtp {
     /// Connected, banner not read.
     pub fn dial(server: SocketAddr) -> Self {
-        let stream = TcpStream::connect(server).unwrap();
+        Self::over(TcpStream::connect(server).unwrap())
+    }
+
+    /// The same from this address of ours.
+    pub fn dial_from(own: IpAddr, server: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::new(own, 0).into()).unwrap();
+        socket.connect(&server.into()).unwrap();
+        Self::over(socket.into())
+    }
+
+    fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { wire: Wire::Clear(stream), buffer: Vec::new() }

@@ -21,6 +21,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     for (index, (table, connector)) in connectors.iter().enumerate() {
         listed_domains_are_judged(subject, table, connector, problems);
         relay_is_internal(table, connector, problems);
+        balancers_are_few(table, connector, problems);
         headers_need_relay(table, connector, problems);
         tls_is_offered_where_it_is_needed(subject, table, connector, problems);
         for (other_table, other) in &connectors[..index] {
@@ -73,6 +74,27 @@ fn is_too_wide(range: &IpNet) -> bool {
     }
 }
 
+/// Whoever connects from such an address says himself where he comes from.
+fn balancers_are_few(table: &Table, connector: &ReceiveConnector, problems: &mut Problems) {
+    for item in table.items("proxy_protocol_from") {
+        let Ok(balancers) = format::range(&item.text) else { continue };
+        if is_too_wide(&balancers) {
+            let what = format!("{} is too wide: everyone there could name any address as his own", item.text);
+            problems.error(item.place.clone(), what, "list the addresses of the balancers alone");
+            continue;
+        }
+        let overlaps = |range: &&IpNet| range.contains(&balancers) || balancers.contains(*range);
+        let own = connector.remote_ip_ranges.iter().find(overlaps);
+        if let (true, Some(range)) = (connector.permissions.relay, own) {
+            problems.warning(
+                item.place.clone(),
+                format!("{} lies in {range}, so that connections for which the balancer names no client may relay", item.text),
+                "leave the balancers out of remote_ip_ranges",
+            );
+        }
+    }
+}
+
 fn headers_need_relay(table: &Table, connector: &ReceiveConnector, problems: &mut Problems) {
     if connector.accept_organization_headers && !connector.permissions.relay {
         problems.error(
@@ -93,6 +115,13 @@ fn tls_is_offered_where_it_is_needed(
         return;
     }
     let remedy = "write auth_mechanism = [\"tls\"]";
+    if connector.implicit_tls {
+        problems.error(
+            table.place("auth_mechanism"),
+            "lacks \"tls\", while implicit_tls = true begins every connection with TLS",
+            format!("{remedy}, or implicit_tls = false"),
+        );
+    }
     if connector.require_tls {
         problems.error(
             table.place("auth_mechanism"),

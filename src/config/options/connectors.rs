@@ -170,7 +170,13 @@ pub const KEYS: &[Key] = &[
         Default::List(&[]),
         "Next hops instead of MX records: `host`, `host:port`, `[192.0.2.1]:25`.",
     ),
-    Key::new(SEND, "port", Kind::Integer { min: 1, max: 65535 }, Default::Integer(25), "Port of next hops."),
+    Key::new(
+        SEND,
+        "port",
+        Kind::Integer { min: 1, max: 65535 },
+        Default::Derived("465 with `implicit_tls`, else 25"),
+        "Port of next hops.",
+    ),
     Key::new(
         SEND,
         "source_addresses",

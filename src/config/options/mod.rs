@@ -2,6 +2,7 @@
 //! meaning. The parser, the defaults, `config show`, `config reference` and docs/configuration.md
 //! are all made from it.
 
+mod access;
 mod connectors;
 mod general;
 mod look_ups;
@@ -123,7 +124,8 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every key, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let tables = [general::KEYS, tracking::KEYS, connectors::KEYS, look_ups::KEYS, tls_reporting::KEYS];
+    let tables =
+        [general::KEYS, tracking::KEYS, connectors::KEYS, access::KEYS, look_ups::KEYS, tls_reporting::KEYS];
     SECTIONS
         .iter()
         .flat_map(move |section| tables.into_iter().flatten().filter(move |key| key.section == section.name))

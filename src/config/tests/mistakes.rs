@@ -113,6 +113,20 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
             remedy: "/8 (IPv6: /32)",
         },
         Mistake {
+            title: "everybody a balancer",
+            text: receive("bindings = [\"0.0.0.0:25\"]\nproxy_protocol_from = [\"0.0.0.0/0\"] #!"),
+            key: "receive_connector.R.proxy_protocol_from",
+            what: "could name any address",
+            remedy: "the balancers alone",
+        },
+        Mistake {
+            title: "TLS from the first byte without a certificate",
+            text: receive("bindings = [\"0.0.0.0:465\"]\nimplicit_tls = true\nauth_mechanism = [] #!"),
+            key: "receive_connector.R.auth_mechanism",
+            what: "implicit_tls = true begins every connection with TLS",
+            remedy: "implicit_tls = false",
+        },
+        Mistake {
             title: "a relay for a wide IPv6 network",
             text: receive("bindings = [\"[::]:25\"]\npermissions = [\"relay\"]\nremote_ip_ranges = [\"2001::/31\"] #!"),
             key: "remote_ip_ranges",

@@ -53,6 +53,7 @@ fn connector() -> SendConnector {
         fqdn: crate::mail::Domain::parse("mail1.contoso.example").unwrap(),
         domain_secure_enabled: true,
         require_tls: false,
+        implicit_tls: false,
         tls_auth_level: crate::trust::Level::None,
         dane: true,
         mta_sts: true,

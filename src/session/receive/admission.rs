@@ -119,7 +119,12 @@ fn ordinary(
     step: &mut Step<'_>,
 ) -> Result<Admission, NotAdmitted> {
     let settings = step.world.settings;
-    let level = if core.opening.connector.require_tls { Level::EncryptionOnly } else { Level::None };
+    let connector = &core.opening.connector;
+    // Also a session that began in clear, before the connector became one of implicit TLS.
+    let level = match connector.require_tls || connector.implicit_tls {
+        true => Level::EncryptionOnly,
+        false => Level::None,
+    };
     // An address literal or `<>` has no domain; at these levels none is proved.
     let domain = path.domain().unwrap_or(&settings.hostname);
     let demand = secure_domains::ordinary(settings, Direction::Inbound, domain, level);

@@ -19,6 +19,8 @@ pub struct Opening {
     pub connector: Arc<ReceiveConnector>,
     pub local: SocketAddr,
     pub remote: SocketAddr,
+    /// The balancer that handed the connection over and says that `remote` and `local` are its ends.
+    pub balancer: Option<SocketAddr>,
     /// The connector offers STARTTLS and has a certificate for it.
     pub tls_available: bool,
     /// What we present in the handshake, for the protocol log.

@@ -1,5 +1,5 @@
-//! STARTTLS on our side (RFC 3207): nothing said before it counts after it, and not one byte may
-//! stand between the command and the handshake.
+//! TLS on our side, by STARTTLS (RFC 3207) or from the first byte (RFC 8314 3): nothing said before it
+//! counts after it, and not one byte may stand between the command and the handshake.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::session::transcript::LineKind;
 use crate::trust::TlsEvidence;
 
 use super::core::{Core, Step, Tarpit};
-use super::state::State;
+use super::state::{self, Begun, State};
 use super::{Action, Report, replies};
 
 pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
@@ -25,13 +25,22 @@ pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> Sta
         return core.hang_up(step, &replies::bytes_behind_starttls());
     }
     core.say(step, &replies::start_tls());
+    begin(core, Begun::ByCommand, step)
+}
+
+pub(super) fn begin(core: &mut Core, begun: Begun, step: &mut Step<'_>) -> State {
     core.flush(step);
     step.actions.push(Action::StartTls);
-    State::Handshaking
+    State::Handshaking(begun)
 }
 
 /// The client starts over: it is unknown until its next EHLO (RFC 3207 4.2).
-pub(super) fn established(core: &mut Core, evidence: Arc<TlsEvidence>, step: &mut Step<'_>) -> State {
+pub(super) fn established(
+    core: &mut Core,
+    begun: Begun,
+    evidence: Arc<TlsEvidence>,
+    step: &mut Step<'_>,
+) -> State {
     step.actions
         .push(Action::Report(Report::HandshakeDone { version: evidence.version, resumed: evidence.resumed }));
     if core.transcript.is_logged() {
@@ -41,7 +50,10 @@ pub(super) fn established(core: &mut Core, evidence: Arc<TlsEvidence>, step: &mu
         }
     }
     core.tls = Some(evidence);
-    State::Greeted
+    match begun {
+        Begun::AtOnce => state::greet(core, step),
+        Begun::ByCommand => State::Greeted,
+    }
 }
 
 /// A connection whose handshake failed is of no use: there is no way back to clear text.

@@ -16,8 +16,8 @@ pub(super) enum State {
     Unopened,
     /// Banner sent, or TLS just begun: the client has not said who it is.
     Greeted,
-    /// 220 to STARTTLS sent.
-    Handshaking,
+    /// TLS begins.
+    Handshaking(Begun),
     /// EHLO or HELO taken, no transaction.
     Ready(Hello),
     /// MAIL came; awaits `RateChecked`.
@@ -33,6 +33,15 @@ pub(super) enum State {
     /// Content complete; awaits `Stored`.
     Storing(Box<Storing>),
     Closed,
+}
+
+/// What a handshake began with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Begun {
+    /// The connection: not a word was said before (RFC 8314 3).
+    AtOnce,
+    /// 220 to STARTTLS.
+    ByCommand,
 }
 
 /// Who the client says it is.
@@ -76,8 +85,10 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
     match (input, state) {
         (Input::Connected(refusal), State::Unopened) => connected(core, refusal, step),
         (Input::Bytes(bytes), state) => bytes_came(core, state, bytes, step),
-        (Input::TlsEstablished(evidence), State::Handshaking) => starttls::established(core, evidence, step),
-        (Input::TlsFailed(error), State::Handshaking) => starttls::failed(core, error, step),
+        (Input::TlsEstablished(evidence), State::Handshaking(begun)) => {
+            starttls::established(core, begun, evidence, step)
+        }
+        (Input::TlsFailed(error), State::Handshaking(_)) => starttls::failed(core, error, step),
         (Input::RateChecked { allowed }, State::Rating(hello, request)) => {
             transaction::rate_checked(core, hello, request, allowed, step)
         }
@@ -141,7 +152,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                 content.feed(core, &bytes, step)
             }
             State::Unopened
-            | State::Handshaking
+            | State::Handshaking(_)
             | State::Rating(..)
             | State::Refreshing(..)
             | State::Drafting(_)
@@ -154,9 +165,19 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
 fn connected(core: &mut Core, refusal: Option<&'static str>, step: &mut Step<'_>) -> State {
     core.clock.start(step.world.now.mono);
     core.note(step, LineKind::Connect, "", "");
-    if let Some(text) = refusal {
-        return core.hang_up(step, &replies::refused_connection(text));
+    if let Some(balancer) = core.opening.balancer {
+        core.note(step, LineKind::Information, &balancer.to_string(), "Balancer");
     }
+    match refusal {
+        // Who awaits a handshake could not read the reply.
+        Some(text) if core.opening.connector.implicit_tls => core.close(step, text),
+        Some(text) => core.hang_up(step, &replies::refused_connection(text)),
+        None if core.opening.connector.implicit_tls => starttls::begin(core, Begun::AtOnce, step),
+        None => greet(core, step),
+    }
+}
+
+pub(super) fn greet(core: &mut Core, step: &mut Step<'_>) -> State {
     let banner = replies::banner(&core.opening.connector.fqdn);
     core.say(step, &banner);
     State::Greeted
@@ -165,7 +186,7 @@ fn connected(core: &mut Core, refusal: Option<&'static str>, step: &mut Step<'_>
 fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) -> State {
     match state {
         // Clear text behind STARTTLS: an injection, or a client that cannot wait (RFC 3207 6).
-        State::Handshaking => core.close(step, "clear text behind STARTTLS"),
+        State::Handshaking(_) => core.close(step, "clear text behind STARTTLS"),
         State::Receiving(content) if core.input.is_empty() => content.feed(core, bytes, step),
         state => {
             if core.take_input(bytes) {
@@ -204,7 +225,7 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::Drafting(_)
         | State::Storing(_)
         | State::Closed => state,
-        State::Handshaking => core.close(step, "TLS handshake timed out"),
+        State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
         State::Greeted | State::Ready(_) | State::Mailing(_) | State::Receiving(_) => {
             discard_draft(&state, step);
             core.hang_up(step, &replies::timed_out())
@@ -216,7 +237,7 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
     discard_draft(state, step);
     let why = match state {
         State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
-        State::Handshaking => "closed by the peer during the TLS handshake",
+        State::Handshaking(_) => "closed by the peer during the TLS handshake",
         State::Rating(..) | State::Refreshing(..) | State::Mailing(_) | State::Drafting(_) => {
             "closed by the peer within a transaction"
         }
@@ -236,7 +257,7 @@ fn discard_draft(state: &State, step: &mut Step<'_>) {
         State::Receiving(_)
         | State::Unopened
         | State::Greeted
-        | State::Handshaking
+        | State::Handshaking(_)
         | State::Ready(_)
         | State::Rating(..)
         | State::Refreshing(..)

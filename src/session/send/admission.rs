@@ -26,9 +26,11 @@ pub(super) struct Refused {
     reported: Arc<Verdict>,
 }
 
-/// Whether mail may go only over TLS. A partner's report mode asks for it too.
+/// Whether mail may go only over TLS. A partner's report mode asks for it too, and where TLS begins with
+/// the connection there is no other way.
 pub(super) fn needs_tls(opening: &Opening) -> bool {
-    fallback(opening).map_or(opening.requirement.level, |fallback| fallback.level) > Level::None
+    opening.connector.implicit_tls
+        || fallback(opening).map_or(opening.requirement.level, |fallback| fallback.level) > Level::None
 }
 
 /// Whether lists that the verdict lacks may be asked for.

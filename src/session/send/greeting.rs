@@ -14,6 +14,15 @@ pub(super) enum Hello {
     Helo,
 }
 
+/// TLS at once (RFC 8314 3), or the banner in clear.
+pub(super) fn connected(core: &Core, step: &mut Step<'_>) -> State {
+    if core.opening.connector.implicit_tls {
+        step.actions.push(Action::StartTls);
+        return State::Handshaking;
+    }
+    State::Connected
+}
+
 pub(super) fn banner(core: &mut Core, reply: Reply, step: &mut Step<'_>) -> State {
     if reply.code != 220 {
         return refused(core, reply, "connect", step);

@@ -1,5 +1,5 @@
-//! STARTTLS on our side (RFC 3207): used wherever it is offered; what the peer said before it is
-//! forgotten; the peer is judged behind it, fresh or resumed.
+//! TLS on our side, by STARTTLS (RFC 3207) wherever it is offered, or from the first byte (RFC 8314 3):
+//! what the peer said before it is forgotten; the peer is judged behind it, fresh or resumed.
 
 use std::sync::Arc;
 
@@ -81,11 +81,30 @@ pub(super) fn judge(
     }
     match admission::conclude(core, found, step) {
         Ok(judged) => {
+            let secured = Box::new(Secured { evidence, own, judged });
+            if core.opening.connector.implicit_tls {
+                // A banner that came while lists were fetched is read at once.
+                return State::Secured(secured);
+            }
             greeting::say_hello(core, "EHLO", step);
-            State::GreetingAgain(Box::new(Secured { evidence, own, judged }))
+            State::GreetingAgain(secured)
+        }
+        // A server is not spoken to before its banner.
+        Err(refused) if core.opening.connector.implicit_tls => {
+            admission::turn_away_silently(core, refused, "the peer was not admitted", step)
         }
         Err(refused) => admission::turn_away(core, refused, step),
     }
+}
+
+/// The banner of a server with which TLS came first.
+pub(super) fn banner(core: &mut Core, secured: Box<Secured>, reply: Reply, step: &mut Step<'_>) -> State {
+    if reply.code != 220 {
+        secured.judged.announce(step);
+        return greeting::refused(core, reply, "connect", step);
+    }
+    greeting::say_hello(core, "EHLO", step);
+    State::GreetingAgain(secured)
 }
 
 /// The reply to the EHLO behind the handshake.

@@ -32,6 +32,8 @@ pub(super) enum State {
     Handshaking,
     /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
     Refreshing(Arc<TlsEvidence>, OwnCertificate),
+    /// TLS came first and the peer is judged; awaits the banner.
+    Secured(Box<Secured>),
     /// EHLO said behind the handshake; the peer is judged but not yet heard.
     GreetingAgain(Box<Secured>),
     /// Awaits `Deliver` or `Finish`.
@@ -65,6 +67,7 @@ impl State {
             | State::Greeting(_)
             | State::StartingTls(_)
             | State::Handshaking
+            | State::Secured(_)
             | State::GreetingAgain(_)
             | State::Resetting(_) => Some(REPLY_TIMEOUT),
             State::Delivering(_, delivery) => Some(delivery.reply_timeout()),
@@ -79,7 +82,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::Connected, State::Unopened) => {
             core.note(step, LineKind::Connect, "", "");
             core.since = Some(step.now.mono);
-            State::Connected
+            greeting::connected(core, step)
         }
         (Input::Bytes(bytes), state) => {
             core.take_input(bytes);
@@ -148,6 +151,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             State::Connected
             | State::Greeting(_)
             | State::StartingTls(_)
+            | State::Secured(_)
             | State::GreetingAgain(_)
             | State::Ready(_)
             | State::Delivering(..)
@@ -168,6 +172,7 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
         State::Connected => greeting::banner(core, reply, step),
         State::Greeting(hello) => greeting::answered(core, hello, reply, step),
         State::StartingTls(extensions) => starttls::answered(core, extensions, reply, step),
+        State::Secured(secured) => starttls::banner(core, secured, reply, step),
         State::GreetingAgain(secured) => starttls::greeted(core, *secured, reply, step),
         State::Delivering(admitted, delivery) => delivery::replied(core, admitted, delivery, reply, step),
         State::SendingContent(_, delivery) => delivery.answered_early(core, &reply, step),
@@ -191,7 +196,9 @@ pub(super) fn broken(core: &mut Core, state: State, error: &str, step: &mut Step
         State::StartingTls(_) => starttls::unusable(core, error, step),
         State::Handshaking => starttls::failed(core, error, false, step),
         State::Refreshing(..) => core.fail(Failure::broken(error.to_owned()), error, step),
-        State::GreetingAgain(secured) => starttls::cut_off(core, *secured, error, step),
+        State::Secured(secured) | State::GreetingAgain(secured) => {
+            starttls::cut_off(core, *secured, error, step)
+        }
         State::Delivering(_, delivery) | State::SendingContent(_, delivery) => {
             delivery.broken(core, error, step)
         }
@@ -203,7 +210,7 @@ pub(super) fn broken(core: &mut Core, state: State, error: &str, step: &mut Step
 
 fn awaited(state: &State) -> &'static str {
     match state {
-        State::Connected => "banner",
+        State::Connected | State::Secured(_) => "banner",
         State::Greeting(_) | State::GreetingAgain(_) => "reply to EHLO",
         State::StartingTls(_) => "reply to STARTTLS",
         State::Handshaking => "end of the TLS handshake",

@@ -1,0 +1,16 @@
+//! What happens before a session, or decides who is in it.
+
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+/// See `Event`.
+#[derive(Clone, Debug, Serialize)]
+#[serde(tag = "event")]
+pub enum AccessEvent {
+    /// A connection came from an address that no receive connector of its binding admits.
+    ConnectionNotAdmitted { remote: SocketAddr, binding: SocketAddr },
+    /// A connection from an address of `proxy_protocol_from` did not begin with a PROXY header that we
+    /// take, and was closed.
+    ProxyHeaderRefused { balancer: SocketAddr, binding: SocketAddr, error: String },
+}
