@@ -7,6 +7,8 @@ mod common;
 mod access;
 #[path = "inbound/changes.rs"]
 mod changes;
+#[path = "inbound/checks.rs"]
+mod checks;
 #[path = "inbound/client.rs"]
 mod client;
 #[path = "inbound/content.rs"]

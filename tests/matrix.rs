@@ -362,6 +362,9 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                     }
                     return told;
                 }
+                receive::Action::Inspect(_) | receive::Action::Hold(_) | receive::Action::AppendHeld => {
+                    unreachable!("this connector checks nothing")
+                }
                 receive::Action::DiscardDraft => draft = None,
                 receive::Action::Delay(_) => {}
             }

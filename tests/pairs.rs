@@ -259,6 +259,9 @@ impl Server<'_> {
             }
             receive::Action::Report(receive::Report::Judged(verdict)) => self.faults.push(verdict.fault()),
             receive::Action::Delay(_)
+            | receive::Action::Inspect(_)
+            | receive::Action::Hold(_)
+            | receive::Action::AppendHeld
             | receive::Action::DiscardDraft
             | receive::Action::Log(_)
             | receive::Action::Report(_)

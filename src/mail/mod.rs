@@ -1,7 +1,8 @@
 //! Words: addresses, domains, the envelope, the header section, trace fields, DSN text and TLS
-//! reports (RFC 5321, 5322, 3461, 3464, 6531, 6533, 8460). Pure: no socket, file, clock or random source.
+//! reports (RFC 5321, 5322, 3461, 3464, 6531, 6533, 8460, 8601). Pure: no socket, file, clock or random source.
 
 mod address;
+pub mod authentication_results;
 pub mod date;
 mod domain;
 pub mod dsn;

@@ -3,6 +3,7 @@
 //! handed up as values; what it means is decided in `trust` and `policy`.
 
 mod authentic;
+pub mod authentication;
 pub mod balancer;
 pub mod connect;
 pub mod crl;

@@ -117,17 +117,12 @@ impl Resolver {
     }
 
     fn with_timeout(settings: &DnsSettings, question: Duration) -> Result<Self, ResolverError> {
-        let (config, options) = if settings.servers.is_empty() {
-            read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?
-        } else {
-            (configuration(settings), ResolverOpts::default())
-        };
+        let (config, options) = configuration_within(settings, question)?;
         let believed = authentic::is_believed(settings.dnssec, &config);
         let provider = Asking { connections: TokioRuntimeProvider::default(), authentic: believed };
-        let mut builder = hickory_resolver::Resolver::builder_with_config(config, provider);
-        *builder.options_mut() = options;
-        set_options(builder.options_mut(), question);
-        let inner = builder.build().map_err(|error| ResolverError::SetUp(error.to_string()))?;
+        let builder = hickory_resolver::Resolver::builder_with_config(config, provider);
+        let inner =
+            builder.with_options(options).build().map_err(|error| ResolverError::SetUp(error.to_string()))?;
         Ok(Self { inner, believed })
     }
 
@@ -186,6 +181,17 @@ impl Resolver {
             (true, None) => AddressAnswer::None,
         };
         HostAnswer { addresses, secure: secure && self.believed, alias_of }
+    }
+
+    /// The IPv4 addresses of a name that is no host, such as an entry of a block list.
+    pub async fn ipv4(&self, name: &str) -> AddressAnswer {
+        match self.find(name, RecordType::A).await {
+            Found::Records(lookup, _) => {
+                AddressAnswer::Addresses(ips(&lookup).take(ADDRESSES_TRIED_MAX).collect())
+            }
+            Found::NoRecords | Found::NoSuchName => AddressAnswer::None,
+            Found::Temporary(why) => AddressAnswer::Temporary(why),
+        }
     }
 
     /// Whether the host is an alias, and that much is authentic.
@@ -261,6 +267,26 @@ impl Resolver {
             Err(_) => Found::Temporary(format!("no answer for {name} within {} s", LOOKUP_TIMEOUT.as_secs())),
         }
     }
+}
+
+/// How `[dns]` asks, for resolvers that others bring.
+pub(super) fn configuration_of(
+    settings: &DnsSettings,
+) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
+    configuration_within(settings, QUESTION_TIMEOUT)
+}
+
+fn configuration_within(
+    settings: &DnsSettings,
+    question: Duration,
+) -> Result<(ResolverConfig, ResolverOpts), ResolverError> {
+    let (config, mut options) = if settings.servers.is_empty() {
+        read_system_conf().map_err(|error| ResolverError::System(error.to_string()))?
+    } else {
+        (configuration(settings), ResolverOpts::default())
+    };
+    set_options(&mut options, question);
+    Ok((config, options))
 }
 
 fn configuration(settings: &DnsSettings) -> ResolverConfig {

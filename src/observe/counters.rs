@@ -45,6 +45,7 @@ pub const OUTBOUND_FAILURES: &str = "sealpost_domain_secure_outbound_session_fai
 pub const INBOUND_FAILURES: &str = "sealpost_domain_secure_inbound_failures_total";
 pub const RECEIVED: &str = "sealpost_messages_received_total";
 pub const REFUSED: &str = "sealpost_messages_refused_total";
+pub const CHECKS: &str = "sealpost_checks_total";
 pub const DELIVERED: &str = "sealpost_messages_delivered_total";
 pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
@@ -116,6 +117,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["connector"],
         "Commands, recipients and messages refused with a 4xx or 5xx",
         "Once a reply.",
+    ),
+    row(
+        CHECKS,
+        Kind::Counter,
+        &["connector", "check", "result"],
+        "Inbound checks made",
+        "Once a check and transaction, of SPF once an identity, of DKIM once a signature; `check` is `spf`, `dkim`, `dmarc`, `arc` or `x-dns-block-list`, `result` is a result of RFC 8601.",
     ),
     row(
         DELIVERED,

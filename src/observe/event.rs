@@ -3,7 +3,9 @@
 //! names of the variants and of their fields are public: operators search for them.
 
 mod access;
+mod dsn_kind;
 mod fields;
+mod inbound_checked;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,17 +24,9 @@ use super::certificate_role::CertificateRole;
 use fields::{display, optional_display, seconds, serialize_ruled, serialize_verdict, serialize_version};
 
 pub use access::AccessEvent;
+pub use dsn_kind::DsnKind;
 pub(super) use fields::version_label;
-
-/// What a delivery status notification tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum DsnKind {
-    Failed,
-    Delayed,
-    /// Handed over to a server that does not report.
-    Relayed,
-}
+pub use inbound_checked::InboundChecked;
 
 /// One thing that happened. Texts may hold anything a peer sent: they are escaped when written.
 #[derive(Clone, Debug, Serialize)]
@@ -132,6 +126,8 @@ pub enum Event {
         error: String,
         given_up: bool,
     },
+    /// SPF, DKIM, DMARC, ARC or a DNS block list was asked about a client or its message.
+    InboundChecked(InboundChecked),
     /// A message is durable and gets its 250.
     MessageReceived {
         queue_id: String,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::policy::{Pressure, Settings};
+use crate::policy::{Consequence, Pressure, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
@@ -116,7 +116,8 @@ impl Observer {
             | Event::StsPolicyFetched { .. }
             | Event::StsPolicyFetchFailed { .. }
             | Event::TlsReportSent { .. }
-            | Event::TlsReportFailed { .. } => self.policy(event),
+            | Event::TlsReportFailed { .. }
+            | Event::InboundChecked(_) => self.policy(event),
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
                 counters.accept_to_durable.observe(accept_to_durable.as_secs_f64());
@@ -163,7 +164,7 @@ impl Observer {
         }
     }
 
-    /// What domains publish about their mail hosts, and what came of it.
+    /// What domains publish about their mail, and what came of it.
     fn policy(&self, event: &Event) -> Level {
         let counters = &self.counters;
         match event {
@@ -174,6 +175,12 @@ impl Observer {
                 }
             }
             Event::PolicyHostSkipped { policy, outcome, .. } => counters.policy_session(*policy, *outcome),
+            Event::InboundChecked(checked) => {
+                counters.checked(&checked.connector, &checked.finding);
+                if checked.finding.consequence == Consequence::Take {
+                    return Level::Debug;
+                }
+            }
             Event::StsPolicyFetched { .. } => counters.sts_fetch("fetched"),
             Event::StsPolicyFetchFailed { .. } => counters.sts_fetch("failed"),
             Event::TlsReportSent { .. } => counters.tls_report("sent"),
@@ -313,6 +320,7 @@ fn level_of(event: &Event) -> Level {
         | Event::CertificateOffered { .. }
         | Event::RevocationListLoaded { .. }
         | Event::PinUnmatched { .. }
+        | Event::InboundChecked(_)
         | Event::MessageReceived { .. }
         | Event::MessageRefused { .. }
         | Event::MessageDelivered { .. }

@@ -11,7 +11,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
-use crate::policy::{Pressure, Resource, Settings};
+use crate::policy::{Finding, Pressure, Resource, Settings};
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
@@ -37,6 +37,7 @@ pub(super) struct Counters {
     inbound_failures: Family<Labels<3>, Counter>,
     received: Family<Labels<1>, Counter>,
     refused: Family<Labels<1>, Counter>,
+    checks: Family<Labels<3>, Counter>,
     delivered: Family<Labels<1>, Counter>,
     pub(super) deferred: Counter,
     pub(super) bounced: Counter,
@@ -76,6 +77,7 @@ impl Counters {
             inbound_failures: register(&mut r, counters::INBOUND_FAILURES, Family::default()),
             received: register(&mut r, counters::RECEIVED, Family::default()),
             refused: register(&mut r, counters::REFUSED, Family::default()),
+            checks: register(&mut r, counters::CHECKS, Family::default()),
             delivered: register(&mut r, counters::DELIVERED, Family::default()),
             deferred: register(&mut r, counters::DEFERRED, Counter::default()),
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
@@ -158,6 +160,15 @@ impl Counters {
     pub(super) fn policy_session(&self, policy: RuledBy, outcome: TlsOutcome) {
         let labels = [("policy", policy.to_string()), ("result", outcome.to_string())];
         self.policy_sessions.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn checked(&self, connector: &str, finding: &Finding) {
+        let labels = [
+            ("connector", connector.to_owned()),
+            ("check", finding.check.name().to_owned()),
+            ("result", finding.outcome.as_str().to_owned()),
+        ];
+        self.checks.get_or_create(&labels).inc();
     }
 
     pub(super) fn sts_fetch(&self, result: &str) {

@@ -5,16 +5,26 @@
 //! its own affair.
 
 use crate::mail::header::HeaderSection;
+use crate::mail::{Domain, authentication_results};
 
-/// The header section of a message that comes in. `keep_organization` is for a connector with
-/// `accept_organization_headers`, when the reverse-path is not on the receive list.
+/// The header section of a message that comes in to `hostname`. `keep_organization` is for a
+/// connector with `accept_organization_headers`, when the reverse-path is not on the receive list.
+/// What bears our name as `Authentication-Results` counts as a field of ours (RFC 8601 5).
 ///
 /// A folded line before the first field is removed always: it would become part of the stamp.
-pub fn incoming(head: &[u8], keep_organization: bool) -> Vec<u8> {
+pub fn incoming(head: &[u8], keep_organization: bool, hostname: &Domain) -> Vec<u8> {
     let section = HeaderSection::new(head);
     let orphan =
         section.fields().next().filter(|field| field.is_orphan()).map_or(0, |field| field.raw().len());
-    HeaderSection::new(&head[orphan..]).without(|name| !keep_organization && is_ours(name))
+    let section = HeaderSection::new(&head[orphan..]);
+    if keep_organization {
+        return section.without(|_| false);
+    }
+    section.without_fields(|field| {
+        let name = field.name();
+        let is_result = name == authentication_results::NAME;
+        is_ours(&name) || is_result && authentication_results::speaks_for(&field.value(), hostname)
+    })
 }
 
 /// The header section of a message that goes out.
@@ -34,6 +44,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn ours() -> Domain {
+        Domain::parse("mx.contoso.example").unwrap()
+    }
 
     const FORGED: &[&str] = &[
         "Domain-Secured: domain=woodgrovebank.example; verified=chain,revocation,name\r\n",
@@ -62,18 +76,28 @@ mod tests {
         for forged in FORGED {
             let head = format!("{}{forged}{}{forged}", INNOCENT[0], INNOCENT[1]);
             let clean = format!("{}{}", INNOCENT[0], INNOCENT[1]);
-            assert_eq!(incoming(head.as_bytes(), false), clean.as_bytes(), "{forged:?}");
+            assert_eq!(incoming(head.as_bytes(), false, &ours()), clean.as_bytes(), "{forged:?}");
             assert_eq!(outgoing(head.as_bytes(), false), clean.as_bytes(), "{forged:?}");
-            assert_eq!(incoming(head.as_bytes(), true), head.as_bytes(), "{forged:?}");
+            assert_eq!(incoming(head.as_bytes(), true, &ours()), head.as_bytes(), "{forged:?}");
             assert_eq!(outgoing(head.as_bytes(), true), head.as_bytes(), "{forged:?}");
         }
+    }
+
+    /// Only what comes in can forge it: what we wrote ourselves goes on to where our mail goes.
+    #[test]
+    fn results_in_our_name_are_ours_to_write() {
+        let foreign = "Authentication-Results: mx.litware.example; spf=pass\r\nSubject: x\r\n";
+        let head = format!("Authentication-Results: MX.contoso.example;\r\n\tdkim=pass\r\n{foreign}");
+        assert_eq!(incoming(head.as_bytes(), false, &ours()), foreign.as_bytes());
+        assert_eq!(incoming(head.as_bytes(), true, &ours()), head.as_bytes());
+        assert_eq!(outgoing(head.as_bytes(), false), head.as_bytes());
     }
 
     #[test]
     fn a_line_that_would_fold_onto_the_stamp_goes() {
         let head = b" ; verified=chain\r\n\tmore\r\nSubject: x\r\n";
-        assert_eq!(incoming(head, false), b"Subject: x\r\n");
-        assert_eq!(incoming(head, true), b"Subject: x\r\n");
+        assert_eq!(incoming(head, false, &ours()), b"Subject: x\r\n");
+        assert_eq!(incoming(head, true, &ours()), b"Subject: x\r\n");
     }
 
     proptest! {
@@ -82,7 +106,7 @@ mod tests {
             let all: Vec<&str> = INNOCENT.iter().chain(FORGED).copied().collect();
             let chosen: Vec<&str> = picks.iter().map(|(index, _)| all[*index]).collect();
             let innocent: String = chosen.iter().filter(|field| INNOCENT.contains(field)).copied().collect();
-            prop_assert_eq!(incoming(chosen.concat().as_bytes(), false), innocent.as_bytes());
+            prop_assert_eq!(incoming(chosen.concat().as_bytes(), false, &ours()), innocent.as_bytes());
         }
     }
 }

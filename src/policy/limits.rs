@@ -34,5 +34,14 @@ pub const TRACKED_BYTES_MAX: usize = 512;
 pub const STS_MX_PATTERNS_MAX: usize = 500;
 /// Octets of an MTA-STS policy as served (RFC 8461 3.3 suggests 64 KB).
 pub const STS_POLICY_BYTES_MAX: usize = 64 << 10;
+/// Content held in memory until it has been checked, of one message and of all sessions, octets;
+/// what is above goes into a file.
+pub const HELD_BYTES_MAX: usize = 1 << 20;
+pub const HELD_BYTES_OF_ALL_MAX: usize = 64 << 20;
+/// Content read back from such files to be checked at one time, octets; a larger message cannot be
+/// checked.
+pub const CHECKED_BYTES_OF_ALL_MAX: usize = 128 << 20;
+/// DKIM signatures of a message that are looked at: each costs a question and a signature check.
+pub const DKIM_SIGNATURES_MAX: usize = 10;
 /// TLSA records considered of one host.
 pub const TLSA_RECORDS_MAX: usize = 64;

@@ -8,6 +8,8 @@ use ipnet::IpNet;
 
 use crate::mail::Domain;
 
+use super::InboundChecks;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolLogging {
     None,
@@ -53,6 +55,7 @@ pub struct ReceiveConnector {
     pub connection_timeout: Duration,
     pub connection_inactivity_timeout: Duration,
     pub tarpit_interval: Duration,
+    pub checks: Arc<InboundChecks>,
 }
 
 /// Whether connections from `remote` to this binding begin with a PROXY header: nobody else's are read

@@ -15,6 +15,7 @@ mod delivery_queues;
 mod dispatch;
 mod exchange_fields;
 pub mod holds;
+mod inspection;
 mod linger;
 mod listen;
 mod listeners;

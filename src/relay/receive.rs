@@ -1,6 +1,7 @@
 //! Driving one receive session: the only async code between a peer and the queue on the way in.
 
 mod accept;
+mod inspect;
 mod reading;
 
 use std::collections::VecDeque;
@@ -20,6 +21,7 @@ use crate::observe::tracking::Tracked;
 use crate::session::receive::{Action, Input, Opening, ReceiveSession, Report, StoreFault, World};
 use crate::trust::{Direction, WantedList};
 
+use self::inspect::Pending;
 use self::reading::{READ_BYTES_MIN, resize, sleep_until};
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
@@ -50,6 +52,8 @@ struct Driver {
     draft: Option<Draft>,
     /// Content of the draft not yet appended.
     gathered: Vec<u8>,
+    /// What is held back until it has been checked.
+    pending: Pending,
     /// Content failed to be kept; the rest of it is dropped.
     draft_failed: bool,
     /// When the content began, for accept-to-durable.
@@ -87,6 +91,7 @@ pub async fn serve(
         out: BytesMut::new(),
         draft: None,
         gathered: Vec::new(),
+        pending: Pending::default(),
         draft_failed: false,
         draft_since: Instant::now(),
         message: None,
@@ -166,6 +171,9 @@ impl Driver {
             Action::FetchRevocation(wanted) => self.fetch_revocation(wanted).await,
             Action::OpenDraft => self.open_draft(),
             Action::Content(bytes) => self.keep(&bytes),
+            Action::Inspect(inspection) => self.inspect(inspection).await,
+            Action::Hold(bytes) => self.hold(&bytes),
+            Action::AppendHeld => self.append_held(),
             Action::Commit(submission) => self.commit(*submission).await,
             Action::DiscardDraft => self.discard_draft(),
             Action::Log(line) => self.log.write(&self.shared, line).await,
@@ -293,6 +301,7 @@ impl Driver {
 
     fn discard_draft(&mut self) {
         self.draft = None;
+        self.pending.discard();
         self.gathered = Vec::new();
     }
 
@@ -326,6 +335,9 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::FetchRevocation(_)
         | Action::OpenDraft
         | Action::Content(_)
+        | Action::Inspect(_)
+        | Action::Hold(_)
+        | Action::AppendHeld
         | Action::Commit(_)
         | Action::Close => false,
     }

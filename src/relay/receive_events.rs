@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observe::Event;
+use crate::observe::{Event, InboundChecked};
 use crate::session::receive::{Opening, Report};
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
@@ -29,6 +29,9 @@ pub fn event(
         Report::HandshakeFailed { error } => handshake(opening, None, Some(error)),
         Report::Judged(verdict) => {
             Event::InboundJudged { verdict, connector, session, remote, evidence: evidence.cloned() }
+        }
+        Report::Checked { finding, mode } => {
+            Event::InboundChecked(InboundChecked { finding, mode, connector, session, remote })
         }
         Report::Accepted { queue_id, size: _, secured } => {
             let Accepted { sender, recipients, size, durable_after } = accepted.take()?;

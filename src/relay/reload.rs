@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::config::{self, Change, Problem, Severity, differences};
+use crate::net::authentication::Authenticator;
 use crate::net::resolver;
 use crate::observe::Event;
 
@@ -63,12 +64,14 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     let server_tls =
         tls::listeners(&settings, &shared.server_tls.load()).map_err(|e| refuse(e.to_string()))?;
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
+    let authenticator = Authenticator::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
     let listeners = shared.listeners.bind(&settings).map_err(|e| refuse(e.to_string()))?;
     shared.tell_warnings(&loaded.warnings);
     let settings = Arc::new(settings);
     shared.server_tls.store(Arc::new(server_tls));
     shared.client_tls.clear();
     shared.resolver.store(Arc::new(resolver));
+    shared.inspector.take(authenticator);
     shared.observer.reconfigure(&settings);
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
     if let Some(tracking) = shared.observer.tracking() {

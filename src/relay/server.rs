@@ -20,6 +20,7 @@ use crate::policy::Settings;
 
 use super::connections::Connections;
 use super::holds::{HoldError, Holds};
+use super::inspection::{Inspector, InspectorError};
 use super::listeners::Listeners;
 use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
@@ -55,6 +56,8 @@ pub enum StartError {
     Holds(#[from] HoldError),
     #[error("{0}")]
     Tracking(#[from] TrackingError),
+    #[error("{0}")]
+    Inspector(#[from] InspectorError),
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
 }
@@ -163,6 +166,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let audit = Arc::new(AuditLog::new(&data));
     let holds = Holds::open(&data)?;
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| StartError::Resolver(e.to_string()))?;
+    let inspector = Inspector::open(&data, &settings.dns)?;
     let lists = revocation::open(&settings, &observer);
     let server_tls = tls::listeners(&settings, &HashMap::new())?;
     Ok(Arc::new(Shared {
@@ -179,6 +183,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         server_tls: ArcSwap::from_pointee(server_tls),
         client_tls: ClientTlsPool::new(),
         resolver: ArcSwap::from_pointee(resolver),
+        inspector,
         connections: Arc::new(Connections::default()),
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),

@@ -25,6 +25,7 @@ use super::back_pressure::BackPressure;
 use super::connections::Connections;
 use super::delivery_queues::DeliveryQueues;
 use super::holds::Holds;
+use super::inspection::Inspector;
 use super::listeners::Listeners;
 use super::mta_sts::StsPolicies;
 use super::revocation::RevocationLists;
@@ -46,6 +47,7 @@ pub struct Shared {
     pub server_tls: ArcSwap<HashMap<String, ListenerTls>>,
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
+    pub inspector: Inspector,
     pub connections: Arc<Connections>,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,

@@ -13,6 +13,7 @@ mod commands;
 mod content;
 mod core;
 mod header_section;
+mod inspection;
 mod interface;
 mod recipient;
 mod replies;
@@ -20,7 +21,7 @@ mod starttls;
 mod state;
 mod transaction;
 
-pub use interface::{Action, Input, Opening, Report, StoreFault, Submission, World};
+pub use interface::{Action, Input, Inspection, Opening, Report, StoreFault, Submission, World};
 
 use self::core::{Core, Step};
 use state::State;
@@ -59,7 +60,9 @@ impl ReceiveSession {
             State::Unopened
             | State::Rating(..)
             | State::Refreshing(..)
+            | State::Vetting(_)
             | State::Drafting(_)
+            | State::Examining(_)
             | State::Storing(_)
             | State::Closed => None,
             State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Mailing(_) => {

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::{Now, TlsRequired};
 use sealpost::policy::{
-    AddressSpace, HeaderFrom, Partner, Pressure, ReceiveConnector, SendConnector, Settings,
+    AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Pressure,
+    ReceiveConnector, SendConnector, Settings,
 };
 use sealpost::session::receive::{
-    Action, Input, Opening, ReceiveSession, Report, StoreFault, Submission, World,
+    Action, Input, Inspection, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::SessionId;
@@ -31,6 +32,9 @@ struct Player<'a> {
     now: Instant,
     actions: VecDeque<Action>,
     record: Record,
+    /// Content that waits to be inspected, and its header section.
+    held: Vec<u8>,
+    held_head: usize,
     closed: bool,
 }
 
@@ -99,6 +103,8 @@ impl<'a> Player<'a> {
             now: Instant::now(),
             actions: VecDeque::new(),
             record: Record::default(),
+            held: Vec::new(),
+            held_head: 0,
             closed: false,
         }
     }
@@ -171,8 +177,22 @@ impl<'a> Player<'a> {
                     self.handle(Input::StoreFailed(fault));
                 }
             }
+            Action::Inspect(inspection) => self.inspect(&inspection),
+            Action::Hold(bytes) => {
+                self.held.extend_from_slice(&bytes);
+                if let Some(fault) = self.fault("held") {
+                    self.handle(Input::StoreFailed(fault));
+                }
+            }
+            Action::AppendHeld => {
+                let held = std::mem::take(&mut self.held);
+                self.record.content.extend_from_slice(&held[self.held_head..]);
+            }
             Action::Commit(submission) => self.commit(&submission),
-            Action::DiscardDraft => self.record.action("= discard"),
+            Action::DiscardDraft => {
+                self.held.clear();
+                self.record.action("= discard");
+            }
             Action::Log(line) if line.kind == LineKind::Information => {
                 self.record.information(&line.data, &line.context);
             }
@@ -181,6 +201,31 @@ impl<'a> Player<'a> {
             Action::Close => {
                 self.record.action("-");
                 self.closed = true;
+            }
+        }
+    }
+
+    /// Finds what the script says, after `= inspect` and what is inspected.
+    fn inspect(&mut self, inspection: &Inspection) {
+        let found = |of_sender: bool| {
+            let all =
+                self.script.settings().filter(|(key, _)| *key == "found").map(|(_, value)| finding(value));
+            all.filter(|found| matches!(found.check, Check::Spf | Check::DnsBlockList) == of_sender).collect()
+        };
+        match inspection {
+            Inspection::Sender { reverse_path, .. } => {
+                let findings = found(true);
+                self.record.action(format!("= inspect sender <{reverse_path}>"));
+                self.handle(Input::SenderInspected(findings));
+            }
+            Inspection::Content { head, .. } => {
+                let answer = match self.fault("inspection") {
+                    Some(fault) => Err(fault),
+                    None => Ok((self.held[..*head].to_vec(), found(false))),
+                };
+                self.held_head = *head;
+                self.record.action(format!("= inspect content {} {head}", self.held.len()));
+                self.handle(Input::ContentInspected(answer));
             }
         }
     }
@@ -221,11 +266,26 @@ impl<'a> Player<'a> {
             Report::Judged(verdict) => self.record.action(judged(verdict)),
             Report::HandshakeFailed { .. } => self.record.action("= handshake failed HandshakeFailed"),
             Report::HandshakeDone { .. }
+            | Report::Checked { .. }
             | Report::Accepted { .. }
             | Report::Refused { .. }
             | Report::ProtocolError { .. } => {}
         }
     }
+}
+
+/// `spf fail`, `spf fail refused`: a check, what it came to, and whether that asks for a refusal.
+fn finding(text: &str) -> Finding {
+    let words: Vec<&str> = text.split(' ').collect();
+    let check = *Check::ALL.iter().find(|check| check.name() == words[0]).expect("a check");
+    let outcome = match words[1] {
+        "pass" => Outcome::Pass,
+        "fail" => Outcome::Fail,
+        "temperror" => Outcome::TempError,
+        other => panic!("no outcome {other}"),
+    };
+    let found = Finding::new(check, outcome, "").with("policy.test", "yes");
+    if words.get(2) == Some(&"refused") { found.refused() } else { found }
 }
 
 /// `= judged FAULT DOMAIN`, with `report` behind it where that is the mode.
@@ -276,6 +336,22 @@ pub fn evidence(
 
 fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, value: &str) {
     match (key, value) {
+        ("spf" | "dkim" | "dmarc" | "arc" | "dns_block_list_action" | "partner_checks", word) => {
+            let mut checks = InboundChecks::clone(&connector.checks);
+            *match key {
+                "spf" => &mut checks.spf,
+                "dkim" => &mut checks.dkim,
+                "dmarc" => &mut checks.dmarc,
+                "arc" => &mut checks.arc,
+                "partner_checks" => &mut checks.of_partners,
+                _ => &mut checks.dns_block_list,
+            } = match word {
+                "off" => CheckMode::Off,
+                "mark" => CheckMode::Mark,
+                _ => CheckMode::Enforce,
+            };
+            connector.checks = Arc::new(checks);
+        }
         ("header_from", "off") => settings.transport.header_from = HeaderFrom::Off,
         ("header_from", "mark") => settings.transport.header_from = HeaderFrom::Mark,
         ("header_from", "reject") => settings.transport.header_from = HeaderFrom::Reject,
@@ -297,7 +373,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate" | "balancer",
+            | "back_pressure" | "certificate" | "balancer" | "found",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

@@ -195,6 +195,7 @@ pub fn receive_connector() -> ReceiveConnector {
         message_rate_limit: 600,
         connection_timeout: Duration::from_secs(300),
         connection_inactivity_timeout: Duration::from_secs(60),
+        checks: Arc::default(),
         tarpit_interval: Duration::ZERO,
     }
 }

@@ -29,6 +29,8 @@ const SERIAL: u32 = 1;
 const PORT_ATTEMPTS: usize = 16;
 const TCP_IDLE: Duration = Duration::from_secs(10);
 const TCP_RESPONSE_BYTES: usize = 4096;
+/// Longest string of a TXT record; a longer text is several.
+const TXT_STRING_BYTES: usize = 255;
 
 /// The records to be served. Names may be written with or without the final dot.
 #[derive(Clone, Debug, Default)]
@@ -193,7 +195,10 @@ impl Data {
                 Matching::from(*matching),
                 data.clone(),
             )),
-            Self::Text(text) => RData::TXT(TXT::new(vec![text.clone()])),
+            Self::Text(text) => {
+                let strings = text.as_bytes().chunks(TXT_STRING_BYTES).map(String::from_utf8_lossy);
+                RData::TXT(TXT::new(strings.map(String::from).collect()))
+            }
         })
     }
 }

@@ -1,6 +1,10 @@
 //! Receive and send connectors.
 
-use crate::policy::{Permissions, ProtocolLogging, ReceiveConnector, SendConnector};
+use std::sync::Arc;
+
+use crate::policy::{
+    CheckMode, InboundChecks, Permissions, ProtocolLogging, ReceiveConnector, SendConnector,
+};
 use crate::trust::Level;
 
 use super::super::document::Table;
@@ -35,6 +39,31 @@ pub fn receive(table: &Table) -> ReceiveConnector {
         connection_timeout: duration("connection_timeout"),
         connection_inactivity_timeout: duration("connection_inactivity_timeout"),
         tarpit_interval: duration("tarpit_interval"),
+        checks: Arc::new(inbound_checks(table)),
+    }
+}
+
+fn inbound_checks(table: &Table) -> InboundChecks {
+    let mode = |key| check_mode(table.text(key));
+    let dns_block_lists = table.read_all("dns_block_lists", format::domain);
+    let listed = if dns_block_lists.is_empty() { CheckMode::Off } else { mode("dns_block_list_action") };
+    InboundChecks {
+        spf: mode("spf"),
+        dkim: mode("dkim"),
+        dmarc: mode("dmarc"),
+        arc: mode("arc"),
+        dns_block_lists,
+        dns_block_list: listed,
+        of_partners: mode("partner_checks"),
+        timeout: table.read("check_timeout", format::duration).unwrap_or_default(),
+    }
+}
+
+fn check_mode(word: Option<&str>) -> CheckMode {
+    match word {
+        Some("mark") => CheckMode::Mark,
+        Some("enforce") => CheckMode::Enforce,
+        _ => CheckMode::Off,
     }
 }
 

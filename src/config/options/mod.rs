@@ -5,6 +5,7 @@
 mod access;
 mod connectors;
 mod general;
+mod inbound_checks;
 mod look_ups;
 mod tls_reporting;
 mod tracking;
@@ -124,8 +125,15 @@ pub const SECTIONS: &[Section] = &[
 
 /// Every key, in the order of the reference.
 pub fn all() -> impl Iterator<Item = &'static Key> {
-    let tables =
-        [general::KEYS, tracking::KEYS, connectors::KEYS, access::KEYS, look_ups::KEYS, tls_reporting::KEYS];
+    let tables = [
+        general::KEYS,
+        tracking::KEYS,
+        connectors::KEYS,
+        access::KEYS,
+        inbound_checks::KEYS,
+        look_ups::KEYS,
+        tls_reporting::KEYS,
+    ];
     SECTIONS
         .iter()
         .flat_map(move |section| tables.into_iter().flatten().filter(move |key| key.section == section.name))

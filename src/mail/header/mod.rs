@@ -103,9 +103,14 @@ impl<'a> HeaderSection<'a> {
     /// The section without the fields whose name, lower-case and without blanks, `unwanted`
     /// picks. All others stay octet by octet.
     pub fn without(self, mut unwanted: impl FnMut(&str) -> bool) -> Vec<u8> {
+        self.without_fields(|field| unwanted(&field.name()))
+    }
+
+    /// The same, where the name alone does not tell.
+    pub fn without_fields(self, mut unwanted: impl FnMut(Field<'a>) -> bool) -> Vec<u8> {
         let mut kept = Vec::with_capacity(self.raw.len());
         for field in self.fields() {
-            if !unwanted(&field.name()) {
+            if !unwanted(field) {
                 kept.extend_from_slice(field.raw);
             }
         }

@@ -1,6 +1,9 @@
 use crate::mail::Domain;
+use crate::observe::InboundChecked;
 use crate::observe::counters::FAMILIES;
 use crate::observe::test_settings::with_lists;
+use crate::policy::{Check, CheckMode, Finding, Outcome};
+
 use crate::smtp::SessionId;
 use crate::trust::{Fact, Fault, Level as TrustLevel, Mode, TlsVersion, Verdict};
 
@@ -122,6 +125,13 @@ fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
         remote: "192.0.2.9:61061".parse().unwrap(),
         reply: "550 5.7.1 no".to_owned(),
     });
+    observer.event(Event::InboundChecked(InboundChecked {
+        finding: Finding::new(Check::Spf, Outcome::Pass, ""),
+        mode: CheckMode::Mark,
+        connector: "Internet".to_owned(),
+        session: SessionId(7),
+        remote: "192.0.2.9:61061".parse().unwrap(),
+    }));
     let metrics = observer.render_metrics();
     let exposed = |name: &str| {
         metrics.lines().any(|line| {

@@ -1,13 +1,16 @@
 //! Content between 354 and the reply to the final dot: decoded, its header section held until it
 //! is complete and checked, the rest handed on as it comes. What is wrong with it is answered
 //! behind the final dot (RFC 5321 4.2.5), so the octets that follow a fault are read and dropped.
+//!
+//! Where checks concern content, it is held as it came, header section first, and goes on after them.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
-use crate::policy::limits;
+use crate::policy::{Finding, InboundChecks, limits};
 use crate::smtp::{DataDecoder, Reply};
 
 use super::clock::Pace;
@@ -15,7 +18,7 @@ use super::core::{Core, Step, Tarpit};
 use super::header_section;
 use super::state::{State, Storing};
 use super::transaction::Transaction;
-use super::{Action, Submission, replies};
+use super::{Action, Inspection, Submission, replies};
 
 pub(super) struct Receiving {
     transaction: Transaction,
@@ -29,6 +32,9 @@ pub(super) struct Receiving {
     received: u64,
     /// Octets handed on for the draft.
     stored: u64,
+    /// Octets of the header section that is held, empty line included.
+    held_head: usize,
+    empty_line: bool,
     eight_bit: bool,
     message_id: String,
     subject: String,
@@ -63,6 +69,8 @@ impl Receiving {
             started,
             received: 0,
             stored: 0,
+            held_head: 0,
+            empty_line: false,
             eight_bit: false,
             message_id: String::new(),
             subject: String::new(),
@@ -131,21 +139,50 @@ impl Receiving {
         self.message_id = header::text_of(&fields, "Message-ID", limits::TRACKED_BYTES_MAX);
         self.subject = header::text_of(&fields, "Subject", limits::TRACKED_BYTES_MAX);
         header_section::note_wish(&mut self.transaction.envelope, &fields);
-        let site = header_section::Site {
+        self.empty_line = empty_line;
+        if self.is_held() {
+            self.hold_head(core, fields, step);
+        } else {
+            self.store_head(core, &fields, step);
+        }
+    }
+
+    /// What will be refused anyway need not be held.
+    fn hold_head(&mut self, core: &Core, mut head: Vec<u8>, step: &mut Step<'_>) {
+        if let Err(refusal) = header_section::examine(&self.site(core), &head, step.world) {
+            return self.refuse(refusal, step);
+        }
+        if self.empty_line {
+            head.extend_from_slice(b"\r\n");
+        }
+        self.held_head = head.len();
+        if !head.is_empty() {
+            step.actions.push(Action::Hold(Bytes::from(head)));
+        }
+    }
+
+    fn store_head(&mut self, core: &Core, fields: &[u8], step: &mut Step<'_>) {
+        match header_section::rewrite(&self.site(core), fields, step.world) {
+            Ok(mut head) => {
+                if self.empty_line {
+                    head.extend_from_slice(b"\r\n");
+                }
+                self.stored += head.len() as u64;
+                step.actions.push(Action::Content(Bytes::from(head)));
+            }
+            Err(refusal) => self.refuse(refusal, step),
+        }
+    }
+
+    fn site<'a>(&'a self, core: &'a Core) -> header_section::Site<'a> {
+        header_section::Site {
             core,
             hello: &self.transaction.hello,
             admission: &self.transaction.admission,
             envelope: &self.transaction.envelope,
             queue_id: &self.queue_id,
-        };
-        match header_section::rewrite(&site, &fields, step.world) {
-            Ok(mut head) => {
-                if empty_line {
-                    head.extend_from_slice(b"\r\n");
-                }
-                self.store(head, step);
-            }
-            Err(refusal) => self.refuse(refusal, step),
+            checks: &self.transaction.checks,
+            findings: &self.transaction.findings,
         }
     }
 
@@ -157,8 +194,18 @@ impl Receiving {
     fn store(&mut self, content: Vec<u8>, step: &mut Step<'_>) {
         if self.refused.is_none() && !content.is_empty() {
             self.stored += content.len() as u64;
-            step.actions.push(Action::Content(Bytes::from(content)));
+            let content = Bytes::from(content);
+            let held = self.is_held();
+            step.actions.push(if held { Action::Hold(content) } else { Action::Content(content) });
         }
+    }
+
+    pub fn checks(&self) -> &InboundChecks {
+        &self.transaction.checks
+    }
+
+    fn is_held(&self) -> bool {
+        self.checks().concern_content()
     }
 
     /// The final dot came.
@@ -166,11 +213,37 @@ impl Receiving {
         if self.refused.is_none() {
             self.take_head(core, step);
         }
+        if self.refused.is_some() || !self.is_held() {
+            return self.conclude(core, step);
+        }
+        core.flush(step);
+        step.actions.push(Action::Inspect(Inspection::Content {
+            checks: Arc::clone(&self.transaction.checks),
+            head: self.held_head,
+        }));
+        State::Examining(self)
+    }
+
+    /// What was held may go on: `head` is its header section, empty line included.
+    pub fn release(&mut self, core: &Core, head: &[u8], findings: Vec<Finding>, step: &mut Step<'_>) {
+        if self.refused.is_some() {
+            return;
+        }
+        self.transaction.findings.extend(findings);
+        let fields = if self.empty_line { head.strip_suffix(b"\r\n").unwrap_or(head) } else { head };
+        self.store_head(core, fields, step);
+        if self.refused.is_none() {
+            step.actions.push(Action::AppendHeld);
+        }
+    }
+
+    /// Refuses the message, or has it made durable.
+    pub fn conclude(self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
         if let Some(refusal) = self.refused {
             core.refuse(step, &refusal.reply, refusal.tarpit);
             return State::Ready(self.transaction.hello);
         }
-        let Transaction { hello, admission, envelope } = self.transaction;
+        let Transaction { hello, admission, envelope, .. } = self.transaction;
         let secured = admission.permit.secured_domain().cloned();
         step.actions.push(Action::Commit(Box::new(Submission {
             envelope,

@@ -1,10 +1,12 @@
 //! What becomes of the header section of an incoming message: loops and unproved From: domains are
-//! refused, foreign stamps are removed, ours and `Received:` are put first (CONTRACT section 4).
+//! refused, foreign stamps are removed, ours, `Received:` and what checks found are put first
+//! (CONTRACT section 4, RFC 8601).
 
+use crate::mail::authentication_results::{AuthenticationResults, MethodResult};
 use crate::mail::header::{FromDomains, HeaderSection};
 use crate::mail::received::{Greeting, Received, TlsFacts};
 use crate::mail::{Domain, Envelope, TlsRequired};
-use crate::policy::{HeaderFrom, Settings, header_firewall, limits};
+use crate::policy::{CheckMode, Finding, HeaderFrom, InboundChecks, Settings, header_firewall, limits};
 use crate::trust::Mode;
 
 use super::admission::Admission;
@@ -20,26 +22,63 @@ pub(super) struct Site<'a> {
     pub admission: &'a Admission,
     pub envelope: &'a Envelope,
     pub queue_id: &'a str,
+    pub checks: &'a InboundChecks,
+    pub findings: &'a [Finding],
 }
 
-/// The header section as it is stored, without the empty line.
-pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Vec<u8>, Refusal> {
+/// Whether a message with this header section is taken; if so, the domains in From: that it has not
+/// proved.
+pub(super) fn examine<'a>(
+    site: &Site<'_>,
+    head: &[u8],
+    world: World<'a>,
+) -> Result<Vec<&'a Domain>, Refusal> {
     let section = HeaderSection::new(head);
     if section.received_count() > limits::RECEIVED_FIELDS_MAX {
         return Err(replies::loops().into());
     }
     let unproved = unproved_from(site, section, world.settings);
-    if let Some(domain) = refused_from(&unproved, world.settings) {
-        let reply = replies::unproved_from(domain, site.core.opening.id);
-        return Err(Refusal { reply, tarpit: Tarpit::Never });
+    match refused_from(&unproved, world.settings) {
+        None => Ok(unproved),
+        Some(domain) => {
+            let reply = replies::unproved_from(domain, site.core.opening.id);
+            Err(Refusal { reply, tarpit: Tarpit::Never })
+        }
     }
-    let kept = header_firewall::incoming(head, keeps_organization_headers(site, world.settings));
+}
+
+/// The header section as it is stored, without the empty line.
+pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Vec<u8>, Refusal> {
+    let unproved = examine(site, head, world)?;
+    let kept = header_firewall::incoming(
+        head,
+        keeps_organization_headers(site, world.settings),
+        &world.settings.hostname,
+    );
     let mut fields = received(site, world).to_string().into_bytes();
     for stamp in stamps(site, &unproved, world.settings) {
         fields.extend_from_slice(format!("Domain-Secured: {stamp}\r\n").as_bytes());
     }
+    if let Some(results) = results(site, world.settings) {
+        fields.extend_from_slice(results.to_string().as_bytes());
+    }
     fields.extend_from_slice(&kept);
     Ok(fields)
+}
+
+/// What the checks of this connector found; a check that is on says at least `none`.
+fn results<'a>(site: &'a Site<'_>, settings: &'a Settings) -> Option<AuthenticationResults<'a>> {
+    if !site.checks.concern_sender() && !site.checks.concern_content() {
+        return None;
+    }
+    let told = site.findings.iter().filter(|finding| site.checks.mode(finding.check) != CheckMode::Off);
+    let results = told.map(|finding| MethodResult {
+        method: finding.check.name(),
+        result: finding.outcome.as_str(),
+        reason: &finding.reason,
+        properties: &finding.properties,
+    });
+    Some(AuthenticationResults { authserv_id: &settings.hostname, results: results.collect() })
 }
 
 /// The header field counts only where `MAIL` has not said `REQUIRETLS` (RFC 8689 4.1).

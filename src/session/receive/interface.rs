@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::mail::{Domain, Envelope, Now};
-use crate::policy::{OwnCertificate, Pressure, ReceiveConnector, Settings};
+use crate::mail::{Domain, Envelope, Now, ReversePath};
+use crate::policy::{
+    CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, ReceiveConnector, Settings,
+};
 use crate::smtp::{HeloName, SessionId};
 use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
@@ -65,6 +67,10 @@ pub enum Input<'a> {
     },
     /// Answers `FetchRevocation`: what could be had is in the snapshot now.
     RevocationRefreshed,
+    /// Answers `Inspect` of a sender.
+    SenderInspected(Vec<Finding>),
+    /// Answers `Inspect` of content: its header section, and what was found; or it could not be kept.
+    ContentInspected(Result<(Vec<u8>, Vec<Finding>), StoreFault>),
     /// `deadline()` passed.
     Timeout,
     /// The peer closed, or the connection broke.
@@ -90,13 +96,31 @@ pub enum Action {
     OpenDraft,
     /// Append to the draft; no answer unless it fails.
     Content(Bytes),
+    /// Flush, then find out; answered by `SenderInspected` or `ContentInspected`.
+    Inspect(Inspection),
+    /// Content as it came, kept apart from the draft until it has been inspected; no answer unless
+    /// it fails, as for `Content`.
+    Hold(Bytes),
+    /// Append the body of what was held to the draft.
+    AppendHeld,
     /// Make the draft durable; answered by `Stored`.
     Commit(Box<Submission>),
+    /// With what was held.
     DiscardDraft,
     Log(Line),
     Report(Report),
     /// Flush and close; nothing comes after it.
     Close,
+}
+
+/// What the driver shall find out.
+#[derive(Debug)]
+pub enum Inspection {
+    /// After MAIL: the client and the reverse-path.
+    Sender { checks: Arc<InboundChecks>, helo: HeloName, reverse_path: ReversePath },
+    /// After the final dot: what was held, of which the first `head` octets are the header section
+    /// and the empty line behind it, if there is one.
+    Content { checks: Arc<InboundChecks>, head: usize },
 }
 
 /// A complete, checked message, ready for the queue.
@@ -127,6 +151,11 @@ pub enum Report {
     },
     /// Once a MAIL that was judged for a listed domain.
     Judged(Arc<Verdict>),
+    /// An inbound check was made.
+    Checked {
+        finding: Finding,
+        mode: CheckMode,
+    },
     /// A message got its 250.
     Accepted {
         queue_id: String,

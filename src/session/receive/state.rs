@@ -9,7 +9,7 @@ use super::admission::Lists;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::transaction::{MailRequest, Transaction};
-use super::{Action, Input, Report, StoreFault, commands, replies, starttls, transaction};
+use super::{Action, Input, Report, StoreFault, commands, inspection, replies, starttls, transaction};
 
 pub(super) enum State {
     /// Before `Connected`.
@@ -24,12 +24,16 @@ pub(super) enum State {
     Rating(Hello, MailRequest),
     /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
     Refreshing(Hello, MailRequest),
+    /// MAIL is permitted; awaits `SenderInspected`.
+    Vetting(Transaction),
     /// MAIL accepted; collects recipients.
     Mailing(Transaction),
     /// DATA came; awaits `DraftOpened`.
     Drafting(Transaction),
     /// 354 sent; content comes in.
     Receiving(Box<Receiving>),
+    /// Content complete and held; awaits `ContentInspected`.
+    Examining(Box<Receiving>),
     /// Content complete; awaits `Stored`.
     Storing(Box<Storing>),
     Closed,
@@ -95,6 +99,12 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::RevocationRefreshed, State::Refreshing(hello, request)) => {
             transaction::judge(core, hello, request, Lists::AsTheyAre, step)
         }
+        (Input::SenderInspected(findings), State::Vetting(transaction)) => {
+            inspection::sender_inspected(core, transaction, findings, step)
+        }
+        (Input::ContentInspected(answer), State::Examining(content)) => {
+            inspection::content_inspected(core, content, answer, step)
+        }
         (Input::DraftOpened(answer), State::Drafting(transaction)) => {
             transaction::draft_opened(core, transaction, answer, step)
         }
@@ -102,6 +112,10 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::StoreFailed(fault), State::Receiving(mut content)) => {
             content.refuse(replies::store(fault), step);
             State::Receiving(content)
+        }
+        (Input::StoreFailed(fault), State::Examining(mut content)) => {
+            content.refuse(replies::store(fault), step);
+            State::Examining(content)
         }
         (Input::StoreFailed(fault), State::Storing(mut storing)) => {
             storing.fault.get_or_insert(fault);
@@ -120,6 +134,8 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::TlsFailed(_)
             | Input::RateChecked { .. }
             | Input::RevocationRefreshed
+            | Input::SenderInspected(_)
+            | Input::ContentInspected(_)
             | Input::DraftOpened(_)
             | Input::Stored(_)
             | Input::StoreFailed(_),
@@ -155,7 +171,9 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::Handshaking(_)
             | State::Rating(..)
             | State::Refreshing(..)
+            | State::Vetting(_)
             | State::Drafting(_)
+            | State::Examining(_)
             | State::Storing(_)
             | State::Closed => return state,
         }
@@ -222,7 +240,9 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         State::Unopened
         | State::Rating(..)
         | State::Refreshing(..)
+        | State::Vetting(_)
         | State::Drafting(_)
+        | State::Examining(_)
         | State::Storing(_)
         | State::Closed => state,
         State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
@@ -238,11 +258,13 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
     let why = match state {
         State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
         State::Handshaking(_) => "closed by the peer during the TLS handshake",
-        State::Rating(..) | State::Refreshing(..) | State::Mailing(_) | State::Drafting(_) => {
-            "closed by the peer within a transaction"
-        }
+        State::Rating(..)
+        | State::Refreshing(..)
+        | State::Vetting(_)
+        | State::Mailing(_)
+        | State::Drafting(_) => "closed by the peer within a transaction",
         State::Receiving(_) => "closed by the peer within the content",
-        State::Storing(_) => "closed by the peer before our answer to the content",
+        State::Examining(_) | State::Storing(_) => "closed by the peer before our answer to the content",
         State::Closed => "",
     };
     core.close(step, why)
@@ -252,15 +274,19 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
 /// ours from the moment it is durable, whether or not the peer hears of it.
 fn discard_draft(state: &State, step: &mut Step<'_>) {
     match state {
-        State::Receiving(content) if content.has_draft() => step.actions.push(Action::DiscardDraft),
+        State::Receiving(content) | State::Examining(content) if content.has_draft() => {
+            step.actions.push(Action::DiscardDraft);
+        }
         State::Drafting(_) => step.actions.push(Action::DiscardDraft),
         State::Receiving(_)
+        | State::Examining(_)
         | State::Unopened
         | State::Greeted
         | State::Handshaking(_)
         | State::Ready(_)
         | State::Rating(..)
         | State::Refreshing(..)
+        | State::Vetting(_)
         | State::Mailing(_)
         | State::Storing(_)
         | State::Closed => {}

@@ -1,8 +1,10 @@
 //! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
 
+use std::sync::Arc;
+
 use crate::mail::dsn::RecipientRequest;
 use crate::mail::{Address, Envelope, ForwardPath, ReversePath, TlsRequired};
-use crate::policy::limits;
+use crate::policy::{Finding, InboundChecks, limits};
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
@@ -12,7 +14,7 @@ use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::recipient::{self, Refusal, Rights};
 use super::state::{Hello, State};
-use super::{Action, StoreFault, replies};
+use super::{Action, StoreFault, inspection, replies};
 
 /// A MAIL command whose rate is being checked.
 pub(super) struct MailRequest {
@@ -25,6 +27,9 @@ pub(super) struct Transaction {
     pub hello: Hello,
     pub admission: Admission,
     pub envelope: Envelope,
+    pub checks: Arc<InboundChecks>,
+    /// What the checks have found so far.
+    pub findings: Vec<Finding>,
 }
 
 pub(super) fn mail(
@@ -104,7 +109,6 @@ pub(super) fn judge(
             State::Ready(hello)
         }
         Ok(admission) => {
-            core.say(step, &replies::sender_ok());
             let params = request.params;
             let envelope = Envelope {
                 reverse_path: request.path,
@@ -117,7 +121,9 @@ pub(super) fn judge(
                 },
                 dsn: params.dsn.into(),
             };
-            State::Mailing(Transaction { hello, admission, envelope })
+            let checks = inspection::checks_of(core, &admission, step);
+            let findings = Vec::new();
+            inspection::sender(core, Transaction { hello, admission, envelope, checks, findings }, step)
         }
         Err(NotAdmitted::Refused(reply)) => {
             core.refuse(step, &reply, Tarpit::Never);

@@ -3,6 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use sealpost::mail::Domain;
 use sealpost::mail::header::{HeadCollector, HeadStatus, HeaderSection, split};
 use sealpost::policy::header_firewall;
 
@@ -14,9 +15,13 @@ fuzz_target!(|input: &[u8]| {
     let _ = section.from_domains();
     assert!(section.received_count() <= section.fields().count());
 
-    let passed = header_firewall::incoming(head, false);
+    let hostname = Domain::parse("mx.contoso.example").expect("a domain");
+    let passed = header_firewall::incoming(head, false, &hostname);
     let passed = HeaderSection::new(&passed);
     assert!(passed.find("Domain-Secured").is_none());
+    assert!(passed.fields().all(|field| {
+        field.name() != "authentication-results" || !field.value().starts_with(b"mx.contoso.example;")
+    }));
     assert!(!passed.fields().next().is_some_and(|field| field.is_orphan()));
 
     let mut collector = HeadCollector::new(input.len());
