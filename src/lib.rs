@@ -4,10 +4,11 @@
 //! The modules are the floors of the house; arrows only point down (`docs/architecture.md`,
 //! enforced by `tests/architecture.rs`):
 //!
-//! words `mail`, `smtp` ← judgement `trust`, `policy` ← conversation `session` ←
+//! words `mail`, `smtp`, `milter` ← judgement `trust`, `policy` ← conversation `session` ←
 //! world `net`, `config`, `observe`, `certstore`, `disk` ← `relay` ← doors `admin`, `cli`.
 
 pub mod mail;
+pub mod milter;
 pub mod smtp;
 
 pub mod policy;

@@ -15,19 +15,24 @@ const FUNCTION_LINES_MAX: usize = 70;
 const FLOORS: &[(&str, &[&str])] = &[
     ("mail", &[]),
     ("smtp", &["mail"]),
+    // What filter programs are asked and answer.
+    ("milter", &["mail", "smtp"]),
     ("trust", &["mail", "smtp"]),
-    ("policy", &["mail", "smtp", "trust"]),
-    ("session", &["mail", "smtp", "trust", "policy"]),
+    ("policy", &["mail", "smtp", "milter", "trust"]),
+    ("session", &["mail", "smtp", "milter", "trust", "policy"]),
     // Bounded reading, for whoever reads files.
     ("disk", &[]),
     // What a handshake found is handed to the send session in the session's own words.
-    ("net", &["mail", "smtp", "trust", "policy", "session", "disk"]),
+    ("net", &["mail", "smtp", "milter", "trust", "policy", "session", "disk"]),
     ("certstore", &["mail", "smtp", "trust", "policy", "disk"]),
     // Checked settings hold certificates that have been read and found to fit their keys.
     ("config", &["mail", "smtp", "trust", "policy", "certstore", "disk"]),
     // The transcript's lines are what the protocol log writes.
     ("observe", &["mail", "smtp", "trust", "policy", "session"]),
-    ("relay", &["mail", "smtp", "trust", "policy", "session", "net", "certstore", "config", "observe"]),
+    (
+        "relay",
+        &["mail", "smtp", "milter", "trust", "policy", "session", "net", "certstore", "config", "observe"],
+    ),
     (
         "admin",
         &["mail", "smtp", "trust", "policy", "session", "net", "certstore", "config", "observe", "relay"],
@@ -52,7 +57,7 @@ const FLOORS: &[(&str, &[&str])] = &[
 ];
 
 /// Floors 1 to 3: no socket, file, clock, runtime, random source or logger.
-const PURE: &[&str] = &["mail", "smtp", "trust", "policy", "session"];
+const PURE: &[&str] = &["mail", "smtp", "milter", "trust", "policy", "session"];
 const IMPURE_CRATES: &[&str] =
     &["tokio", "tokio_rustls", "tokio_util", "rand", "tracing", "socket2", "rustix"];
 const IMPURE_STD: &[&str] = &["fs", "env", "process", "thread", "os"];

@@ -7,6 +7,8 @@
 //! line; `|` is a line of the stored message; `-` is the end of the connection; `#` a comment.
 //! Lines received in a row arrive in one piece.
 
+#[path = "dialogues/milter.rs"]
+mod milter;
 #[path = "dialogues/pki.rs"]
 mod pki;
 #[path = "dialogues/play_receive.rs"]

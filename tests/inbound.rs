@@ -17,9 +17,13 @@ mod content;
 mod envelope;
 #[path = "inbound/limits.rs"]
 mod limits;
+#[path = "inbound/milter.rs"]
+mod milter;
 #[path = "inbound/pki.rs"]
 mod pki;
 #[path = "inbound/rig.rs"]
 mod rig;
+#[path = "inbound/scripted_milter.rs"]
+mod scripted_milter;
 #[path = "inbound/verdict.rs"]
 mod verdict;

@@ -198,7 +198,7 @@ pub fn smart_host(text: &str) -> Result<SmartHost, Wrong> {
     )
 }
 
-fn parse_smart_host(text: &str) -> Option<SmartHost> {
+pub fn parse_smart_host(text: &str) -> Option<SmartHost> {
     let (host, port) = match text.strip_prefix('[') {
         Some(literal) => {
             let (inner, behind) = literal.split_once(']')?;

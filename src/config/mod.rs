@@ -11,6 +11,7 @@ mod derive;
 mod document;
 mod format;
 mod hostname;
+mod milter_address;
 mod nearest;
 pub mod options;
 mod parse;

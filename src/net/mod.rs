@@ -13,6 +13,7 @@ pub mod dane;
 mod global;
 pub mod listener;
 pub mod local;
+pub mod milter;
 pub mod proxy_protocol;
 pub mod report_post;
 pub mod resolver;

@@ -46,6 +46,7 @@ pub const INBOUND_FAILURES: &str = "sealpost_domain_secure_inbound_failures_tota
 pub const RECEIVED: &str = "sealpost_messages_received_total";
 pub const REFUSED: &str = "sealpost_messages_refused_total";
 pub const CHECKS: &str = "sealpost_checks_total";
+pub const MILTERS: &str = "sealpost_milter_results_total";
 pub const DELIVERED: &str = "sealpost_messages_delivered_total";
 pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
@@ -124,6 +125,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["connector", "check", "result"],
         "Inbound checks made",
         "Once a check and transaction, of SPF once an identity, of DKIM once a signature; `check` is `spf`, `dkim`, `dmarc`, `arc` or `x-dns-block-list`, `result` is a result of RFC 8601.",
+    ),
+    row(
+        MILTERS,
+        Kind::Counter,
+        &["milter", "result"],
+        "Last words of milters",
+        "Once a milter and message, and once a sender or recipient that it refuses; `result` is `accept`, `reject`, `tempfail`, `discard`, `quarantine` or `failed` (it could not be asked). Milters that only watch count too.",
     ),
     row(
         DELIVERED,

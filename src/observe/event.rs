@@ -5,6 +5,7 @@
 mod access;
 mod dsn_kind;
 mod fields;
+mod filter;
 mod inbound_checked;
 
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use fields::{display, optional_display, seconds, serialize_ruled, serialize_verd
 pub use access::AccessEvent;
 pub use dsn_kind::DsnKind;
 pub(super) use fields::version_label;
+pub use filter::FilterEvent;
 pub use inbound_checked::InboundChecked;
 
 /// One thing that happened. Texts may hold anything a peer sent: they are escaped when written.
@@ -389,4 +391,7 @@ pub enum Event {
     /// Written under its own name.
     #[serde(untagged)]
     Access(AccessEvent),
+    /// Likewise.
+    #[serde(untagged)]
+    Filter(FilterEvent),
 }

@@ -23,6 +23,6 @@ mod whole_file;
 
 pub use audit::{AuditEntry, AuditError, AuditLog};
 pub use certificate_role::CertificateRole;
-pub use event::{AccessEvent, DsnKind, Event, InboundChecked};
+pub use event::{AccessEvent, DsnKind, Event, FilterEvent, InboundChecked};
 pub use observer::{ConnectionGuard, Observer};
 pub use protocol_log::{LogRecord, ProtocolLog, ProtocolLogError};

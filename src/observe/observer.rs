@@ -160,6 +160,7 @@ impl Observer {
                 counters.back_pressure(*resource, *level);
                 if *level == Pressure::Normal { Level::Info } else { Level::Warning }
             }
+            Event::Filter(event) => counters.filtered(event),
             told_only => level_of(told_only),
         }
     }
@@ -321,6 +322,7 @@ fn level_of(event: &Event) -> Level {
         | Event::RevocationListLoaded { .. }
         | Event::PinUnmatched { .. }
         | Event::InboundChecked(_)
+        | Event::Filter(_)
         | Event::MessageReceived { .. }
         | Event::MessageRefused { .. }
         | Event::MessageDelivered { .. }

@@ -11,11 +11,13 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
+use crate::policy::milter::MilterResult;
 use crate::policy::{Finding, Pressure, Resource, Settings};
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
-use super::event::version_label;
+use super::event::{FilterEvent, version_label};
+use super::record::Level;
 
 pub(super) type Labels<const N: usize> = [(&'static str, String); N];
 
@@ -38,6 +40,7 @@ pub(super) struct Counters {
     received: Family<Labels<1>, Counter>,
     refused: Family<Labels<1>, Counter>,
     checks: Family<Labels<3>, Counter>,
+    milters: Family<Labels<2>, Counter>,
     delivered: Family<Labels<1>, Counter>,
     pub(super) deferred: Counter,
     pub(super) bounced: Counter,
@@ -78,6 +81,7 @@ impl Counters {
             received: register(&mut r, counters::RECEIVED, Family::default()),
             refused: register(&mut r, counters::REFUSED, Family::default()),
             checks: register(&mut r, counters::CHECKS, Family::default()),
+            milters: register(&mut r, counters::MILTERS, Family::default()),
             delivered: register(&mut r, counters::DELIVERED, Family::default()),
             deferred: register(&mut r, counters::DEFERRED, Counter::default()),
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
@@ -169,6 +173,21 @@ impl Counters {
             ("result", finding.outcome.as_str().to_owned()),
         ];
         self.checks.get_or_create(&labels).inc();
+    }
+
+    /// Also says how much the event matters.
+    pub(super) fn filtered(&self, event: &FilterEvent) -> Level {
+        match event {
+            FilterEvent::MilterAnswered { milter, result, .. } => {
+                let labels = [("milter", milter.clone()), ("result", result.as_str().to_owned())];
+                self.milters.get_or_create(&labels).inc();
+                // That it is down has been told.
+                if *result == MilterResult::Failed { Level::Debug } else { Level::Info }
+            }
+            FilterEvent::MilterUp { .. } => Level::Info,
+            FilterEvent::MilterChangeDenied { .. } | FilterEvent::MessageDiscarded { .. } => Level::Warning,
+            FilterEvent::MilterDown { .. } => Level::Error,
+        }
     }
 
     pub(super) fn sts_fetch(&self, result: &str) {

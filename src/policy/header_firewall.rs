@@ -35,6 +35,7 @@ pub fn outgoing(head: &[u8], send_organization_headers: bool) -> Vec<u8> {
 /// `name` is lower-case and without blanks.
 fn is_ours(name: &str) -> bool {
     name == "domain-secured"
+        || name == "x-sealpost-milter"
         || name.starts_with("x-ms-exchange-organization-")
         || name.starts_with("x-ms-exchange-forest-")
 }

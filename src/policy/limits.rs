@@ -43,5 +43,11 @@ pub const HELD_BYTES_OF_ALL_MAX: usize = 64 << 20;
 pub const CHECKED_BYTES_OF_ALL_MAX: usize = 128 << 20;
 /// DKIM signatures of a message that are looked at: each costs a question and a signature check.
 pub const DKIM_SIGNATURES_MAX: usize = 10;
+/// Octets of one packet of a milter; libmilter sends new bodies in pieces of 64 KB.
+pub const MILTER_PACKET_BYTES_MAX: usize = 256 << 10;
+/// Packets of a milter in answer to one command: changes of a message, and signs of life.
+pub const MILTER_PACKETS_MAX: usize = 10_000;
+/// Milters that one receive connector asks.
+pub const MILTERS_MAX: usize = 16;
 /// TLSA records considered of one host.
 pub const TLSA_RECORDS_MAX: usize = 64;

@@ -11,6 +11,7 @@ pub mod header_firewall;
 pub mod host_memory;
 mod inbound_checks;
 pub mod limits;
+pub mod milter;
 pub mod mta_sts;
 pub mod next_hop;
 pub mod outbound;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use crate::mail::Domain;
 
 use super::InboundChecks;
+use super::milter::Milters;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolLogging {
@@ -56,6 +57,7 @@ pub struct ReceiveConnector {
     pub connection_inactivity_timeout: Duration,
     pub tarpit_interval: Duration,
     pub checks: Arc<InboundChecks>,
+    pub milters: Arc<Milters>,
 }
 
 /// Whether connections from `remote` to this binding begin with a PROXY header: nobody else's are read

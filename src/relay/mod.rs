@@ -19,6 +19,7 @@ mod inspection;
 mod linger;
 mod listen;
 mod listeners;
+mod milters;
 mod mta_sts;
 mod new_message;
 mod open;

@@ -1,6 +1,7 @@
 //! Driving one receive session: the only async code between a peer and the queue on the way in.
 
 mod accept;
+mod filter;
 mod inspect;
 mod reading;
 
@@ -23,6 +24,7 @@ use crate::trust::{Direction, WantedList};
 
 use self::inspect::Pending;
 use self::reading::{READ_BYTES_MIN, resize, sleep_until};
+use super::milters::Party;
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
@@ -54,14 +56,15 @@ struct Driver {
     gathered: Vec<u8>,
     /// What is held back until it has been checked.
     pending: Pending,
+    milters: Party,
     /// Content failed to be kept; the rest of it is dropped.
     draft_failed: bool,
     /// When the content began, for accept-to-durable.
     draft_since: Instant,
     message: Option<Accepted>,
-    /// The same for message tracking; and whether a rule holds the message.
+    /// The same for message tracking; and who holds the message.
     tracked: Tracked,
-    held: bool,
+    held_by: Option<String>,
     closed: bool,
     /// Turned away with the banner: nothing was heard, and no time is lost on it.
     refused: bool,
@@ -92,11 +95,12 @@ pub async fn serve(
         draft: None,
         gathered: Vec::new(),
         pending: Pending::default(),
+        milters: Party::default(),
         draft_failed: false,
         draft_since: Instant::now(),
         message: None,
         tracked: Tracked::default(),
-        held: false,
+        held_by: None,
         closed: false,
         refused: refusal.is_some(),
     };
@@ -173,9 +177,16 @@ impl Driver {
             Action::Content(bytes) => self.keep(&bytes),
             Action::Inspect(inspection) => self.inspect(inspection).await,
             Action::Hold(bytes) => self.hold(&bytes),
+            Action::AskMilters(question) => self.ask_milters(*question).await,
             Action::AppendHeld => self.append_held(),
-            Action::Commit(submission) => self.commit(*submission).await,
-            Action::DiscardDraft => self.discard_draft(),
+            Action::Commit(submission) => {
+                self.commit(*submission).await;
+                self.milters.rest().await;
+            }
+            Action::DiscardDraft => {
+                self.discard_draft();
+                self.milters.rest().await;
+            }
             Action::Log(line) => self.log.write(&self.shared, line).await,
             Action::Report(report) => self.report(report),
             Action::Close => {
@@ -217,6 +228,7 @@ impl Driver {
     async fn close(&mut self) {
         self.closed = true;
         self.discard_draft();
+        self.milters.leave().await;
         if let Some(mut stream) = self.stream.take() {
             let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
             if !self.refused {
@@ -337,6 +349,7 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::Content(_)
         | Action::Inspect(_)
         | Action::Hold(_)
+        | Action::AskMilters(_)
         | Action::AppendHeld
         | Action::Commit(_)
         | Action::Close => false,

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observe::{Event, InboundChecked};
+use crate::observe::{Event, FilterEvent, InboundChecked};
+use crate::policy::milter::Denied;
 use crate::session::receive::{Opening, Report};
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
@@ -32,6 +33,25 @@ pub fn event(
         }
         Report::Checked { finding, mode } => {
             Event::InboundChecked(InboundChecked { finding, mode, connector, session, remote })
+        }
+        Report::Filtered { milter, result, detail, mode } => {
+            let answered =
+                FilterEvent::MilterAnswered { milter, result, detail, mode, connector, session, remote };
+            Event::Filter(answered)
+        }
+        Report::ChangeDenied { milter, denied: Denied { change, reason } } => {
+            Event::Filter(FilterEvent::MilterChangeDenied { milter, change, reason, connector, session })
+        }
+        Report::Discarded { queue_id, milter, sender, recipients } => {
+            let by = format!("milter {milter}");
+            Event::Filter(FilterEvent::MessageDiscarded {
+                queue_id,
+                by,
+                connector,
+                session,
+                sender,
+                recipients,
+            })
         }
         Report::Accepted { queue_id, size: _, secured } => {
             let Accepted { sender, recipients, size, durable_after } = accepted.take()?;

@@ -22,6 +22,7 @@ use super::connections::Connections;
 use super::holds::{HoldError, Holds};
 use super::inspection::{Inspector, InspectorError};
 use super::listeners::Listeners;
+use super::milters::Gates;
 use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
 use super::shared::Shared;
@@ -184,6 +185,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         client_tls: ClientTlsPool::new(),
         resolver: ArcSwap::from_pointee(resolver),
         inspector,
+        milters: Gates::default(),
         connections: Arc::new(Connections::default()),
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),

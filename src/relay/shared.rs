@@ -27,6 +27,7 @@ use super::delivery_queues::DeliveryQueues;
 use super::holds::Holds;
 use super::inspection::Inspector;
 use super::listeners::Listeners;
+use super::milters::Gates;
 use super::mta_sts::StsPolicies;
 use super::revocation::RevocationLists;
 use super::targets::Target;
@@ -48,6 +49,7 @@ pub struct Shared {
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
     pub inspector: Inspector,
+    pub milters: Gates,
     pub connections: Arc<Connections>,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,

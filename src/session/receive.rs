@@ -8,10 +8,12 @@ use std::time::Instant;
 use crate::trust::TlsEvidence;
 
 mod admission;
+mod candidate;
 mod clock;
 mod commands;
 mod content;
 mod core;
+mod filtering;
 mod header_section;
 mod inspection;
 mod interface;
@@ -21,7 +23,10 @@ mod starttls;
 mod state;
 mod transaction;
 
-pub use interface::{Action, Input, Inspection, Opening, Report, StoreFault, Submission, World};
+pub use interface::{
+    Action, BodyFacts, Filtered, Input, Inspection, MilterQuestion, MilterWord, Opening, Report, StoreFault,
+    Submission, World,
+};
 
 use self::core::{Core, Step};
 use state::State;
@@ -61,8 +66,11 @@ impl ReceiveSession {
             | State::Rating(..)
             | State::Refreshing(..)
             | State::Vetting(_)
+            | State::ShowingSender(_)
+            | State::ShowingRecipient(_)
             | State::Drafting(_)
             | State::Examining(_)
+            | State::Filtering(_)
             | State::Storing(_)
             | State::Closed => None,
             State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Mailing(_) => {

@@ -6,17 +6,19 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::{Now, TlsRequired};
+use sealpost::policy::milter::Milters;
 use sealpost::policy::{
     AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Pressure,
     ReceiveConnector, SendConnector, Settings,
 };
 use sealpost::session::receive::{
-    Action, Input, Inspection, Opening, ReceiveSession, Report, StoreFault, Submission, World,
+    Action, Input, Inspection, MilterQuestion, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::SessionId;
 use sealpost::trust::{Mode, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
+use crate::milter;
 use crate::pki::{Pki, clock};
 use crate::script::{Record, Script, Step};
 use crate::world;
@@ -184,6 +186,7 @@ impl<'a> Player<'a> {
                     self.handle(Input::StoreFailed(fault));
                 }
             }
+            Action::AskMilters(question) => self.ask_milters(*question),
             Action::AppendHeld => {
                 let held = std::mem::take(&mut self.held);
                 self.record.content.extend_from_slice(&held[self.held_head..]);
@@ -230,6 +233,38 @@ impl<'a> Player<'a> {
         }
     }
 
+    /// Says what the script says that a milter says: `: milter sender reject`.
+    fn ask_milters(&mut self, question: MilterQuestion) {
+        let said = |of: &str| {
+            let all = self.script.settings().filter(|(key, _)| *key == "milter");
+            let all = all.filter_map(|(_, value)| value.strip_prefix(of)?.strip_prefix(' '));
+            all.map(str::to_owned).collect::<Vec<String>>()
+        };
+        match question {
+            MilterQuestion::Sender { reverse_path, parameters, .. } => {
+                let said = said("sender");
+                self.record.action(format!("= ask milters <{reverse_path}> {}", parameters.join(" ")).trim());
+                self.handle(Input::MiltersAsked(said.iter().map(|text| milter::word(text)).collect()));
+            }
+            MilterQuestion::Recipient { recipient, .. } => {
+                let said = said("recipient");
+                self.record.action(format!("= ask milters {recipient}"));
+                self.handle(Input::MiltersAsked(said.iter().map(|text| milter::word(text)).collect()));
+            }
+            MilterQuestion::Content { milter, head, .. } => {
+                let said = said("content");
+                let fields = head.iter().filter(|octet| **octet == b':').count();
+                assert!(fields > 0);
+                self.record.action(format!("= ask milter {milter}"));
+                let filtered = match self.fault("milter") {
+                    Some(fault) => Err(fault),
+                    None => Ok(Box::new(milter::filtered(&said))),
+                };
+                self.handle(Input::MilterAnswered(filtered));
+            }
+        }
+    }
+
     fn fault(&self, when: &str) -> Option<StoreFault> {
         match self.script.setting("store")?.split_once(' ')? {
             (at, "disk-full") if at == when => Some(StoreFault::DiskFull),
@@ -248,6 +283,9 @@ impl<'a> Player<'a> {
         if let Some(domain) = submission.permit.secured_domain() {
             text.push_str(&format!(" secured {domain}"));
         }
+        if let Some(by) = &submission.held_by {
+            text.push_str(&format!(" held by {by}"));
+        }
         if submission.eight_bit {
             text.push_str(" 8bit");
         }
@@ -264,9 +302,12 @@ impl<'a> Player<'a> {
     fn report(&mut self, report: &Report) {
         match report {
             Report::Judged(verdict) => self.record.action(judged(verdict)),
+            Report::Discarded { milter, .. } => self.record.action(format!("= discarded by {milter}")),
             Report::HandshakeFailed { .. } => self.record.action("= handshake failed HandshakeFailed"),
             Report::HandshakeDone { .. }
             | Report::Checked { .. }
+            | Report::Filtered { .. }
+            | Report::ChangeDenied { .. }
             | Report::Accepted { .. }
             | Report::Refused { .. }
             | Report::ProtocolError { .. } => {}
@@ -352,6 +393,10 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
             };
             connector.checks = Arc::new(checks);
         }
+        ("milters", word) => {
+            let mode = if word == "mark" { CheckMode::Mark } else { CheckMode::Enforce };
+            connector.milters = Arc::new(Milters { all: vec![Arc::new(milter::settings())], mode });
+        }
         ("header_from", "off") => settings.transport.header_from = HeaderFrom::Off,
         ("header_from", "mark") => settings.transport.header_from = HeaderFrom::Mark,
         ("header_from", "reject") => settings.transport.header_from = HeaderFrom::Reject,
@@ -373,7 +418,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate" | "balancer" | "found",
+            | "back_pressure" | "certificate" | "balancer" | "found" | "milter",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

@@ -196,6 +196,7 @@ pub fn receive_connector() -> ReceiveConnector {
         connection_timeout: Duration::from_secs(300),
         connection_inactivity_timeout: Duration::from_secs(60),
         checks: Arc::default(),
+        milters: Arc::default(),
         tarpit_interval: Duration::ZERO,
     }
 }

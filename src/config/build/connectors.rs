@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::policy::milter::Milter;
 use crate::policy::{
     CheckMode, InboundChecks, Permissions, ProtocolLogging, ReceiveConnector, SendConnector,
 };
@@ -11,7 +12,7 @@ use super::super::document::Table;
 use super::super::format;
 use super::unnamed;
 
-pub fn receive(table: &Table) -> ReceiveConnector {
+pub fn receive(table: &Table, milters: &[Arc<Milter>]) -> ReceiveConnector {
     let duration = |key| table.read(key, format::duration).unwrap_or_default();
     ReceiveConnector {
         name: table.name().unwrap_or_default().to_owned(),
@@ -40,6 +41,7 @@ pub fn receive(table: &Table) -> ReceiveConnector {
         connection_inactivity_timeout: duration("connection_inactivity_timeout"),
         tarpit_interval: duration("tarpit_interval"),
         checks: Arc::new(inbound_checks(table)),
+        milters: Arc::new(super::milters::of_connector(table, milters)),
     }
 }
 
@@ -59,7 +61,7 @@ fn inbound_checks(table: &Table) -> InboundChecks {
     }
 }
 
-fn check_mode(word: Option<&str>) -> CheckMode {
+pub(super) fn check_mode(word: Option<&str>) -> CheckMode {
     match word {
         Some("mark") => CheckMode::Mark,
         Some("enforce") => CheckMode::Enforce,

@@ -4,6 +4,7 @@
 
 mod connectors;
 mod files;
+mod milters;
 pub use files::TRUST_FILE_BYTES_MAX;
 mod partners;
 mod trust;
@@ -28,6 +29,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
     let default_policy = trust::default_policy(document, &mut anchors, problems);
     let transport = transport(document);
     let partners = partners::partners(document, &transport, &default_policy, &mut anchors, problems);
+    let milters = milters::milters(document);
     Settings {
         epoch: 0,
         hostname: hostname(document),
@@ -42,7 +44,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         certificates: trust::certificates(document, problems),
         receive_connectors: document
             .tables("receive_connector")
-            .map(connectors::receive)
+            .map(|table| connectors::receive(table, &milters))
             .map(Arc::new)
             .collect(),
         send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),

@@ -3,6 +3,7 @@
 
 mod certificates;
 mod files;
+mod milters;
 mod names;
 mod partners;
 mod receive;
@@ -28,6 +29,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     names::check(subject, problems);
     partners::check(subject, problems);
     receive::check(subject, problems);
+    milters::check(subject, problems);
     send::check(subject, problems);
     certificates::check(subject, problems);
     files::check(subject, problems);

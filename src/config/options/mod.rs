@@ -7,6 +7,7 @@ mod connectors;
 mod general;
 mod inbound_checks;
 mod look_ups;
+mod milters;
 mod tls_reporting;
 mod tracking;
 
@@ -104,6 +105,11 @@ pub const SECTIONS: &[Section] = &[
         "name",
         "Where mail comes in: addresses, who may connect, what is asked of them.",
     ),
+    repeated(
+        "milter",
+        "name",
+        "A filter program that speaks the milter protocol, such as rspamd or a virus scanner; receive connectors say which they ask.",
+    ),
     repeated("send_connector", "name", "Where mail goes out: which domains, which way, on what terms."),
     single("queue", "How long mail waits and how often it is tried."),
     single("dns", "Name servers."),
@@ -132,6 +138,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         access::KEYS,
         inbound_checks::KEYS,
         look_ups::KEYS,
+        milters::KEYS,
         tls_reporting::KEYS,
     ];
     SECTIONS

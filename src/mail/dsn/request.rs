@@ -220,6 +220,13 @@ impl Requests {
         }
     }
 
+    /// The recipient with this index is gone, and those behind it move up.
+    pub fn remove(&mut self, index: u32) {
+        self.recipients.remove(&index);
+        let behind = self.recipients.split_off(&index);
+        self.recipients.extend(behind.into_iter().map(|(at, request)| (at - 1, request)));
+    }
+
     /// Octets of it in the queue's record with this request added, none too few.
     pub fn stored_bytes_with(&self, request: &RecipientRequest) -> usize {
         request.stored_bytes() + self.recipients.values().map(RecipientRequest::stored_bytes).sum::<usize>()

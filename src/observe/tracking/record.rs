@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 
 use super::{Cause, MessageFacts, Tracked, csv};
-use crate::observe::Event;
 use crate::observe::rotating::Row;
+use crate::observe::{Event, FilterEvent};
 
 /// A line on its way to the disk; made into text there.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +131,19 @@ fn message_moves(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             queue_id: about.clone(),
             ..blank
         },
+        Event::Filter(FilterEvent::MessageDiscarded { queue_id, by, connector, session, sender, .. }) => {
+            let message = MessageFacts { sender: sender.clone(), ..blank.message.clone() };
+            Record {
+                event_id: "DROP",
+                source: "AGENT",
+                context: by.clone(),
+                connector: connector.clone(),
+                queue_id: queue_id.clone(),
+                message,
+                ..blank
+            }
+            .also("session", session.to_string())
+        }
         _ => return None,
     })
 }

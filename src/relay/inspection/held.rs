@@ -151,6 +151,21 @@ impl Held {
         }
     }
 
+    /// At most `count` octets from there on; none at the end.
+    pub fn piece(&mut self, from: u64, count: usize) -> std::io::Result<Vec<u8>> {
+        self.write()?;
+        let Some(file) = self.file.as_mut() else {
+            let from = usize::try_from(from).unwrap_or(usize::MAX).min(self.bytes.len());
+            return Ok(self.bytes[from..(from + count).min(self.bytes.len())].to_vec());
+        };
+        block_in_place(|| {
+            let mut piece = Vec::with_capacity(count);
+            file.seek(SeekFrom::Start(from))?;
+            file.take(count as u64).read_to_end(&mut piece)?;
+            Ok(piece)
+        })
+    }
+
     /// What follows the first `skipped` octets, piece by piece; `take` says whether to go on.
     pub fn rest(mut self, skipped: usize, mut take: impl FnMut(&[u8]) -> bool) -> std::io::Result<()> {
         self.write()?;

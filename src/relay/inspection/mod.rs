@@ -108,6 +108,9 @@ impl Inspector {
         held: &mut Held,
         head: usize,
     ) -> std::io::Result<Vec<Finding>> {
+        if !checks.concern_content() {
+            return Ok(Vec::new());
+        }
         let deadline = Instant::now() + checks.timeout;
         match held.load(deadline).await? {
             Loaded::Whole(message) => {

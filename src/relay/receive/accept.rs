@@ -51,19 +51,30 @@ impl Driver {
         let _storing = holds.storing().await;
         let (settings, now) = (shared.settings.load(), Shared::now().wall);
         let (mut message, mut meta) = new_message::of(submission, &self.opening, &settings, now);
-        let held = holds.held(&message, now);
-        self.track(submission, &message, &meta, !held.is_empty());
-        if held.is_empty() {
+        let mut held = holds.held(&message, now);
+        let by_rule = (!held.is_empty()).then(|| "a rule of queue hold".to_owned());
+        self.track(submission, &message, &meta, submission.held_by.clone().or(by_rule));
+        if submission.held_by.is_some() {
+            // No end of a rule frees it, only an operator who has looked at it.
+            held = (0..).take(message.recipients.len()).collect();
+        } else if held.is_empty() {
             return queue.commit(draft, message).await;
+        } else {
+            meta.held = true;
+            message.meta = meta.to_bytes();
         }
-        meta.held = true;
-        message.meta = meta.to_bytes();
         queue.commit_held(draft, message, &held).await
     }
 
     /// For the event that tells of the message once its 250 is on its way.
-    fn track(&mut self, submission: &Submission, message: &NewMessage, meta: &MessageMeta, held: bool) {
-        self.held = held;
+    fn track(
+        &mut self,
+        submission: &Submission,
+        message: &NewMessage,
+        meta: &MessageMeta,
+        held_by: Option<String>,
+    ) {
+        self.held_by = held_by;
         self.tracked = Tracked::default();
         if self.shared.observer.tracks() {
             let facts = tracked::facts_of_new(message, Some(meta));
@@ -86,8 +97,7 @@ impl Driver {
         let queue_id = queue_id.clone();
         let tracked = std::mem::take(&mut self.tracked);
         self.shared.observer.event_of(event, &tracked);
-        if std::mem::take(&mut self.held) {
-            let by = "a rule of queue hold".to_owned();
+        if let Some(by) = self.held_by.take() {
             self.shared.observer.event_of(Event::MessageSuspended { queue_id, by }, &tracked);
         }
     }

@@ -4,7 +4,7 @@ use crate::net::authentication::SpfEvidence;
 use crate::observe::Event;
 use crate::session::receive::{Input, Inspection, StoreFault};
 
-use super::super::inspection::{Held, Sender};
+use super::super::inspection::{Held, Inspector, Sender};
 use super::Driver;
 
 /// What a session has held and heard for its transaction.
@@ -17,6 +17,22 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// What is held, and where its body begins.
+    pub(super) fn held(&mut self, inspector: &Inspector) -> (&mut Held, u64) {
+        (self.held.get_or_insert_with(|| inspector.hold()), self.head as u64)
+    }
+
+    /// Another body behind the same header section.
+    pub(super) fn replace_body(&mut self, inspector: &Inspector, body: &[u8]) -> std::io::Result<()> {
+        let mut held = inspector.hold();
+        if let Some(before) = self.held.as_mut() {
+            held.push(&before.first(self.head)?)?;
+        }
+        held.push(body)?;
+        self.held = Some(held);
+        Ok(())
+    }
+
     pub(super) fn discard(&mut self) {
         self.held = None;
     }
@@ -84,7 +100,7 @@ impl Driver {
         }
     }
 
-    fn held_fault(&self, error: &std::io::Error) -> StoreFault {
+    pub(super) fn held_fault(&self, error: &std::io::Error) -> StoreFault {
         self.shared.observer.event(Event::StorageFailed { error: format!("content to be checked: {error}") });
         match error.kind() {
             std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => StoreFault::DiskFull,

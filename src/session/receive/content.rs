@@ -9,16 +9,17 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use crate::mail::Envelope;
 use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
 use crate::policy::{Finding, InboundChecks, limits};
 use crate::smtp::{DataDecoder, Reply};
 
 use super::clock::Pace;
 use super::core::{Core, Step, Tarpit};
-use super::header_section;
+use super::header_section::{self, Rewritten};
 use super::state::{State, Storing};
 use super::transaction::Transaction;
-use super::{Action, Inspection, Submission, replies};
+use super::{Action, BodyFacts, Inspection, Report, Submission, replies};
 
 pub(super) struct Receiving {
     transaction: Transaction,
@@ -38,6 +39,8 @@ pub(super) struct Receiving {
     eight_bit: bool,
     message_id: String,
     subject: String,
+    /// Who wants the message held for an operator, and why.
+    held_by: Option<String>,
 }
 
 /// Where in the message the content stands.
@@ -74,6 +77,7 @@ impl Receiving {
             eight_bit: false,
             message_id: String::new(),
             subject: String::new(),
+            held_by: None,
         }
     }
 
@@ -163,15 +167,17 @@ impl Receiving {
 
     fn store_head(&mut self, core: &Core, fields: &[u8], step: &mut Step<'_>) {
         match header_section::rewrite(&self.site(core), fields, step.world) {
-            Ok(mut head) => {
-                if self.empty_line {
-                    head.extend_from_slice(b"\r\n");
-                }
-                self.stored += head.len() as u64;
-                step.actions.push(Action::Content(Bytes::from(head)));
-            }
+            Ok(rewritten) => self.put_head(rewritten.head, step),
             Err(refusal) => self.refuse(refusal, step),
         }
+    }
+
+    fn put_head(&mut self, mut head: Vec<u8>, step: &mut Step<'_>) {
+        if self.empty_line {
+            head.extend_from_slice(b"\r\n");
+        }
+        self.stored += head.len() as u64;
+        step.actions.push(Action::Content(Bytes::from(head)));
     }
 
     fn site<'a>(&'a self, core: &'a Core) -> header_section::Site<'a> {
@@ -204,8 +210,16 @@ impl Receiving {
         &self.transaction.checks
     }
 
+    pub fn transaction(&self) -> &Transaction {
+        &self.transaction
+    }
+
+    pub fn queue_id(&self) -> &str {
+        &self.queue_id
+    }
+
     fn is_held(&self) -> bool {
-        self.checks().concern_content()
+        self.checks().concern_content() || self.transaction.milters.are_asked()
     }
 
     /// The final dot came.
@@ -224,14 +238,58 @@ impl Receiving {
         State::Examining(self)
     }
 
+    pub fn found(&mut self, findings: Vec<Finding>) {
+        self.transaction.findings.extend(findings);
+    }
+
+    /// The header section of what was held as it is to be stored; `head` is as it came.
+    pub fn rewrite(&self, core: &Core, head: &[u8], step: &Step<'_>) -> Result<Rewritten, Refusal> {
+        header_section::rewrite(&self.site(core), self.fields_of(head), step.world)
+    }
+
+    fn fields_of<'a>(&self, head: &'a [u8]) -> &'a [u8] {
+        if self.empty_line { head.strip_suffix(b"\r\n").unwrap_or(head) } else { head }
+    }
+
+    /// A milter's new body has taken the place of the one that is held.
+    pub fn body_replaced(&mut self, body: BodyFacts) {
+        self.stored = body.octets;
+        self.eight_bit = body.eight_bit;
+        self.empty_line |= body.octets > 0;
+    }
+
+    pub fn hold_for(&mut self, milter: &str, reason: &str) {
+        self.held_by.get_or_insert_with(|| format!("milter {milter}: {reason}"));
+    }
+
+    /// What was held goes on with another header section and envelope.
+    pub fn release_edited(&mut self, head: Vec<u8>, envelope: Envelope, step: &mut Step<'_>) {
+        self.transaction.envelope = envelope;
+        self.put_head(head, step);
+        step.actions.push(Action::AppendHeld);
+    }
+
+    /// 250, and nobody gets it.
+    pub fn discard(self: Box<Self>, core: &mut Core, milter: String, step: &mut Step<'_>) -> State {
+        step.actions.push(Action::DiscardDraft);
+        core.clock.completed();
+        core.say(step, &replies::queued(&self.queue_id));
+        let envelope = &self.transaction.envelope;
+        step.actions.push(Action::Report(Report::Discarded {
+            queue_id: self.queue_id,
+            milter,
+            sender: envelope.reverse_path.to_string(),
+            recipients: envelope.recipients.len(),
+        }));
+        State::Ready(self.transaction.hello)
+    }
+
     /// What was held may go on: `head` is its header section, empty line included.
-    pub fn release(&mut self, core: &Core, head: &[u8], findings: Vec<Finding>, step: &mut Step<'_>) {
+    pub fn release(&mut self, core: &Core, head: &[u8], step: &mut Step<'_>) {
         if self.refused.is_some() {
             return;
         }
-        self.transaction.findings.extend(findings);
-        let fields = if self.empty_line { head.strip_suffix(b"\r\n").unwrap_or(head) } else { head };
-        self.store_head(core, fields, step);
+        self.store_head(core, self.fields_of(head), step);
         if self.refused.is_none() {
             step.actions.push(Action::AppendHeld);
         }
@@ -253,6 +311,7 @@ impl Receiving {
             helo: hello.name.clone(),
             message_id: self.message_id,
             subject: self.subject,
+            held_by: self.held_by,
         })));
         State::Storing(Box::new(Storing {
             hello,

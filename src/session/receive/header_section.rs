@@ -47,8 +47,14 @@ pub(super) fn examine<'a>(
     }
 }
 
-/// The header section as it is stored, without the empty line.
-pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Vec<u8>, Refusal> {
+/// A header section as it is stored, without the empty line.
+pub(super) struct Rewritten {
+    pub head: Vec<u8>,
+    /// How many of its fields are ours; they come first.
+    pub own: usize,
+}
+
+pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Rewritten, Refusal> {
     let unproved = examine(site, head, world)?;
     let kept = header_firewall::incoming(
         head,
@@ -62,8 +68,9 @@ pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<
     if let Some(results) = results(site, world.settings) {
         fields.extend_from_slice(results.to_string().as_bytes());
     }
+    let own = HeaderSection::new(&fields).fields().count();
     fields.extend_from_slice(&kept);
-    Ok(fields)
+    Ok(Rewritten { head: fields, own })
 }
 
 /// What the checks of this connector found; a check that is on says at least `none`.

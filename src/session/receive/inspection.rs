@@ -11,7 +11,7 @@ use super::content::{Receiving, Refusal};
 use super::core::{Core, Step, Tarpit};
 use super::state::State;
 use super::transaction::Transaction;
-use super::{Action, Inspection, Report, StoreFault, replies};
+use super::{Action, Inspection, Report, StoreFault, filtering, replies};
 
 /// Which checks a transaction gets. One with a good verdict gets them as far as the rule for
 /// partners goes, and the protocol log says so.
@@ -33,8 +33,7 @@ pub(super) fn checks_of(core: &mut Core, admission: &Admission, step: &mut Step<
 /// MAIL is permitted; the sender is looked at where something is asked of it.
 pub(super) fn sender(core: &mut Core, transaction: Transaction, step: &mut Step<'_>) -> State {
     if !transaction.checks.concern_sender() {
-        core.say(step, &replies::sender_ok());
-        return State::Mailing(transaction);
+        return filtering::sender(core, transaction, step);
     }
     core.flush(step);
     step.actions.push(Action::Inspect(Inspection::Sender {
@@ -57,8 +56,7 @@ pub(super) fn sender_inspected(
         return State::Ready(transaction.hello);
     }
     transaction.findings = findings;
-    core.say(step, &replies::sender_ok());
-    State::Mailing(transaction)
+    filtering::sender(core, transaction, step)
 }
 
 /// The held content was looked at; with `head`, its header section, it goes on.
@@ -74,7 +72,13 @@ pub(super) fn content_inspected(
             tell(core, content.checks(), &findings, step);
             match content.checks().refusal(&findings) {
                 Some(reply) => content.refuse(Refusal::from(reply), step),
-                None => content.release(core, &head, findings, step),
+                None => {
+                    content.found(findings);
+                    if content.transaction().milters.are_asked() {
+                        return filtering::content(core, content, &head, step);
+                    }
+                    content.release(core, &head, step);
+                }
             }
         }
     }

@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::mail::{Domain, Envelope, Now, ReversePath};
+use crate::mail::{Address, Domain, Envelope, Now, ReversePath};
+use crate::milter::Change;
+use crate::policy::milter::{Denied, MilterResult, Milters, Ruling};
 use crate::policy::{
     CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, ReceiveConnector, Settings,
 };
@@ -71,6 +73,10 @@ pub enum Input<'a> {
     SenderInspected(Vec<Finding>),
     /// Answers `Inspect` of content: its header section, and what was found; or it could not be kept.
     ContentInspected(Result<(Vec<u8>, Vec<Finding>), StoreFault>),
+    /// Answers `AskMilters` about a sender or a recipient; a milter that went on is not among them.
+    MiltersAsked(Vec<MilterWord>),
+    /// Answers `AskMilters` about content.
+    MilterAnswered(Result<Box<Filtered>, StoreFault>),
     /// `deadline()` passed.
     Timeout,
     /// The peer closed, or the connection broke.
@@ -101,6 +107,8 @@ pub enum Action {
     /// Content as it came, kept apart from the draft until it has been inspected; no answer unless
     /// it fails, as for `Content`.
     Hold(Bytes),
+    /// Flush, then ask; answered by `MiltersAsked`, or about content by `MilterAnswered`.
+    AskMilters(Box<MilterQuestion>),
     /// Append the body of what was held to the draft.
     AppendHeld,
     /// Make the draft durable; answered by `Stored`.
@@ -123,6 +131,53 @@ pub enum Inspection {
     Content { checks: Arc<InboundChecks>, head: usize },
 }
 
+/// What milters are asked about.
+#[derive(Debug)]
+pub enum MilterQuestion {
+    /// After MAIL: all milters of the connector, one after the other until one refuses.
+    Sender {
+        milters: Arc<Milters>,
+        helo: HeloName,
+        reverse_path: ReversePath,
+        parameters: Vec<String>,
+        /// By mutual TLS.
+        proved: bool,
+    },
+    /// Those that the sender was shown to and that have not had their last word.
+    Recipient { recipient: Address, parameters: Vec<String> },
+    /// After the final dot: the milter with this number, about `head`, which is our header section
+    /// without the empty line, and the body that is held.
+    Content { milter: usize, head: Vec<u8>, queue_id: String },
+}
+
+/// What a milter said of a sender, a recipient or a message.
+#[derive(Clone, Debug)]
+pub struct MilterWord {
+    pub milter: String,
+    pub ruling: Ruling,
+    /// It could not be asked: why, and `ruling` is what the settings say for then.
+    pub failure: Option<String>,
+}
+
+/// What a milter made of content.
+#[derive(Debug)]
+pub struct Filtered {
+    pub word: MilterWord,
+    /// Hold it, for this reason.
+    pub quarantine: Option<String>,
+    pub changes: Vec<Change>,
+    /// `Rules::keeps_blank` for its changes.
+    pub keeps_blank: bool,
+    /// Of a new body, which the driver has put in the place of the old one.
+    pub body: Option<BodyFacts>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyFacts {
+    pub octets: u64,
+    pub eight_bit: bool,
+}
+
 /// A complete, checked message, ready for the queue.
 #[derive(Clone, Debug)]
 pub struct Submission {
@@ -137,6 +192,8 @@ pub struct Submission {
     /// Of the header section, for message tracking.
     pub message_id: String,
     pub subject: String,
+    /// Who wants it held for an operator, and why.
+    pub held_by: Option<String>,
 }
 
 /// What the driver turns into events and counters.
@@ -155,6 +212,25 @@ pub enum Report {
     Checked {
         finding: Finding,
         mode: CheckMode,
+    },
+    /// A milter had its last word on a sender, a recipient or a message.
+    Filtered {
+        milter: String,
+        result: MilterResult,
+        detail: String,
+        mode: CheckMode,
+    },
+    /// A change that a milter may not make was not made.
+    ChangeDenied {
+        milter: String,
+        denied: Denied,
+    },
+    /// A message got its 250 and goes nowhere, because this milter wants it so.
+    Discarded {
+        queue_id: String,
+        milter: String,
+        sender: String,
+        recipients: usize,
     },
     /// A message got its 250.
     Accepted {

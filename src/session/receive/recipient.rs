@@ -23,6 +23,14 @@ pub(super) enum Refusal {
     NotAllowed(Reply),
 }
 
+impl Refusal {
+    pub fn reply(&self) -> &Reply {
+        match self {
+            Refusal::Plain(reply) | Refusal::NotAllowed(reply) => reply,
+        }
+    }
+}
+
 /// The address mail for `path` goes to, or the refusal.
 pub(super) fn resolve(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal> {
     let address = permitted(rights, path)?;

@@ -6,10 +6,14 @@ use crate::session::transcript::LineKind;
 use crate::smtp::HeloName;
 
 use super::admission::Lists;
+use super::candidate::Candidate;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
+use super::filtering::Filtering;
 use super::transaction::{MailRequest, Transaction};
-use super::{Action, Input, Report, StoreFault, commands, inspection, replies, starttls, transaction};
+use super::{
+    Action, Input, Report, StoreFault, commands, filtering, inspection, replies, starttls, transaction,
+};
 
 pub(super) enum State {
     /// Before `Connected`.
@@ -26,14 +30,20 @@ pub(super) enum State {
     Refreshing(Hello, MailRequest),
     /// MAIL is permitted; awaits `SenderInspected`.
     Vetting(Transaction),
+    /// MAIL is permitted; awaits `MiltersAsked`.
+    ShowingSender(Transaction),
     /// MAIL accepted; collects recipients.
     Mailing(Transaction),
+    /// RCPT is permitted; awaits `MiltersAsked`.
+    ShowingRecipient(Box<Candidate>),
     /// DATA came; awaits `DraftOpened`.
     Drafting(Transaction),
     /// 354 sent; content comes in.
     Receiving(Box<Receiving>),
     /// Content complete and held; awaits `ContentInspected`.
     Examining(Box<Receiving>),
+    /// Content complete and held; awaits `MilterAnswered`.
+    Filtering(Box<Filtering>),
     /// Content complete; awaits `Stored`.
     Storing(Box<Storing>),
     Closed,
@@ -105,6 +115,15 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::ContentInspected(answer), State::Examining(content)) => {
             inspection::content_inspected(core, content, answer, step)
         }
+        (Input::MiltersAsked(said), State::ShowingSender(transaction)) => {
+            filtering::sender_shown(core, transaction, said, step)
+        }
+        (Input::MiltersAsked(said), State::ShowingRecipient(candidate)) => {
+            filtering::recipient_shown(core, candidate, said, step)
+        }
+        (Input::MilterAnswered(answer), State::Filtering(filtering)) => {
+            filtering::content_shown(core, filtering, answer, step)
+        }
         (Input::DraftOpened(answer), State::Drafting(transaction)) => {
             transaction::draft_opened(core, transaction, answer, step)
         }
@@ -136,6 +155,8 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::RevocationRefreshed
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
+            | Input::MiltersAsked(_)
+            | Input::MilterAnswered(_)
             | Input::DraftOpened(_)
             | Input::Stored(_)
             | Input::StoreFailed(_),
@@ -172,8 +193,11 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::Rating(..)
             | State::Refreshing(..)
             | State::Vetting(_)
+            | State::ShowingSender(_)
+            | State::ShowingRecipient(_)
             | State::Drafting(_)
             | State::Examining(_)
+            | State::Filtering(_)
             | State::Storing(_)
             | State::Closed => return state,
         }
@@ -241,8 +265,11 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::Rating(..)
         | State::Refreshing(..)
         | State::Vetting(_)
+        | State::ShowingSender(_)
+        | State::ShowingRecipient(_)
         | State::Drafting(_)
         | State::Examining(_)
+        | State::Filtering(_)
         | State::Storing(_)
         | State::Closed => state,
         State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
@@ -261,10 +288,14 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
         State::Rating(..)
         | State::Refreshing(..)
         | State::Vetting(_)
+        | State::ShowingSender(_)
+        | State::ShowingRecipient(_)
         | State::Mailing(_)
         | State::Drafting(_) => "closed by the peer within a transaction",
         State::Receiving(_) => "closed by the peer within the content",
-        State::Examining(_) | State::Storing(_) => "closed by the peer before our answer to the content",
+        State::Examining(_) | State::Filtering(_) | State::Storing(_) => {
+            "closed by the peer before our answer to the content"
+        }
         State::Closed => "",
     };
     core.close(step, why)
@@ -277,7 +308,7 @@ fn discard_draft(state: &State, step: &mut Step<'_>) {
         State::Receiving(content) | State::Examining(content) if content.has_draft() => {
             step.actions.push(Action::DiscardDraft);
         }
-        State::Drafting(_) => step.actions.push(Action::DiscardDraft),
+        State::Drafting(_) | State::Filtering(_) => step.actions.push(Action::DiscardDraft),
         State::Receiving(_)
         | State::Examining(_)
         | State::Unopened
@@ -287,6 +318,8 @@ fn discard_draft(state: &State, step: &mut Step<'_>) {
         | State::Rating(..)
         | State::Refreshing(..)
         | State::Vetting(_)
+        | State::ShowingSender(_)
+        | State::ShowingRecipient(_)
         | State::Mailing(_)
         | State::Storing(_)
         | State::Closed => {}

@@ -4,17 +4,19 @@ use std::sync::Arc;
 
 use crate::mail::dsn::RecipientRequest;
 use crate::mail::{Address, Envelope, ForwardPath, ReversePath, TlsRequired};
+use crate::policy::milter::Milters;
 use crate::policy::{Finding, InboundChecks, limits};
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
 
 use super::admission::{self, Admission, Lists, NotAdmitted};
+use super::candidate::{self, Candidate};
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::recipient::{self, Refusal, Rights};
 use super::state::{Hello, State};
-use super::{Action, StoreFault, inspection, replies};
+use super::{Action, StoreFault, filtering, inspection, replies};
 
 /// A MAIL command whose rate is being checked.
 pub(super) struct MailRequest {
@@ -28,6 +30,11 @@ pub(super) struct Transaction {
     pub admission: Admission,
     pub envelope: Envelope,
     pub checks: Arc<InboundChecks>,
+    pub milters: Arc<Milters>,
+    /// `SIZE` of MAIL.
+    pub declared_size: Option<u64>,
+    /// A milter that wants nobody to get the message.
+    pub discarded_by: Option<String>,
     /// What the checks have found so far.
     pub findings: Vec<Finding>,
 }
@@ -122,8 +129,17 @@ pub(super) fn judge(
                 dsn: params.dsn.into(),
             };
             let checks = inspection::checks_of(core, &admission, step);
-            let findings = Vec::new();
-            inspection::sender(core, Transaction { hello, admission, envelope, checks, findings }, step)
+            let transaction = Transaction {
+                milters: filtering::milters_of(core),
+                declared_size: params.size,
+                discarded_by: None,
+                hello,
+                admission,
+                envelope,
+                checks,
+                findings: Vec::new(),
+            };
+            inspection::sender(core, transaction, step)
         }
         Err(NotAdmitted::Refused(reply)) => {
             core.refuse(step, &reply, Tarpit::Never);
@@ -153,14 +169,13 @@ pub(super) fn rcpt(
     dsn: RecipientRequest,
     step: &mut Step<'_>,
 ) -> State {
-    let State::Mailing(mut transaction) = state else {
+    let State::Mailing(transaction) = state else {
         core.answer(step, &replies::mail_first(), Tarpit::Allowed);
         return state;
     };
     match take_recipient(core, &transaction, path, &dsn, step) {
         Ok(address) => {
-            core.say(step, &replies::recipient_ok());
-            add_recipient(&mut transaction.envelope, address, dsn);
+            return candidate::consider(core, Box::new(Candidate { transaction, address, dsn }), step);
         }
         Err(Refusal::Plain(reply)) => core.refuse(step, &reply, Tarpit::Allowed),
         Err(Refusal::NotAllowed(reply)) => core.refuse(step, &reply, Tarpit::Never),
@@ -192,7 +207,7 @@ fn take_recipient(
 }
 
 /// Named twice, it is delivered once, and what was asked first counts.
-fn add_recipient(envelope: &mut Envelope, address: Address, dsn: RecipientRequest) {
+pub(super) fn add_recipient(envelope: &mut Envelope, address: Address, dsn: RecipientRequest) {
     if !envelope.recipients.contains(&address) {
         let index = u32::try_from(envelope.recipients.len()).unwrap_or(u32::MAX);
         envelope.dsn.set(index, dsn);
