@@ -27,3 +27,5 @@ mod rig;
 mod scripted_milter;
 #[path = "inbound/verdict.rs"]
 mod verdict;
+#[path = "inbound/verification.rs"]
+mod verification;

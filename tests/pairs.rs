@@ -18,7 +18,7 @@ use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Domain, Now, ReversePath, TlsRequired};
 use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
-use sealpost::policy::{AcceptedDomain, AllowedSenders, OwnCertificate, Settings, secure_domains};
+use sealpost::policy::{AcceptedDomain, AllowedSenders, CheckMode, OwnCertificate, Settings, secure_domains};
 use sealpost::session::receive::{self, ReceiveSession, Submission, World};
 use sealpost::session::send::{self, Failure, Outcome, SendSession, Transaction};
 use sealpost::smtp::{DataEncoder, SessionId};
@@ -85,6 +85,7 @@ impl Pair {
             name: world::domain("fabrikam.example"),
             recipients: None,
             from: AllowedSenders::Partners,
+            verification: CheckMode::Off,
         });
         let mut connector = world::receive_connector();
         connector.max_message_size = 1 << 20;

@@ -47,6 +47,7 @@ pub const RECEIVED: &str = "sealpost_messages_received_total";
 pub const REFUSED: &str = "sealpost_messages_refused_total";
 pub const CHECKS: &str = "sealpost_checks_total";
 pub const MILTERS: &str = "sealpost_milter_results_total";
+pub const VERIFICATIONS: &str = "sealpost_recipient_verifications_total";
 pub const DELIVERED: &str = "sealpost_messages_delivered_total";
 pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
@@ -132,6 +133,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["milter", "result"],
         "Last words of milters",
         "Once a milter and message, and once a sender or recipient that it refuses; `result` is `accept`, `reject`, `tempfail`, `discard`, `quarantine` or `failed` (it could not be asked). Milters that only watch count too.",
+    ),
+    row(
+        VERIFICATIONS,
+        Kind::Counter,
+        &["result"],
+        "Recipients about which a next hop was asked",
+        "Once a recipient, whether the answer was remembered or new; `result` is `exists`, `any-is-taken` (the next hop takes any address of the domain), `missing` or `unknown`.",
     ),
     row(
         DELIVERED,

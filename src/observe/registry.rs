@@ -41,6 +41,7 @@ pub(super) struct Counters {
     refused: Family<Labels<1>, Counter>,
     checks: Family<Labels<3>, Counter>,
     milters: Family<Labels<2>, Counter>,
+    verifications: Family<Labels<1>, Counter>,
     delivered: Family<Labels<1>, Counter>,
     pub(super) deferred: Counter,
     pub(super) bounced: Counter,
@@ -82,6 +83,7 @@ impl Counters {
             refused: register(&mut r, counters::REFUSED, Family::default()),
             checks: register(&mut r, counters::CHECKS, Family::default()),
             milters: register(&mut r, counters::MILTERS, Family::default()),
+            verifications: register(&mut r, counters::VERIFICATIONS, Family::default()),
             delivered: register(&mut r, counters::DELIVERED, Family::default()),
             deferred: register(&mut r, counters::DEFERRED, Counter::default()),
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
@@ -184,6 +186,11 @@ impl Counters {
                 // That it is down has been told.
                 if *result == MilterResult::Failed { Level::Debug } else { Level::Info }
             }
+            FilterEvent::RecipientVerified { result, .. } => {
+                self.verifications.get_or_create(&[("result", (*result).to_owned())]).inc();
+                if matches!(*result, "exists" | "any-is-taken") { Level::Debug } else { Level::Info }
+            }
+            FilterEvent::AnyRecipientTaken { .. } => Level::Warning,
             FilterEvent::MilterUp { .. } => Level::Info,
             FilterEvent::MilterChangeDenied { .. } | FilterEvent::MessageDiscarded { .. } => Level::Warning,
             FilterEvent::MilterDown { .. } => Level::Error,

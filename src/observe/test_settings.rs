@@ -52,6 +52,14 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
             retry_intervals: vec![hour],
         },
         dns: DnsSettings { servers: Vec::new(), dnssec: Dnssec::Off },
+        recipient_verification: crate::policy::recipient_verification::VerificationSettings {
+            positive_expire_time: hour,
+            positive_refresh_time: hour,
+            negative_expire_time: hour,
+            timeout: hour,
+            cache_size: 10,
+            rate_limit: 10,
+        },
         tls_reporting: TlsReportingSettings {
             enabled: false,
             organization_name: String::new(),

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use crate::mail::Domain;
 
+use super::CheckMode;
+
 /// `[[accepted_domain]]`.
 #[derive(Clone, Debug)]
 pub struct AcceptedDomain {
@@ -12,6 +14,8 @@ pub struct AcceptedDomain {
     /// Addresses in lower case; `None` accepts every local part.
     pub recipients: Option<Arc<HashSet<String>>>,
     pub from: AllowedSenders,
+    /// `recipient_verification`: how far the next hop's word on a recipient goes.
+    pub verification: CheckMode,
 }
 
 /// `from`: whose mail is taken for this domain (the hub rule).

@@ -18,6 +18,7 @@ pub mod outbound;
 pub mod own_certificate;
 mod partner;
 pub mod receive_connector;
+pub mod recipient_verification;
 pub mod requiretls;
 pub mod retry;
 pub mod returned;

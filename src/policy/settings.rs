@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::mail::{Address, Domain};
 use crate::trust::TrustPolicy;
 
+use super::recipient_verification::VerificationSettings;
 use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName};
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
@@ -35,6 +36,7 @@ pub struct Settings {
     pub send_connectors: Vec<Arc<SendConnector>>,
     pub queue: QueueSettings,
     pub dns: DnsSettings,
+    pub recipient_verification: VerificationSettings,
     pub tls_reporting: TlsReportingSettings,
     pub protocol_log: ProtocolLogSettings,
     pub message_tracking: MessageTrackingSettings,

@@ -43,6 +43,7 @@ mod timers;
 mod tls;
 mod tls_report;
 mod tracked;
+mod verification;
 
 pub use revocation::{Asked, ListsAtHand};
 pub use server::{Server, StartError};

@@ -177,6 +177,7 @@ impl Driver {
             Action::Content(bytes) => self.keep(&bytes),
             Action::Inspect(inspection) => self.inspect(inspection).await,
             Action::Hold(bytes) => self.hold(&bytes),
+            Action::VerifyRecipient(address) => self.verify_recipient(&address).await,
             Action::AskMilters(question) => self.ask_milters(*question).await,
             Action::AppendHeld => self.append_held(),
             Action::Commit(submission) => {
@@ -349,6 +350,7 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::Content(_)
         | Action::Inspect(_)
         | Action::Hold(_)
+        | Action::VerifyRecipient(_)
         | Action::AskMilters(_)
         | Action::AppendHeld
         | Action::Commit(_)

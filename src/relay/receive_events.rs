@@ -34,6 +34,19 @@ pub fn event(
         Report::Checked { finding, mode } => {
             Event::InboundChecked(InboundChecked { finding, mode, connector, session, remote })
         }
+        Report::Verified { recipient, verified, mode } => {
+            let (result, detail) = (verified.as_str(), verified.detail().to_owned());
+            let recipient = recipient.to_string();
+            Event::Filter(FilterEvent::RecipientVerified {
+                recipient,
+                result,
+                detail,
+                mode,
+                connector,
+                session,
+                remote,
+            })
+        }
         Report::Filtered { milter, result, detail, mode } => {
             let answered =
                 FilterEvent::MilterAnswered { milter, result, detail, mode, connector, session, remote };

@@ -78,6 +78,7 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
         tracking.reconfigure(&settings.message_tracking).await;
     }
     shared.settings.store(Arc::clone(&settings));
+    shared.verifier.forget();
     shared.listeners.follow(shared, &settings, listeners);
     revocation::reload(shared);
     radar::show(shared);

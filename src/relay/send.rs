@@ -116,11 +116,16 @@ impl SendConnection {
         self.input(Input::Deliver(Box::new(transaction)));
         self.drive(|this| this.outcomes.is_some()).await;
         self.content = None;
-        let outcomes = self.outcomes.take();
-        outcomes.unwrap_or_else(|| {
-            let error = "the connection closed before an answer".to_owned();
-            vec![Outcome::Broken { error, in_doubt: false }; recipients]
-        })
+        self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
+    }
+
+    /// Asks whether the peer would take mail for these recipients; one outcome each.
+    pub async fn verify(&mut self, transaction: Transaction) -> Vec<Outcome> {
+        let recipients = transaction.recipients.len();
+        self.ready = false;
+        self.input(Input::Verify(Box::new(transaction)));
+        self.drive(|this| this.outcomes.is_some()).await;
+        self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
     }
 
     /// Waits until another message can go, and says whether one can.
@@ -316,6 +321,11 @@ impl SendConnection {
             error,
         }
     }
+}
+
+fn unanswered(recipients: usize) -> Vec<Outcome> {
+    let error = "the connection closed before an answer".to_owned();
+    vec![Outcome::Broken { error, in_doubt: false }; recipients]
 }
 
 /// What is still to be done when nobody listens any more. The session closes by itself.

@@ -27,6 +27,7 @@ use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
 use super::shared::Shared;
 use super::tls_report::{self, keeper};
+use super::verification::Verifier;
 use super::{back_pressure, certificates, control, dispatch, mta_sts, reload, revocation, timers, tls};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
@@ -186,6 +187,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         resolver: ArcSwap::from_pointee(resolver),
         inspector,
         milters: Gates::default(),
+        verifier: Verifier::default(),
         connections: Arc::new(Connections::default()),
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),

@@ -31,6 +31,7 @@ use super::milters::Gates;
 use super::mta_sts::StsPolicies;
 use super::revocation::RevocationLists;
 use super::targets::Target;
+use super::verification::Verifier;
 
 /// Cheap to clone by `Arc`; replaced parts are swapped whole.
 pub struct Shared {
@@ -50,6 +51,7 @@ pub struct Shared {
     pub resolver: ArcSwap<Resolver>,
     pub inspector: Inspector,
     pub milters: Gates,
+    pub verifier: Verifier,
     pub connections: Arc<Connections>,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,

@@ -67,6 +67,7 @@ impl ReceiveSession {
             | State::Refreshing(..)
             | State::Vetting(_)
             | State::ShowingSender(_)
+            | State::Verifying(_)
             | State::ShowingRecipient(_)
             | State::Drafting(_)
             | State::Examining(_)

@@ -31,7 +31,7 @@ pub fn word(text: &str) -> MilterWord {
         "fails open" => failed(DefaultAction::Accept),
         _ => (Ruling::GoOn, None),
     };
-    MilterWord { milter: "filter".to_owned(), ruling, failure }
+    MilterWord { milter: "filter".to_owned(), ruling, failure, is_repeated: false }
 }
 
 /// All that is said of one message: a ruling, and what it wants changed.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::{Now, TlsRequired};
 use sealpost::policy::milter::Milters;
+use sealpost::policy::recipient_verification::Verified;
 use sealpost::policy::{
     AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Pressure,
     ReceiveConnector, SendConnector, Settings,
@@ -186,6 +187,16 @@ impl<'a> Player<'a> {
                     self.handle(Input::StoreFailed(fault));
                 }
             }
+            Action::VerifyRecipient(address) => {
+                self.record.action(format!("= verify {address}"));
+                let known = match self.script.setting("next_hop").unwrap_or("exists") {
+                    "exists" => Verified::Exists,
+                    "any" => Verified::AnyIsTaken,
+                    "missing" => Verified::Missing("550 5.1.1 who?".to_owned()),
+                    why => Verified::Unknown(why.to_owned()),
+                };
+                self.handle(Input::RecipientVerified(known));
+            }
             Action::AskMilters(question) => self.ask_milters(*question),
             Action::AppendHeld => {
                 let held = std::mem::take(&mut self.held);
@@ -307,6 +318,7 @@ impl<'a> Player<'a> {
             Report::HandshakeDone { .. }
             | Report::Checked { .. }
             | Report::Filtered { .. }
+            | Report::Verified { .. }
             | Report::ChangeDenied { .. }
             | Report::Accepted { .. }
             | Report::Refused { .. }
@@ -393,6 +405,10 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
             };
             connector.checks = Arc::new(checks);
         }
+        ("recipient_verification", word) => {
+            let mode = if word == "mark" { CheckMode::Mark } else { CheckMode::Enforce };
+            settings.accepted_domains.iter_mut().for_each(|accepted| accepted.verification = mode);
+        }
         ("milters", word) => {
             let mode = if word == "mark" { CheckMode::Mark } else { CheckMode::Enforce };
             connector.milters = Arc::new(Milters { all: vec![Arc::new(milter::settings())], mode });
@@ -418,7 +434,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate" | "balancer" | "found" | "milter",
+            | "back_pressure" | "certificate" | "balancer" | "found" | "milter" | "next_hop",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

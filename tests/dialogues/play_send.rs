@@ -110,6 +110,7 @@ impl<'a> Player<'a> {
             ("sent", _) => self.input(Input::ContentSent),
             ("content-failed", why) => self.input(Input::ContentFailed(why.to_owned())),
             ("deliver", message) => self.input(Input::Deliver(Box::new(transaction(message)))),
+            ("verify", message) => self.input(Input::Verify(Box::new(transaction(message)))),
             (other, _) => return Err(format!("no event is called {other}")),
         }
         Ok(())
@@ -175,6 +176,7 @@ fn outcome(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Delivered { reply, takes_dsn: false } => format!("delivered {reply}"),
         Outcome::Delivered { reply, takes_dsn: true } => format!("delivered, reports asked for {reply}"),
+        Outcome::Taken { reply } => format!("taken {reply}"),
         Outcome::Refused { reply, command, from_peer: true } => format!("refused {command} {reply}"),
         Outcome::Refused { reply, command, from_peer: false } => format!("unfit {command} {reply}"),
         Outcome::Broken { error, in_doubt: false } => format!("broken {error}"),

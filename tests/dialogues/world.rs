@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::mail::{Address, Domain};
+use sealpost::policy::recipient_verification::VerificationSettings;
 use sealpost::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CrlFetchSettings, DnsSettings,
-    Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner, Permissions, Priority,
+    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CheckMode, CrlFetchSettings,
+    DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner, Permissions, Priority,
     ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
     TlsReportingSettings, Transport,
 };
@@ -118,21 +119,25 @@ pub fn settings(pki: &Pki) -> Settings {
                 name: domain("contoso.example"),
                 recipients: None,
                 from: AllowedSenders::Anyone,
+                verification: CheckMode::Off,
             },
             AcceptedDomain {
                 name: domain("listed.contoso.example"),
                 recipients: Some(Arc::new(HashSet::from(["adam@listed.contoso.example".to_owned()]))),
                 from: AllowedSenders::Anyone,
+                verification: CheckMode::Off,
             },
             AcceptedDomain {
                 name: domain("hub.contoso.example"),
                 recipients: None,
                 from: AllowedSenders::Partners,
+                verification: CheckMode::Off,
             },
             AcceptedDomain {
                 name: domain("fabrikam-only.contoso.example"),
                 recipients: None,
                 from: AllowedSenders::Domains(vec![domain("fabrikam.example")]),
+                verification: CheckMode::Off,
             },
         ],
         certificates: Vec::new(),
@@ -152,6 +157,14 @@ pub fn settings(pki: &Pki) -> Settings {
             max_directory_size: 0,
             max_age: Duration::from_secs(1),
             subject: false,
+        },
+        recipient_verification: VerificationSettings {
+            positive_expire_time: Duration::from_secs(3600),
+            positive_refresh_time: Duration::from_secs(60),
+            negative_expire_time: Duration::from_secs(60),
+            timeout: Duration::from_secs(10),
+            cache_size: 10,
+            rate_limit: 10,
         },
         tls_reporting: TlsReportingSettings {
             enabled: false,

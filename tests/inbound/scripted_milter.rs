@@ -102,7 +102,7 @@ fn act(stream: &mut TcpStream, deed: &str, letter: u8) -> std::io::Result<()> {
         "forged-reply" => packet(b'y', b"250 2.0.0 fine\0"),
         "progress" => {
             for _ in 0..3 {
-                std::thread::sleep(Duration::from_millis(700));
+                std::thread::sleep(Duration::from_millis(1200));
                 stream.write_all(&packet(b'p', b""))?;
             }
             go_on
@@ -126,7 +126,7 @@ fn act(stream: &mut TcpStream, deed: &str, letter: u8) -> std::io::Result<()> {
         "bad-body" => [packet(b'b', b"bare\rcr\n"), go_on].concat(),
         "early-change" => [packet(b'h', b"X-Spam\0no\0"), go_on].concat(),
         "hang" => {
-            std::thread::sleep(Duration::from_secs(4));
+            std::thread::sleep(Duration::from_secs(10));
             return Err(std::io::ErrorKind::TimedOut.into());
         }
         "close" => return Err(std::io::ErrorKind::ConnectionAborted.into()),

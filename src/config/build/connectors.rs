@@ -61,7 +61,7 @@ fn inbound_checks(table: &Table) -> InboundChecks {
     }
 }
 
-pub(super) fn check_mode(word: Option<&str>) -> CheckMode {
+pub fn check_mode(word: Option<&str>) -> CheckMode {
     match word {
         Some("mark") => CheckMode::Mark,
         Some("enforce") => CheckMode::Enforce,

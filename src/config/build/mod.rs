@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::mail::{Address, Domain};
+use crate::policy::recipient_verification::VerificationSettings;
 use crate::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
     MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, TlsReportingSettings, Transport,
@@ -50,6 +51,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),
         queue: queue(document.table("queue")),
         dns: dns(document.table("dns")),
+        recipient_verification: recipient_verification(document.table("recipient_verification")),
         tls_reporting: tls_reporting(document.table("tls_reporting"), &transport.postmaster),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
@@ -107,7 +109,12 @@ fn accepted_domains(document: &Document, problems: &mut Problems) -> Vec<Accepte
         let recipients = table.read("recipients", format::path);
         let recipients =
             recipients.map(|path| Arc::new(files::recipients(document, table, path, &name, problems)));
-        accepted.push(AcceptedDomain { recipients, from: allowed_senders(table), name });
+        accepted.push(AcceptedDomain {
+            recipients,
+            from: allowed_senders(table),
+            verification: connectors::check_mode(table.text("recipient_verification")),
+            name,
+        });
     }
     accepted
 }
@@ -154,6 +161,18 @@ fn dns(table: &Table) -> DnsSettings {
         _ => Dnssec::Auto,
     };
     DnsSettings { servers: table.read_all("servers", format::dns_server), dnssec }
+}
+
+fn recipient_verification(table: &Table) -> VerificationSettings {
+    let duration = |key| table.read(key, format::duration).unwrap_or_default();
+    VerificationSettings {
+        positive_expire_time: duration("positive_expire_time"),
+        positive_refresh_time: duration("positive_refresh_time"),
+        negative_expire_time: duration("negative_expire_time"),
+        timeout: duration("timeout"),
+        cache_size: table.integer::<u32>("cache_size") as usize,
+        rate_limit: table.integer("rate_limit"),
+    }
 }
 
 fn tls_reporting(table: &Table, postmaster: &Address) -> TlsReportingSettings {

@@ -10,6 +10,7 @@ mod look_ups;
 mod milters;
 mod tls_reporting;
 mod tracking;
+mod verification;
 
 use super::format::Format;
 
@@ -111,6 +112,10 @@ pub const SECTIONS: &[Section] = &[
         "A filter program that speaks the milter protocol, such as rspamd or a virus scanner; receive connectors say which they ask.",
     ),
     repeated("send_connector", "name", "Where mail goes out: which domains, which way, on what terms."),
+    single(
+        "recipient_verification",
+        "Asking next hops whether they know a recipient; accepted domains say whether that is done.",
+    ),
     single("queue", "How long mail waits and how often it is tried."),
     single("dns", "Name servers."),
     single(
@@ -140,6 +145,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         look_ups::KEYS,
         milters::KEYS,
         tls_reporting::KEYS,
+        verification::KEYS,
     ];
     SECTIONS
         .iter()

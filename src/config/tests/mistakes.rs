@@ -44,6 +44,30 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
     let send = |rest: &str| format!("{TOP}\n[[send_connector]]\nname = \"S\"\n{rest}\n");
     let mistakes = [
         Mistake {
+            title: "a milter that is not there",
+            text: receive("bindings = [\"127.0.0.1:0\"]\nmilters = [\"rspamd\"] #!"),
+            key: "receive_connector.R.milters",
+            what: "\"rspamd\" is the name of no milter",
+            remedy: "[[milter]]",
+        },
+        Mistake {
+            title: "a milter that is asked twice",
+            text: format!(
+                "{}\n[[milter]]\nname = \"M\"\naddress = \"inet:127.0.0.1:1\"\n",
+                receive("bindings = [\"127.0.0.1:0\"]\nmilters = [\"M\", \"M\"] #!")
+            ),
+            key: "receive_connector.R.milters",
+            what: "asked twice",
+            remedy: "once",
+        },
+        Mistake {
+            title: "an address that no milter has",
+            text: with(&all, "[[milter]]\nname = \"M\"\naddress = \"127.0.0.1:11332\" #!\n"),
+            key: "milter.M.address",
+            what: "is not the address of a milter",
+            remedy: "inet:127.0.0.1:11332",
+        },
+        Mistake {
             title: "a wildcard in a secure list",
             text: with(&all, "[transport]\ntls_receive_domain_secure_list = [\"*.a.example\"] #!\n"),
             key: "tls_receive_domain_secure_list",

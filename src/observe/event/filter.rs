@@ -1,9 +1,10 @@
-//! The events of milters (docs/milter.md).
+//! The events of milters and of recipient verification (docs/milter.md).
 
 use std::net::SocketAddr;
 
 use serde::{Serialize, Serializer};
 
+use crate::mail::Domain;
 use crate::policy::CheckMode;
 use crate::policy::milter::MilterResult;
 use crate::smtp::SessionId;
@@ -37,6 +38,24 @@ pub enum FilterEvent {
         connector: String,
         #[serde(serialize_with = "display")]
         session: SessionId,
+    },
+    /// A next hop was asked about a recipient, or had been before.
+    RecipientVerified {
+        recipient: String,
+        /// `exists`, `any-is-taken`, `missing` or `unknown`.
+        result: &'static str,
+        #[serde(skip_serializing_if = "String::is_empty")]
+        detail: String,
+        #[serde(serialize_with = "serialize_mode")]
+        mode: CheckMode,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+    },
+    /// The next hop of a domain takes any recipient, so that it cannot verify one.
+    AnyRecipientTaken {
+        domain: Domain,
     },
     /// A milter could not be asked; told once, until it can be again.
     MilterDown {

@@ -1,7 +1,8 @@
 use crate::mail::Domain;
-use crate::observe::InboundChecked;
 use crate::observe::counters::FAMILIES;
 use crate::observe::test_settings::with_lists;
+use crate::observe::{FilterEvent, InboundChecked};
+use crate::policy::milter::MilterResult;
 use crate::policy::{Check, CheckMode, Finding, Outcome};
 
 use crate::smtp::SessionId;
@@ -128,6 +129,24 @@ fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
     observer.event(Event::InboundChecked(InboundChecked {
         finding: Finding::new(Check::Spf, Outcome::Pass, ""),
         mode: CheckMode::Mark,
+        connector: "Internet".to_owned(),
+        session: SessionId(7),
+        remote: "192.0.2.9:61061".parse().unwrap(),
+    }));
+    observer.event(Event::Filter(FilterEvent::MilterAnswered {
+        milter: "rspamd".to_owned(),
+        result: MilterResult::Accept,
+        detail: String::new(),
+        mode: CheckMode::Enforce,
+        connector: "Internet".to_owned(),
+        session: SessionId(7),
+        remote: "192.0.2.9:61061".parse().unwrap(),
+    }));
+    observer.event(Event::Filter(FilterEvent::RecipientVerified {
+        recipient: "a@contoso.example".to_owned(),
+        result: "exists",
+        detail: String::new(),
+        mode: CheckMode::Enforce,
         connector: "Internet".to_owned(),
         session: SessionId(7),
         remote: "192.0.2.9:61061".parse().unwrap(),

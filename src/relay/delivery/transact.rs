@@ -65,6 +65,8 @@ impl Delivery {
                         left.push(pending.met(note));
                     }
                 }
+                // No answer: nobody asked for verification.
+                Outcome::Taken { reply } => left.push(pending.met(refusal(&reply, "RCPT", false, &host))),
                 Outcome::Broken { error, in_doubt } => {
                     let note = AttemptNote::broken(&host, &error).with_transcript(&tail);
                     let met = pending.met(note.in_session(connection.opening().id));
@@ -115,7 +117,7 @@ fn feedback_of(outcomes: &[Outcome]) -> Option<Feedback> {
     let enough = |outcome: &Outcome| match outcome {
         Outcome::Refused { reply, from_peer: true, .. } => says_enough(reply.code, &reply.lines.join(" ")),
         Outcome::Broken { .. } => true,
-        Outcome::Refused { .. } | Outcome::Delivered { .. } => false,
+        Outcome::Refused { .. } | Outcome::Delivered { .. } | Outcome::Taken { .. } => false,
     };
     let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. });
     match outcomes {

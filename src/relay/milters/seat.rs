@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::milter::{Answer, BODY_BYTES_MAX, Change, Command};
+use crate::net::milter::MilterError;
 use crate::observe::Observer;
 use crate::policy::limits;
 use crate::policy::milter::{Milter, NewBody, Ruling, presented};
@@ -57,9 +58,16 @@ enum NoAnswer {
     Held(std::io::Error),
 }
 
-impl From<crate::net::milter::MilterError> for NoAnswer {
-    fn from(error: crate::net::milter::MilterError) -> Self {
+impl From<MilterError> for NoAnswer {
+    fn from(error: MilterError) -> Self {
         Self::Link(NoLink::Milter(error))
+    }
+}
+
+impl NoAnswer {
+    /// The connection is gone, rather than the milter slow or wrong.
+    fn is_of_the_connection(&self) -> bool {
+        matches!(self, Self::Link(NoLink::Milter(MilterError::Closed(_) | MilterError::Broken(_))))
     }
 }
 
@@ -82,7 +90,7 @@ impl Seat {
         let was_linked = self.link.is_some();
         let mut answer = self.try_sender(client, mail, means.change_bytes_max).await;
         // A milter may close what was idle between two messages.
-        if was_linked && answer.is_err() {
+        if was_linked && answer.as_ref().is_err_and(NoAnswer::is_of_the_connection) {
             self.unlink();
             answer = self.try_sender(client, mail, means.change_bytes_max).await;
         }
@@ -307,7 +315,7 @@ impl Seat {
     }
 
     fn word(&self, ruling: Ruling) -> MilterWord {
-        MilterWord { milter: self.milter.name.clone(), ruling, failure: None }
+        MilterWord { milter: self.milter.name.clone(), ruling, failure: None, is_repeated: false }
     }
 
     /// A last word is kept; told is what is more than consent.
@@ -316,8 +324,9 @@ impl Seat {
             return None;
         }
         let word = self.word(ruling);
-        self.on_message = Some(word.clone());
-        (word.ruling != Ruling::Content).then_some(word)
+        let is_told = word.ruling != Ruling::Content;
+        self.on_message = Some(MilterWord { is_repeated: is_told, ..word.clone() });
+        is_told.then_some(word)
     }
 
     fn fail(&mut self, error: &NoAnswer, observer: &Observer) -> Option<MilterWord> {
@@ -328,7 +337,7 @@ impl Seat {
             failure: Some(failure),
             ..self.word(Ruling::by_default(self.milter.default_action))
         };
-        self.on_message = Some(word.clone());
+        self.on_message = Some(MilterWord { is_repeated: true, ..word.clone() });
         Some(word)
     }
 

@@ -1,12 +1,14 @@
-//! Milters of a session: what the session wants them asked, and what they made of it.
+//! Whom a session wants asked about its recipients and content: next hops and milters.
 
 use std::sync::Arc;
 
+use crate::mail::Address;
 use crate::observe::Observer;
 use crate::policy::milter::Ruling;
 use crate::session::receive::{BodyFacts, Filtered, Input, MilterQuestion, MilterWord};
 
 use super::super::milters::{Client, Means, Shown};
+use super::super::verification;
 use super::Driver;
 
 impl Driver {
@@ -39,6 +41,13 @@ impl Driver {
         }
     }
 
+    pub(super) async fn verify_recipient(&mut self, address: &Address) {
+        if self.flush().await {
+            let verified = verification::verify(&self.shared, address).await;
+            self.input(Input::RecipientVerified(verified));
+        }
+    }
+
     async fn filter(
         &mut self,
         milter: usize,
@@ -49,7 +58,8 @@ impl Driver {
         let (held, body_from) = self.pending.held(&self.shared.inspector);
         let shown = Shown { head, held, body_from };
         let Some(seen) = self.milters.content(milter, queue_id, shown, observer).await? else {
-            let word = MilterWord { milter: String::new(), ruling: Ruling::GoOn, failure: None };
+            let word =
+                MilterWord { milter: String::new(), ruling: Ruling::GoOn, failure: None, is_repeated: false };
             return Ok(Filtered {
                 word,
                 quarantine: None,

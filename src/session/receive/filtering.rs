@@ -209,7 +209,9 @@ pub(super) fn content_shown(
     filtering.asked += 1;
     let result = filtered.result();
     let more = filtered.quarantine.clone().unwrap_or_default();
-    tell(core, &filtering.content.transaction().milters, &filtered.word, result, &more, step);
+    if !filtered.word.is_repeated {
+        tell(core, &filtering.content.transaction().milters, &filtered.word, result, &more, step);
+    }
     if !filtering.content.transaction().milters.rule() {
         filtering.marks.push(mark(&filtered));
         return ask_next(core, filtering, step);

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::mail::{Address, Domain, Envelope, Now, ReversePath};
 use crate::milter::Change;
 use crate::policy::milter::{Denied, MilterResult, Milters, Ruling};
+use crate::policy::recipient_verification::Verified;
 use crate::policy::{
     CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, ReceiveConnector, Settings,
 };
@@ -73,6 +74,8 @@ pub enum Input<'a> {
     SenderInspected(Vec<Finding>),
     /// Answers `Inspect` of content: its header section, and what was found; or it could not be kept.
     ContentInspected(Result<(Vec<u8>, Vec<Finding>), StoreFault>),
+    /// Answers `VerifyRecipient`.
+    RecipientVerified(Verified),
     /// Answers `AskMilters` about a sender or a recipient; a milter that went on is not among them.
     MiltersAsked(Vec<MilterWord>),
     /// Answers `AskMilters` about content.
@@ -107,6 +110,8 @@ pub enum Action {
     /// Content as it came, kept apart from the draft until it has been inspected; no answer unless
     /// it fails, as for `Content`.
     Hold(Bytes),
+    /// Flush, then ask the next hop of an accepted domain; answered by `RecipientVerified`.
+    VerifyRecipient(Address),
     /// Flush, then ask; answered by `MiltersAsked`, or about content by `MilterAnswered`.
     AskMilters(Box<MilterQuestion>),
     /// Append the body of what was held to the draft.
@@ -157,6 +162,8 @@ pub struct MilterWord {
     pub ruling: Ruling,
     /// It could not be asked: why, and `ruling` is what the settings say for then.
     pub failure: Option<String>,
+    /// It was said of the sender or a recipient already, and still holds.
+    pub is_repeated: bool,
 }
 
 /// What a milter made of content.
@@ -211,6 +218,12 @@ pub enum Report {
     /// An inbound check was made.
     Checked {
         finding: Finding,
+        mode: CheckMode,
+    },
+    /// A next hop was asked about a recipient, or had been.
+    Verified {
+        recipient: Address,
+        verified: Verified,
         mode: CheckMode,
     },
     /// A milter had its last word on a sender, a recipient or a message.

@@ -123,6 +123,10 @@ pub(super) fn sender_not_allowed(domain: &Domain, session: SessionId) -> Reply {
     )
 }
 
+pub(super) fn unverified_recipient() -> Reply {
+    Reply::new(451, (4, 1, 1), "The recipient cannot be verified at present, try again later")
+}
+
 pub(super) fn unknown_recipient() -> Reply {
     Reply::new(550, (5, 1, 1), "Recipient unknown")
 }

@@ -6,7 +6,7 @@ use crate::session::transcript::LineKind;
 use crate::smtp::HeloName;
 
 use super::admission::Lists;
-use super::candidate::Candidate;
+use super::candidate::{self, Candidate};
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::filtering::Filtering;
@@ -34,6 +34,8 @@ pub(super) enum State {
     ShowingSender(Transaction),
     /// MAIL accepted; collects recipients.
     Mailing(Transaction),
+    /// RCPT is permitted; awaits `RecipientVerified`.
+    Verifying(Box<Candidate>),
     /// RCPT is permitted; awaits `MiltersAsked`.
     ShowingRecipient(Box<Candidate>),
     /// DATA came; awaits `DraftOpened`.
@@ -115,15 +117,10 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::ContentInspected(answer), State::Examining(content)) => {
             inspection::content_inspected(core, content, answer, step)
         }
-        (Input::MiltersAsked(said), State::ShowingSender(transaction)) => {
-            filtering::sender_shown(core, transaction, said, step)
-        }
-        (Input::MiltersAsked(said), State::ShowingRecipient(candidate)) => {
-            filtering::recipient_shown(core, candidate, said, step)
-        }
-        (Input::MilterAnswered(answer), State::Filtering(filtering)) => {
-            filtering::content_shown(core, filtering, answer, step)
-        }
+        (
+            input @ (Input::RecipientVerified(_) | Input::MiltersAsked(_) | Input::MilterAnswered(_)),
+            state,
+        ) => consulted(core, state, input, step),
         (Input::DraftOpened(answer), State::Drafting(transaction)) => {
             transaction::draft_opened(core, transaction, answer, step)
         }
@@ -155,13 +152,31 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::RevocationRefreshed
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
-            | Input::MiltersAsked(_)
-            | Input::MilterAnswered(_)
             | Input::DraftOpened(_)
             | Input::Stored(_)
             | Input::StoreFailed(_),
             state,
         ) => state,
+    }
+}
+
+/// What a next hop or a milter says.
+fn consulted(core: &mut Core, state: State, input: Input<'_>, step: &mut Step<'_>) -> State {
+    match (input, state) {
+        (Input::RecipientVerified(known), State::Verifying(candidate)) => {
+            candidate::verified(core, candidate, known, step)
+        }
+        (Input::MiltersAsked(said), State::ShowingSender(transaction)) => {
+            filtering::sender_shown(core, transaction, said, step)
+        }
+        (Input::MiltersAsked(said), State::ShowingRecipient(candidate)) => {
+            filtering::recipient_shown(core, candidate, said, step)
+        }
+        (Input::MilterAnswered(answer), State::Filtering(filtering)) => {
+            filtering::content_shown(core, filtering, answer, step)
+        }
+        // One that nobody asked.
+        (_, state) => state,
     }
 }
 
@@ -194,6 +209,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::Refreshing(..)
             | State::Vetting(_)
             | State::ShowingSender(_)
+            | State::Verifying(_)
             | State::ShowingRecipient(_)
             | State::Drafting(_)
             | State::Examining(_)
@@ -266,6 +282,7 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)
+        | State::Verifying(_)
         | State::ShowingRecipient(_)
         | State::Drafting(_)
         | State::Examining(_)
@@ -289,6 +306,7 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)
+        | State::Verifying(_)
         | State::ShowingRecipient(_)
         | State::Mailing(_)
         | State::Drafting(_) => "closed by the peer within a transaction",
@@ -319,6 +337,7 @@ fn discard_draft(state: &State, step: &mut Step<'_>) {
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)
+        | State::Verifying(_)
         | State::ShowingRecipient(_)
         | State::Mailing(_)
         | State::Storing(_)

@@ -16,6 +16,14 @@ use super::{Action, Outcome, Report, Transaction};
 /// closing on both sides at once.
 const PIPELINE_COMMANDS_MAX: usize = 100;
 
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Deliver,
+    /// It ends behind the replies to RCPT.
+    Verify,
+}
+
 pub(super) struct Delivery {
     transaction: Box<Transaction>,
     /// In the order of the recipients; none while undecided.
@@ -26,6 +34,7 @@ pub(super) struct Delivery {
     awaited: VecDeque<Part>,
     window: usize,
     mail_refused: bool,
+    purpose: Purpose,
     /// The final dot is out.
     content_sent: bool,
 }
@@ -47,6 +56,7 @@ pub(super) fn begin(
     core: &mut Core,
     admitted: Admitted,
     transaction: Box<Transaction>,
+    purpose: Purpose,
     step: &mut Step<'_>,
 ) -> State {
     if let Err(reply) = mail_command(&transaction, &admitted) {
@@ -61,11 +71,12 @@ pub(super) fn begin(
         outcomes: vec![None; recipients],
         ahead: std::iter::once(Part::Mail)
             .chain((0..recipients).map(Part::Rcpt))
-            .chain(std::iter::once(Part::Data))
+            .chain((purpose == Purpose::Deliver).then_some(Part::Data))
             .collect(),
         awaited: VecDeque::new(),
         window: if admitted.extensions.pipelining { PIPELINE_COMMANDS_MAX } else { 1 },
         mail_refused: false,
+        purpose,
         content_sent: false,
         transaction,
     });
@@ -183,7 +194,13 @@ impl Delivery {
     }
 
     fn recipient_answered(&mut self, index: usize, reply: Reply) {
-        if self.mail_refused || reply.code / 100 == 2 {
+        if self.mail_refused {
+            return;
+        }
+        if reply.code / 100 == 2 {
+            if self.purpose == Purpose::Verify {
+                self.outcomes[index] = Some(Outcome::Taken { reply });
+            }
             return;
         }
         let reply = if index > 0 { as_too_many_recipients(reply) } else { reply };

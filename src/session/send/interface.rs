@@ -74,6 +74,8 @@ pub enum Input<'a> {
     RevocationRefreshed,
     /// Answers `Ready`: the next message.
     Deliver(Box<Transaction>),
+    /// Answers `Ready`: only whether the recipients would be taken. Nothing is sent.
+    Verify(Box<Transaction>),
     /// Answers `Ready`: nothing more to send; QUIT.
     Finish,
     /// Answers `SendContent`: all content and the final dot are written.
@@ -118,6 +120,8 @@ pub enum Outcome {
         /// peer's duty now.
         takes_dsn: bool,
     },
+    /// Answers `Verify`: the peer would take mail for it.
+    Taken { reply: Reply },
     /// The peer's or our own refusal; class 4 is tried again, class 5 bounces.
     Refused { reply: Reply, command: &'static str, from_peer: bool },
     /// The connection ended before an answer; tried again.

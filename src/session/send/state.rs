@@ -10,7 +10,7 @@ use crate::trust::{Permit, TlsEvidence};
 
 use super::admission::Lists;
 use super::core::{Core, Step};
-use super::delivery::{self, Delivery};
+use super::delivery::{self, Delivery, Purpose};
 use super::greeting::{self, Hello};
 use super::starttls::{self, Secured};
 use super::{Action, Failure, Input, Outcome, OwnCertificate};
@@ -98,9 +98,12 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             starttls::judge(core, evidence, own, Lists::AsTheyAre, step)
         }
         (Input::Deliver(transaction), State::Ready(admitted)) => {
-            delivery::begin(core, admitted, transaction, step)
+            delivery::begin(core, admitted, transaction, Purpose::Deliver, step)
         }
-        (Input::Deliver(transaction), state) => {
+        (Input::Verify(transaction), State::Ready(admitted)) => {
+            delivery::begin(core, admitted, transaction, Purpose::Verify, step)
+        }
+        (Input::Deliver(transaction) | Input::Verify(transaction), state) => {
             let error = "the connection is not open for another message".to_owned();
             let broken = Outcome::Broken { error, in_doubt: false };
             let outcomes = vec![broken; transaction.recipients.len()];
