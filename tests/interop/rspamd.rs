@@ -62,7 +62,7 @@ impl Rspamd {
         for module in SILENT {
             write(&format!("{module}.conf"), "enabled = false;\n");
         }
-        write("milter_headers.conf", "use = [\"x-spamd-result\"]; extended_spam_headers = true;\n");
+        write("milter_headers.conf", "use = [\"x-spamd-result\"]; skip_local = false;\n");
         write("logging.inc", "type = \"console\"; level = \"info\";\n");
         // Neither the compilation of patterns nor that of all top-level domains, which take long.
         std::fs::write(home.join("tld"), "example\n").unwrap();
