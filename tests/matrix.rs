@@ -362,7 +362,11 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                     }
                     return told;
                 }
-                receive::Action::Inspect(_) | receive::Action::Hold(_) | receive::Action::AppendHeld => {
+                receive::Action::Inspect(_)
+                | receive::Action::Hold(_)
+                | receive::Action::AskMilters(_)
+                | receive::Action::VerifyRecipient(_)
+                | receive::Action::AppendHeld => {
                     unreachable!("this connector checks nothing")
                 }
                 receive::Action::DiscardDraft => draft = None,

@@ -262,6 +262,8 @@ impl Server<'_> {
             receive::Action::Delay(_)
             | receive::Action::Inspect(_)
             | receive::Action::Hold(_)
+            | receive::Action::AskMilters(_)
+            | receive::Action::VerifyRecipient(_)
             | receive::Action::AppendHeld
             | receive::Action::DiscardDraft
             | receive::Action::Log(_)
