@@ -15,6 +15,8 @@ mod client;
 mod content;
 #[path = "inbound/envelope.rs"]
 mod envelope;
+#[path = "inbound/foreign_signer.rs"]
+mod foreign_signer;
 #[path = "inbound/limits.rs"]
 mod limits;
 #[path = "inbound/milter.rs"]

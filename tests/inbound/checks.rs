@@ -5,13 +5,14 @@ use std::path::Path;
 use mail_auth::common::crypto::{RsaKey, Sha256};
 use mail_auth::common::headers::HeaderWriter;
 use mail_auth::dkim::DkimSigner;
-use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData};
+use rcgen::{KeyPair, PKCS_ED25519, PKCS_RSA_SHA256, PublicKeyData};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::version::TLS13;
 use sealpost::cli::demo::dns::{DnsServer, Zone};
 use tokio::runtime::Runtime;
 
 use super::client::{Smtp, tls};
+use super::foreign_signer;
 use super::rig::{Rig, until};
 
 /// `{dns}` is the name server's address.
@@ -75,6 +76,8 @@ tarpit_interval = "0 s"
 struct Site {
     rig: Rig,
     key: KeyPair,
+    /// Base64 of the seed, as dkimpy wants it.
+    seed: String,
     _dns: DnsServer,
     _runtime: Runtime,
 }
@@ -82,6 +85,8 @@ struct Site {
 fn site() -> Site {
     let key = KeyPair::generate_for(&PKCS_RSA_SHA256).unwrap();
     let public = base64(&key.subject_public_key_info());
+    let ed25519 = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+    let (seed, edwards) = (base64(&ed25519.serialize_der()[16..48]), base64(ed25519.public_key_raw()));
     let zone = Zone::default()
         .text("pass.example", "v=spf1 ip4:127.0.0.0/8 -all")
         .text("_dmarc.pass.example", "v=DMARC1; p=reject")
@@ -93,6 +98,7 @@ fn site() -> Site {
         .text("broken.example", "unrelated")
         .failing("silent.example")
         .text("s1._domainkey.signed.example", &format!("v=DKIM1; k=rsa; p={public}"))
+        .text("s2._domainkey.signed.example", &format!("v=DKIM1; k=ed25519; p={edwards}"))
         .failing("s1._domainkey.unheard.example")
         .text("_dmarc.signed.example", "v=DMARC1; p=reject; adkim=s")
         .text("_dmarc.mild.example", "v=DMARC1; p=quarantine")
@@ -104,7 +110,7 @@ fn site() -> Site {
     let dns = runtime.block_on(DnsServer::start(&zone)).unwrap();
     let settings = SETTINGS.replace("{dns}", &dns.address().to_string());
     let rig = Rig::start(move |_, _: &Path| settings);
-    Site { rig, key, _dns: dns, _runtime: runtime }
+    Site { rig, key, seed, _dns: dns, _runtime: runtime }
 }
 
 fn base64(octets: &[u8]) -> String {
@@ -149,6 +155,9 @@ fn senders_and_content_are_checked() {
     let site = site();
     spf(&site);
     dkim(&site);
+    if foreign_signer::is_there() {
+        signed_elsewhere(&site);
+    }
     dmarc(&site);
     unknown(&site);
     forged_results(&site);
@@ -209,6 +218,27 @@ fn dkim(site: &Site) {
     let unheard = site.signed("unheard.example", &message("kim@unheard.example", "unheard"));
     let reply = site.send("Enforcing", "a@pass.example", &unheard);
     assert!(reply.starts_with("451 4.7.20 DKIM temperror"), "{reply}");
+}
+
+/// Signatures and a chain of another implementation: as they came, and after somebody changed the body.
+fn signed_elsewhere(site: &Site) {
+    let text = |subject: &str| message("kim@signed.example", subject);
+    for (what, key) in [("ed25519", site.seed.clone()), ("rsa", site.key.serialize_pem())] {
+        let signed = foreign_signer::sign(what, &key, &text(what));
+        let field = site.results("Enforcing", "a@pass.example", what, &signed);
+        assert!(field.contains("dkim=pass header.d=signed.example"), "{field}");
+        let reply = site.send("Enforcing", "a@pass.example", &signed.replace("November", "December"));
+        assert!(reply.starts_with("550 5.7.20 DKIM fail"), "{what}: {reply}");
+    }
+    let listed = format!(
+        "Authentication-Results: lists.example; spf=pass smtp.mailfrom=a@b.example\r\n{}",
+        message("a@pass.example", "sealed")
+    );
+    let sealed = foreign_signer::sign("arc", &site.key.serialize_pem(), &listed);
+    let field = site.results("Enforcing", "a@pass.example", "sealed", &sealed);
+    assert!(field.contains("arc=pass smtp.remote-ip=127.0.0.1"), "{field}");
+    let reply = site.send("Enforcing", "a@pass.example", &sealed.replace("November", "December"));
+    assert!(reply.starts_with("550 5.7.29 ARC fail"), "{reply}");
 }
 
 fn dmarc(site: &Site) {

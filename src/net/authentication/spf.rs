@@ -81,7 +81,7 @@ async fn evaluate(authenticator: &Authenticator, client: &Client<'_>, of_helo: b
 /// Two records, or one that cannot be read, are a permanent error (RFC 7208 4.5, 4.6), whatever else
 /// the domain says of itself.
 async fn record_fault(authenticator: &Authenticator, domain: &str) -> Option<SpfResult> {
-    let mut name = Name::from_ascii(domain).ok()?;
+    let mut name = Name::from_ascii(Domain::parse(domain).ok()?.as_str()).ok()?;
     name.set_fqdn(true);
     let lookup = authenticator.inner.resolver().txt_lookup(name).await.ok()?;
     let texts = lookup.answers().iter().filter_map(|record| match &record.data {
