@@ -15,6 +15,8 @@ pub(crate) struct Cache {
     messages: BTreeMap<MessageId, Cached>,
     bytes: usize,
     bytes_max: usize,
+    /// Part of `bytes` that messages which are offered have.
+    offered: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -27,7 +29,7 @@ pub(crate) struct Cached {
 
 impl Cache {
     pub(crate) fn new(bytes_max: usize) -> Self {
-        Self { messages: BTreeMap::new(), bytes: 0, bytes_max }
+        Self { messages: BTreeMap::new(), bytes: 0, bytes_max, offered: 0 }
     }
 
     pub(crate) fn find(&self, id: MessageId) -> Option<Cached> {
@@ -53,6 +55,26 @@ impl Cache {
         }
         self.bytes += bytes;
         self.messages.insert(message.id, Cached { message: message.clone(), content, bytes });
+        self.make_room();
+    }
+
+    /// Takes memory for a message that is offered. `false`: others that are have too much of it.
+    pub(crate) fn lend(&mut self, bytes: usize) -> bool {
+        if self.offered + bytes > self.bytes_max {
+            return false;
+        }
+        self.offered += bytes;
+        self.bytes += bytes;
+        self.make_room();
+        true
+    }
+
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        self.offered -= bytes;
+        self.bytes -= bytes;
+    }
+
+    fn make_room(&mut self) {
         while self.bytes > self.bytes_max {
             let Some((_, oldest)) = self.messages.pop_first() else { break };
             self.bytes -= oldest.bytes;
@@ -89,6 +111,20 @@ mod tests {
         insert(&mut cache, 21, 20_000);
         assert!(cache.find(MessageId(21)).is_none(), "too large to be cached");
         assert!(cache.find(MessageId(20)).is_some(), "and nothing else gave way for it");
+    }
+
+    #[test]
+    fn what_is_offered_takes_the_place_of_the_oldest_but_not_more_than_there_is() {
+        let mut cache = Cache::new(10_000);
+        (1..=4).for_each(|id| insert(&mut cache, id, 2_000));
+        assert!(cache.lend(6_000));
+        assert!(cache.bytes <= 10_000 && cache.find(MessageId(4)).is_some());
+        assert!(!cache.lend(6_000));
+        cache.give_back(6_000);
+        assert!(cache.lend(10_000));
+        assert!(cache.find(MessageId(4)).is_none());
+        cache.give_back(10_000);
+        assert_eq!((cache.bytes, cache.offered), (0, 0));
     }
 
     #[test]

@@ -28,6 +28,7 @@ pub(crate) struct ContentFile {
     len: u64,
     /// CRC32C of it so far.
     check: u32,
+    complete: bool,
     kept: bool,
 }
 
@@ -35,7 +36,7 @@ impl ContentFile {
     pub(crate) fn create(disk: &Arc<dyn Disk>, directory: &Path, id: MessageId) -> Result<Self, Error> {
         let path = path_of(directory, id);
         let file = disk.create(&path).map_err(|error| Error::io("create the content file", &path, error))?;
-        Ok(Self { disk: disk.clone(), path, file, len: 0, check: 0, kept: false })
+        Ok(Self { disk: disk.clone(), path, file, len: 0, check: 0, complete: false, kept: false })
     }
 
     pub(crate) fn append(&mut self, bytes: &[u8]) -> Result<(), Error> {
@@ -58,7 +59,14 @@ impl ContentFile {
         self.write(&Header::new(id, self.len, self.check, &envelope).render(), 0)?;
         self.file.sync_data().map_err(|error| self.sync_failed(error))?;
         let parent = self.path.parent().unwrap_or(Path::new("."));
-        self.disk.sync_directory(parent).map_err(|error| self.sync_failed(error))
+        self.disk.sync_directory(parent).map_err(|error| self.sync_failed(error))?;
+        self.complete = true;
+        Ok(())
+    }
+
+    /// Whether `complete` was done.
+    pub(crate) fn is_complete(&self) -> bool {
+        self.complete
     }
 
     /// A record names the file now, or may after a crash.
@@ -134,6 +142,18 @@ pub(crate) fn open(
     if header.id != id || header.content_len != len {
         return Err(Error::Damaged { path, what: "its header belongs to another message" });
     }
+    Ok(ContentReader { file, at: 0, len })
+}
+
+/// Opens the content of a message that is offered: its file may have no header yet.
+pub(crate) fn open_offered(
+    disk: &dyn Disk,
+    directory: &Path,
+    id: MessageId,
+    len: u64,
+) -> Result<ContentReader, Error> {
+    let path = path_of(directory, id);
+    let file = disk.open(&path).map_err(|error| Error::io("open the content file", &path, error))?;
     Ok(ContentReader { file, at: 0, len })
 }
 

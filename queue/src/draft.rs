@@ -19,6 +19,8 @@ pub struct Draft {
     id: MessageId,
     ground: Arc<Ground>,
     body: Filling,
+    /// There was room on the disk when it was begun.
+    has_room: bool,
 }
 
 #[derive(Debug)]
@@ -28,8 +30,13 @@ enum Filling {
 }
 
 impl Draft {
+    /// One that must stay in memory.
+    pub(crate) fn without_room(id: MessageId, ground: Arc<Ground>) -> Self {
+        Self { has_room: false, ..Self::new(id, ground) }
+    }
+
     pub(crate) fn new(id: MessageId, ground: Arc<Ground>) -> Self {
-        Self { id, ground, body: Filling::Memory(Vec::new(), None) }
+        Self { id, ground, body: Filling::Memory(Vec::new(), None), has_room: true }
     }
 
     /// The id the message will have.
@@ -45,6 +52,8 @@ impl Draft {
                 let len = memory.len() + bytes.len();
                 if fits(&self.ground, len, share) {
                     memory.extend_from_slice(bytes);
+                } else if !self.has_room {
+                    return Err(Error::DiskFull(self.ground.directory.clone()));
                 } else {
                     let mut file = ContentFile::create(&self.ground.disk, &self.ground.directory, self.id)?;
                     file.append(memory)?;
@@ -55,6 +64,11 @@ impl Draft {
             Filling::File(file) => file.append(bytes)?,
         }
         Ok(())
+    }
+
+    /// Whether the disk had room when it was begun; else only next hops can take it.
+    pub fn has_room(&self) -> bool {
+        self.has_room
     }
 
     /// Bytes of content so far.

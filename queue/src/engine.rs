@@ -72,11 +72,13 @@ pub(crate) struct Insert {
     pub body: Body,
     /// Where the journal holds the content, once it does.
     pub place: Option<Place>,
+    /// It was offered first, so that the index in memory has it already.
+    pub offered: bool,
 }
 
 impl Insert {
     pub(crate) fn new(id: MessageId, message: NewMessage, body: Body) -> Self {
-        Self { id, message, body, place: None }
+        Self { id, message, body, place: None, offered: false }
     }
 
     /// The message as it stands in the queue from now on.
@@ -105,6 +107,7 @@ impl Insert {
 
 /// Steps that take effect together.
 pub(crate) struct Job {
+    pub kind: JobKind,
     pub steps: Vec<Step>,
     /// `None`: nobody waits.
     pub reply: Option<oneshot::Sender<Result<(), Error>>>,
@@ -112,9 +115,33 @@ pub(crate) struct Job {
     pub sequence: u64,
 }
 
+/// Who brings steps, as far as that decides what they do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobKind {
+    /// Mail that comes in, an operator, the queue itself.
+    Plain,
+    /// What became of claimed recipients. When all of them are gone, nothing happens at all: no report
+    /// enters the queue about a message that never was in it.
+    Outcome,
+    /// Next hops have taken the recipients, and there is nothing to tell anybody: of a message that is
+    /// offered nothing needs to be written.
+    Taken,
+    /// Makes a message durable that is offered.
+    Store(MessageId),
+}
+
 impl Job {
     pub(crate) fn new(steps: Vec<Step>) -> Self {
-        Self { steps, reply: None, sequence: 0 }
+        Self { kind: JobKind::Plain, steps, reply: None, sequence: 0 }
+    }
+
+    pub(crate) fn of(kind: JobKind, steps: Vec<Step>) -> Self {
+        Self { kind, ..Self::new(steps) }
+    }
+
+    pub(crate) fn answer(&mut self, answer: Result<(), Error>) {
+        // Whoever gave up waiting finds out from the queue.
+        let _ = self.reply.take().map(|reply| reply.send(answer));
     }
 
     /// Brings mail in; what only tells what became of it is taken longer on a full disk.
@@ -180,14 +207,27 @@ pub(crate) enum Step {
 impl Step {
     /// The message a step that is not an insert changes.
     pub(crate) fn changes(&self) -> Option<MessageId> {
+        self.recipient().map(|(id, _)| id)
+    }
+
+    /// The recipient it changes.
+    pub(crate) fn recipient(&self) -> Option<(MessageId, u32)> {
         match self {
             Self::Insert(_) | Self::ReserveIds { .. } => None,
-            Self::Remove { id, .. }
-            | Self::Retry { id, .. }
-            | Self::Move { id, .. }
-            | Self::DelayNotified { id, .. }
-            | Self::Hold { id, .. }
-            | Self::Due { id, .. } => Some(*id),
+            Self::Remove { id, recipient }
+            | Self::Retry { id, recipient, .. }
+            | Self::Move { id, recipient, .. }
+            | Self::DelayNotified { id, recipient }
+            | Self::Hold { id, recipient, .. }
+            | Self::Due { id, recipient, .. } => Some((*id, *recipient)),
+        }
+    }
+
+    /// A message that was offered first.
+    pub(crate) fn offered(&self) -> Option<&Insert> {
+        match self {
+            Self::Insert(insert) => Some(&**insert).filter(|insert| insert.offered),
+            _ => None,
         }
     }
 

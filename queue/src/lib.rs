@@ -3,7 +3,7 @@
 //!
 //! A message enters by `begin` → `append` → `commit`; it is durable when `commit` returns. `due` says
 //! which delivery queues have work, `claim` hands out one message of one of them, `apply` records
-//! what came of it.
+//! what came of it. Instead of `commit`, `offer` makes it claimable before it is durable.
 
 #![forbid(unsafe_code)]
 
@@ -19,6 +19,8 @@ mod ids;
 mod index;
 mod journal;
 mod live;
+mod offer;
+mod offers;
 mod operator;
 mod pending;
 mod queue;
@@ -42,6 +44,7 @@ pub use crate::draft::Draft;
 pub use crate::driver::Driver;
 pub use crate::ground::Clock;
 pub use crate::index::{Brought, Due};
+pub use crate::offer::{Offer, OfferedOr, Safe};
 pub use crate::queue::Queue;
 pub use crate::rebuild::{RebuildReport, rebuild};
 
@@ -273,6 +276,9 @@ impl Options {
 pub enum Change {
     /// Delivered or bounced: the recipient leaves the queue; with the last one the message goes.
     Remove { id: MessageId, recipient: u32 },
+    /// As `Remove`, where the next hop has taken the message for this recipient, and so answers for
+    /// it: where a change holds nothing else, a message that is offered needs no record.
+    Taken { id: MessageId, recipient: u32 },
     /// Tried in vain.
     Retry { id: MessageId, recipient: u32, next_attempt: UnixMillis, note: Vec<u8> },
     /// Rerouted by changed settings.

@@ -10,6 +10,7 @@ use crate::cache::Cache;
 use crate::engine::{Job, Step};
 use crate::ids::Ids;
 use crate::index::{Claimed, Index};
+use crate::offers::Offers;
 use crate::pending::Pending;
 use crate::{Error, MessageId};
 
@@ -18,6 +19,7 @@ pub(crate) struct Live {
     index: Mutex<Index>,
     cache: Mutex<Cache>,
     pending: Mutex<Pending>,
+    offers: Mutex<Offers>,
     index_full: AtomicBool,
     pub(crate) ids: Ids,
     changes: watch::Sender<u64>,
@@ -30,6 +32,7 @@ impl Live {
             index: Mutex::new(index),
             cache: Mutex::new(cache),
             pending: Mutex::new(pending),
+            offers: Mutex::default(),
             index_full: AtomicBool::new(false),
             ids,
             changes: watch::Sender::new(0),
@@ -40,6 +43,11 @@ impl Live {
     /// Held only for as long as an answer takes; never across an await or a read of the disk.
     pub(crate) fn index(&self) -> MutexGuard<'_, Index> {
         self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Messages whose records are withheld. Of several locks this is the first.
+    pub(crate) fn offers(&self) -> MutexGuard<'_, Offers> {
+        self.offers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -75,7 +83,10 @@ impl Live {
                 match step {
                     Step::Insert(insert) => {
                         let message = Arc::new(insert.stored());
-                        index.follow(step);
+                        // One that was offered may have been claimed meanwhile.
+                        if !insert.offered {
+                            index.follow(step);
+                        }
                         cache.insert(&message, &insert.body);
                         pending.insert(job.sequence, &message, insert.place, false);
                     }
@@ -149,7 +160,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.live.index().give_back(&self.claimed) {
+        let given_back = self.live.index().give_back(&self.claimed);
+        if given_back {
+            self.live.came_back(self.claimed.id);
             self.live.announce();
         }
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::disk::{Disk, SystemDisk};
 use crate::driver::Driver;
-use crate::engine::{Body, Insert, Job, Step};
+use crate::engine::{Body, Insert, Job, JobKind, Step};
 use crate::ground::{Clock, Ground, system_clock};
 use crate::journal::{Grown, Journal};
 use crate::live::{Lease, Live};
@@ -21,7 +21,7 @@ use crate::view::View;
 use crate::writer::{GROUP_BYTES_MAX, Order, WAITING_MAX, Writer};
 use crate::{
     Change, Claim, Content, Destination, Draft, DueDestination, Error, Message, MessageId, NewMessage,
-    Options, Recovery, Statistics, Status, UnixMillis, recovery,
+    Options, Recovery, Statistics, Status, UnixMillis, content, recovery,
 };
 
 /// An open queue. Cheap to clone; the directory stays locked until `close` is done or the last clone
@@ -32,10 +32,10 @@ pub struct Queue {
 }
 
 pub(crate) struct Shared {
-    ground: Arc<Ground>,
+    pub(crate) ground: Arc<Ground>,
     free_bytes_min: u64,
     free_part: u64,
-    orders: mpsc::Sender<Order>,
+    pub(crate) orders: mpsc::Sender<Order>,
     writer: Mutex<Option<JoinHandle<()>>>,
     pub(crate) live: Arc<Live>,
     pub(crate) view: View,
@@ -124,14 +124,14 @@ impl Queue {
         Ok(Draft::new(self.next_id()?, self.shared.ground.clone()))
     }
 
-    fn check_free_space(&self) -> Result<(), Error> {
+    pub(crate) fn check_free_space(&self) -> Result<(), Error> {
         let space = self.shared.ground.space()?;
         let kept_free = self.shared.free_bytes_min.min(space.total / self.shared.free_part);
         let full = space.free < kept_free;
         if full { Err(Error::DiskFull(self.shared.ground.directory.clone())) } else { Ok(()) }
     }
 
-    fn next_id(&self) -> Result<MessageId, Error> {
+    pub(crate) fn next_id(&self) -> Result<MessageId, Error> {
         let Shared { live, orders, .. } = &*self.shared;
         loop {
             if let Some(below) = live.ids.wanted_ceiling() {
@@ -166,7 +166,19 @@ impl Queue {
         self.shared.live.check()?;
         check_message(&message)?;
         let id = draft.id();
-        let insert = match draft.into_body() {
+        if !draft.has_room() {
+            self.check_free_space()?;
+        }
+        self.complete_body(id, message, draft.into_body()).await
+    }
+
+    pub(crate) async fn complete_body(
+        &self,
+        id: MessageId,
+        message: NewMessage,
+        body: Body,
+    ) -> Result<Step, Error> {
+        let insert = match body {
             body @ (Body::Inline(_) | Body::Standing { .. }) => Insert::new(id, message, body),
             Body::File(mut file) => {
                 let complete = move || {
@@ -184,20 +196,29 @@ impl Queue {
     }
 
     pub(crate) async fn write(&self, steps: Vec<Step>) -> Result<(), Error> {
+        self.send(Job::new(steps)).await
+    }
+
+    async fn send(&self, job: Job) -> Result<(), Error> {
         self.shared.live.check()?;
+        self.complete_offers(&job).await?;
         let (reply, answer) = oneshot::channel();
-        let order = Order::Job(Job { reply: Some(reply), ..Job::new(steps) });
+        let order = Order::Job(Job { reply: Some(reply), ..job });
         self.shared.orders.send(order).await.map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
     /// Carries out changes, all or none, durable on `Ok`. A change about a recipient that is gone does
-    /// nothing. Returns the ids of inserted messages, in order.
+    /// nothing; when all are, nothing is inserted either (`Error::NoSuchMessage`), unless next hops
+    /// took them. Returns the ids of inserted messages, in order.
     pub async fn apply(&self, changes: Vec<Change>) -> Result<Vec<MessageId>, Error> {
+        let taken = changes.iter().all(|change| matches!(change, Change::Taken { .. }));
         let (mut steps, mut inserted) = (Vec::with_capacity(changes.len()), Vec::new());
         for change in changes {
             steps.push(match change {
-                Change::Remove { id, recipient } => Step::Remove { id, recipient },
+                Change::Remove { id, recipient } | Change::Taken { id, recipient } => {
+                    Step::Remove { id, recipient }
+                }
                 Change::Retry { id, recipient, next_attempt, note } => {
                     check_note(&note)?;
                     Step::Retry { id, recipient, attempts: 0, next_attempt, note }
@@ -212,7 +233,10 @@ impl Queue {
                 }
             });
         }
-        self.write(steps).await?;
+        if taken && self.take(&steps).await? {
+            return Ok(inserted);
+        }
+        self.send(Job::of(if taken { JobKind::Taken } else { JobKind::Outcome }, steps)).await?;
         Ok(inserted)
     }
 
@@ -294,6 +318,9 @@ impl Queue {
         if let Some(cached) = cached {
             return Ok(Some((*cached.message).clone()));
         }
+        if let Some((message, _)) = self.shared.live.offered(id) {
+            return Ok(Some((*message).clone()));
+        }
         if let Some(known) = self.shared.view.known(id) {
             return Ok(known);
         }
@@ -306,6 +333,16 @@ impl Queue {
         let cached = self.shared.live.cache().find(id).and_then(|cached| cached.content);
         if let Some(bytes) = cached {
             return Ok(Content::Memory(bytes));
+        }
+        let offered = self.shared.live.offered(id).map(|(message, content)| (message.size, content));
+        match offered {
+            Some((_, Some(bytes))) => return Ok(Content::Memory(bytes)),
+            Some((len, None)) => {
+                let Ground { disk, directory, .. } = &*self.shared.ground;
+                return content::open_offered(&**disk, directory, id, len)
+                    .map(|file| Content::File { file, len });
+            }
+            None => {}
         }
         let view = self.shared.view.clone();
         if let Some(place) = self.shared.view.place(id) {
@@ -330,7 +367,7 @@ impl Queue {
     }
 }
 
-fn check_message(message: &NewMessage) -> Result<(), Error> {
+pub(crate) fn check_message(message: &NewMessage) -> Result<(), Error> {
     match message {
         NewMessage { recipients, .. } if recipients.is_empty() => {
             Err(Error::Invalid("a message without recipients"))

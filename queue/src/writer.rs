@@ -68,8 +68,10 @@ impl<E: Engine> Writer<E> {
         while let Some(next) = order {
             match next {
                 Order::Job(job) => {
-                    bytes += job.bytes();
-                    group.push(job);
+                    if let Some(job) = self.live.resolve(job) {
+                        bytes += job.bytes();
+                        group.push(job);
+                    }
                 }
                 // Later senders are told so; what was sent before is still received.
                 Order::Close => self.orders.close(),
@@ -87,7 +89,10 @@ impl<E: Engine> Writer<E> {
         }
         match self.transaction(&mut group) {
             Ok(()) => self.done(group),
-            Err(_) if group.len() > 1 => group.into_iter().for_each(|job| self.commit(vec![job])),
+            // What one of them was to store is not there for the next if it could not be.
+            Err(_) if group.len() > 1 => {
+                group.into_iter().for_each(|job| self.commit(self.live.resolve(job).into_iter().collect()));
+            }
             Err(error) => group.pop().map_or((), |job| self.refuse(job, error)),
         }
     }
@@ -117,10 +122,8 @@ impl<E: Engine> Writer<E> {
     fn done(&mut self, mut group: Vec<Job>) {
         group.iter_mut().flat_map(|job| &mut job.steps).for_each(keep_file);
         let files: Vec<MessageId> = self.live.follow(&group);
-        for job in group {
-            // Whoever gave up waiting finds the message in the queue.
-            let _ = job.reply.map(|reply| reply.send(Ok(())));
-        }
+        self.live.stored(&group);
+        group.iter_mut().for_each(|job| job.answer(Ok(())));
         files.into_iter().for_each(|id| self.sweeper.delete(id));
         self.engine.committed();
     }
@@ -133,7 +136,12 @@ impl<E: Engine> Writer<E> {
         if job.steps.iter().any(|step| matches!(step, Step::ReserveIds { .. })) {
             self.live.ids.not_raised();
         }
-        let _ = job.reply.map(|reply| reply.send(Err(error)));
+        let withdrawn = self.live.refused(&mut job, &error);
+        job.answer(Err(match (withdrawn, error) {
+            (_, Error::Failed(why)) => Error::Failed(why),
+            (Some(id), _) => Error::NoSuchMessage(id),
+            (None, error) => error,
+        }));
     }
 }
 

@@ -59,6 +59,7 @@ impl Telling {
         let inserted = changes.iter().filter_map(|change| match change {
             Change::Insert { message, content } => Some((message, content.len() as u64)),
             Change::Remove { .. }
+            | Change::Taken { .. }
             | Change::Retry { .. }
             | Change::Move { .. }
             | Change::DelayNotified { .. } => None,

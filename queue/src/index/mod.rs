@@ -150,7 +150,7 @@ impl Index {
         None
     }
 
-    fn insert(&mut self, insert: &Insert) {
+    pub(crate) fn insert(&mut self, insert: &Insert) {
         let recipients = insert.message.recipients.iter().zip(0..);
         let seats = recipients.map(|(recipient, number)| Seat {
             due: recipient.due,
@@ -311,6 +311,16 @@ impl Index {
     pub(crate) fn is_claimed(&self, id: MessageId, number: u32) -> bool {
         let seat = self.messages.get(&id).and_then(|entry| Some(&entry.seats[entry.position(number)?]));
         seat.is_some_and(|seat| seat.claim != 0)
+    }
+
+    /// Whether the message has this recipient.
+    pub(crate) fn has(&self, id: MessageId, number: u32) -> bool {
+        self.messages.get(&id).is_some_and(|entry| entry.position(number).is_some())
+    }
+
+    /// Whether all that is left of a message is claimed.
+    pub(crate) fn is_in_hand(&self, id: MessageId) -> bool {
+        self.messages.get(&id).is_some_and(|entry| entry.seats.iter().all(|seat| seat.claim != 0))
     }
 
     /// Messages with a claimed recipient, oldest first.

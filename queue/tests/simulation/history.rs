@@ -10,8 +10,8 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use sealpost_queue::{
-    Change, Claim, Content, Destination, Driver, Error, Filter, MessageId, NewMessage, NewRecipient, Options,
-    Queue,
+    Change, Claim, Content, Destination, Draft, Driver, Error, Filter, MessageId, NewMessage, NewRecipient,
+    Offer, OfferedOr, Options, Queue, Safe,
 };
 
 use super::dice::Dice;
@@ -39,11 +39,14 @@ enum Standing {
 struct Book {
     content: Bytes,
     recipients: Vec<Standing>,
+    /// It can be claimed before it is answered.
+    offered: bool,
     /// A report: it came in the same change in which this recipient left.
     instead_of: Option<(u64, u32)>,
 }
 
-type Answer = Result<Vec<MessageId>, Error>;
+/// Ids of reports; for a message that comes in, why it is safe.
+type Answer = Result<(Vec<MessageId>, Safe), Error>;
 
 struct OnTheWay {
     what: Deed,
@@ -167,12 +170,15 @@ impl History {
         }
         for (number, book) in &mut self.books {
             let present = found.get(number).cloned().unwrap_or_default();
-            let whole = present.len() == book.recipients.len();
+            let open = |(index, standing): (u32, &Standing)| {
+                (*standing == Standing::Unanswered).then(|| present.contains(&index))
+            };
+            let of_open: BTreeSet<bool> = (0..).zip(&book.recipients).filter_map(open).collect();
             for (standing, index) in book.recipients.iter_mut().zip(0..) {
                 let there = present.contains(&index);
                 match standing {
                     Standing::Unanswered => {
-                        assert!(whole || present.is_empty(), "seed {seed}: {number} is there by half");
+                        assert!(of_open.len() == 1, "seed {seed}: {number} is there by half");
                         *standing = if there { Standing::Stored } else { Standing::Gone };
                     }
                     Standing::Stored => assert!(there, "seed {seed}: {number}/{index} is lost"),
@@ -197,6 +203,7 @@ impl History {
         for _ in 0..STEPS {
             match self.dice.below(16) {
                 0..=4 => self.send(&mut running),
+                15 => self.stop_waiting(&mut running),
                 5..=9 => self.deliver(&mut running),
                 10 => self.steer(&mut running),
                 11 => running.driver.tick(),
@@ -234,7 +241,9 @@ impl History {
         let number = self.next_number;
         self.next_number += 1;
         let content = content(number, size);
-        let Ok(mut draft) = running.queue.begin() else { return };
+        let offered = self.dice.one_in(2);
+        let begun = if offered { running.queue.begin_to_offer() } else { running.queue.begin() };
+        let Ok(mut draft) = begun else { return };
         assert!(self.ids.insert(draft.id()), "seed {}: {} was given twice", self.seed, draft.id());
         if content.chunks(30_000).any(|piece| draft.append(piece).is_err()) || self.dice.one_in(12) {
             return;
@@ -243,13 +252,26 @@ impl History {
         let book = Book {
             content: content.into(),
             recipients: vec![Standing::Unanswered; recipients],
+            offered,
             instead_of: None,
         };
         self.books.insert(number, book);
         let message = self.message(number, recipients);
-        let queue = running.queue.clone();
-        let future = Box::pin(async move { queue.commit(draft, message).await.map(|id| vec![id]) });
+        let (queue, patience) = (running.queue.clone(), self.dice.below(20));
+        let future: Pin<Box<dyn Future<Output = Answer>>> = if offered {
+            Box::pin(async move { Ok((Vec::new(), offer(queue, draft, message, patience).await?)) })
+        } else {
+            Box::pin(async move { queue.commit(draft, message).await.map(|_| (Vec::new(), Safe::Durable)) })
+        };
         running.on_the_way.push(OnTheWay { what: Deed::Commit { number }, future, _claim: None });
+    }
+
+    /// A session that is waiting for its answer is cut off.
+    fn stop_waiting(&mut self, running: &mut Running) {
+        let commits = |one: &OnTheWay| matches!(one.what, Deed::Commit { .. });
+        if let Some(place) = running.on_the_way.iter().position(commits) {
+            drop(running.on_the_way.remove(place));
+        }
     }
 
     fn message(&mut self, number: u64, recipients: usize) -> NewMessage {
@@ -278,8 +300,14 @@ impl History {
         let recipients: Vec<u32> = claim.message.recipients.iter().map(|one| one.index).collect();
         for index in &recipients {
             // One whose leaving a failing disk left open may be delivered again.
-            let standing = self.books[&number].recipients[*index as usize];
-            let there = matches!(standing, Standing::Stored | Standing::Leaving);
+            let book = &self.books[&number];
+            let standing = book.recipients[*index as usize];
+            let there = match standing {
+                Standing::Stored | Standing::Leaving => true,
+                // Or nobody waited for the answer.
+                Standing::Unanswered => true,
+                Standing::Gone => false,
+            };
             assert!(there, "seed {}: {number}/{index} is claimed, but {standing:?}", self.seed);
         }
         if let Some(content) = read(&running.queue, id) {
@@ -306,8 +334,13 @@ impl History {
                 changes.push(Change::Insert { message: self.message(report, 1), content });
                 Deed::Leave { number, recipients: vec![recipients[0]], report: Some(report) }
             }
-            _ => {
+            3 => {
                 changes.extend(recipients.iter().map(remove));
+                Deed::Leave { number, recipients, report: None }
+            }
+            _ => {
+                changes
+                    .extend(recipients.iter().map(|recipient| Change::Taken { id, recipient: *recipient }));
                 Deed::Leave { number, recipients, report: None }
             }
         };
@@ -320,6 +353,7 @@ impl History {
         let book = Book {
             content: content(report, 900).into(),
             recipients: vec![Standing::Unanswered],
+            offered: false,
             instead_of: Some((number, index)),
         };
         self.books.insert(report, book);
@@ -333,7 +367,7 @@ impl History {
             }
         }
         let queue = running.queue.clone();
-        let future = Box::pin(async move { queue.apply(changes).await });
+        let future = Box::pin(async move { Ok((queue.apply(changes).await?, Safe::Durable)) });
         running.on_the_way.push(OnTheWay { what, future, _claim: claim });
     }
 
@@ -348,7 +382,7 @@ impl History {
                 1 => queue.resume(filter).await?,
                 _ => queue.retry(filter, now).await?,
             };
-            Ok(Vec::new())
+            Ok((Vec::new(), Safe::Durable))
         });
         running.on_the_way.push(OnTheWay { what: Deed::Stay, future, _claim: None });
     }
@@ -377,11 +411,20 @@ impl History {
     fn heard(&mut self, what: Deed, answer: Answer) {
         match (what, answer) {
             (Deed::Stay, _) => {}
-            (Deed::Commit { number }, Ok(_)) => self.set_all(number, Standing::Stored),
-            (Deed::Leave { number, recipients, report }, Ok(inserted)) => {
+            (Deed::Commit { number }, Ok((_, Safe::Durable))) => self.answered(number, Standing::Stored),
+            (Deed::Commit { number }, Ok((_, Safe::Taken))) => {
+                let seed = self.seed;
+                let left = self.books[&number]
+                    .recipients
+                    .iter()
+                    .any(|standing| !matches!(standing, Standing::Gone | Standing::Leaving));
+                assert!(!left, "seed {seed}: {number} was answered as taken, and is not");
+                self.answered(number, Standing::Gone);
+            }
+            (Deed::Leave { number, recipients, report }, Ok((inserted, _))) => {
                 recipients.iter().for_each(|index| self.set(number, *index, Standing::Gone));
                 if let Some(report) = report {
-                    self.set_all(report, Standing::Stored);
+                    self.answered(report, Standing::Stored);
                 }
                 for id in inserted {
                     assert!(self.ids.insert(id), "seed {}: {id} was given twice", self.seed);
@@ -389,11 +432,21 @@ impl History {
             }
             // The disk failed on the way: nobody knows until the next start.
             (_, Err(Error::Failed(_) | Error::Closed | Error::Io { .. } | Error::Index(_))) => {}
-            (Deed::Commit { number }, Err(Error::DiskFull(_))) => self.set_all(number, Standing::Gone),
+            (Deed::Commit { number }, Err(Error::DiskFull(_) | Error::NoSuchMessage(_))) => {
+                self.answered(number, Standing::Gone);
+            }
+            // It was offered, and its sender was refused or did not wait: nothing of it stays.
+            (Deed::Leave { number, recipients, report }, Err(Error::NoSuchMessage(_))) => {
+                assert!(self.books[&number].offered, "seed {}: {number} is gone", self.seed);
+                recipients.iter().for_each(|index| self.set(number, *index, Standing::Gone));
+                if let Some(report) = report {
+                    self.answered(report, Standing::Gone);
+                }
+            }
             (Deed::Leave { number, recipients, report }, Err(Error::DiskFull(_))) => {
                 recipients.iter().for_each(|index| self.set(number, *index, Standing::Stored));
                 if let Some(report) = report {
-                    self.set_all(report, Standing::Gone);
+                    self.answered(report, Standing::Gone);
                 }
             }
             (_, Err(error)) => panic!("seed {}: {error}", self.seed),
@@ -404,8 +457,11 @@ impl History {
         self.books.get_mut(&number).expect("in the books").recipients[index as usize] = standing;
     }
 
-    fn set_all(&mut self, number: u64, standing: Standing) {
-        self.books.get_mut(&number).expect("in the books").recipients.fill(standing);
+    /// Of those of whom more is known already it stays so.
+    fn answered(&mut self, number: u64, standing: Standing) {
+        let book = self.books.get_mut(&number).expect("in the books");
+        let open = book.recipients.iter_mut().filter(|one| **one == Standing::Unanswered);
+        open.for_each(|one| *one = standing);
     }
 
     /// On a good disk, with all the time there is, everything that is there leaves.
@@ -446,6 +502,39 @@ impl History {
             running.driver.step();
         }
     }
+}
+
+/// A session that offers its message, and asks for it to be stored after being looked at so often. One
+/// that cannot be stored is refused, unless somebody is delivering it.
+async fn offer(queue: Queue, draft: Draft, message: NewMessage, patience: u64) -> Result<Safe, Error> {
+    let mut offer = match queue.offer(draft, message).await? {
+        OfferedOr::Offered(offer) => offer,
+        OfferedOr::Durable(_) => return Ok(Safe::Durable),
+    };
+    if let Some(outcome) = outcome_within(&mut offer, patience).await {
+        return outcome;
+    }
+    match offer.commit().await {
+        Err(error) => match offer.outcome_in_hand().await {
+            Some(outcome) => outcome,
+            None => Err(error),
+        },
+        stored => stored,
+    }
+}
+
+async fn outcome_within(offer: &mut Offer, looks: u64) -> Option<Result<Safe, Error>> {
+    let mut outcome = pin!(offer.outcome());
+    let mut left = looks;
+    std::future::poll_fn(|context| match outcome.as_mut().poll(context) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending if left == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            left -= 1;
+            Poll::Pending
+        }
+    })
+    .await
 }
 
 fn destination(host: &str) -> Destination {

@@ -279,6 +279,7 @@ fn moved_recipient(change: &Change) -> Option<u32> {
     match change {
         Change::Move { recipient, .. } => Some(*recipient),
         Change::Remove { .. }
+        | Change::Taken { .. }
         | Change::Retry { .. }
         | Change::DelayNotified { .. }
         | Change::Insert { .. } => None,
