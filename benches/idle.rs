@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use common::site::{EDGE, Site, executable};
 use common::source::{Client, Load};
-use common::{is_trial, measure};
+use common::{BODY_BYTES, is_trial, measure};
 use sealpost::cli::demo::server::Server;
 
 const SESSIONS: usize = 5_000;
@@ -38,6 +38,7 @@ async fn run(sessions: usize) {
         server_name: EDGE,
         tls: site.client.clone(),
         connections: 1,
+        body_bytes: BODY_BYTES,
         time_max: Duration::ZERO,
         messages_max: 0,
     };

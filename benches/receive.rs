@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use common::site::{EDGE, Site};
 use common::source::Load;
-use common::{CONNECTIONS, is_trial, measure, rounds, seconds};
+use common::{BODY_BYTES, CONNECTIONS, is_trial, measure, rounds, seconds};
 use sealpost::relay::Server;
 
 fn main() {
@@ -30,6 +30,7 @@ async fn run(connections: usize, time: Duration) -> (f64, f64) {
         server_name: EDGE,
         tls: site.client.clone(),
         connections,
+        body_bytes: BODY_BYTES,
         time_max: time,
         messages_max: usize::MAX,
     };

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use common::site::{EDGE, Site};
 use common::source::Load;
-use common::{is_trial, measure, rounds};
+use common::{BODY_BYTES, is_trial, measure, rounds};
 use sealpost::relay::Server;
 
 const MESSAGES: usize = 10_000;
@@ -28,6 +28,7 @@ async fn run(messages: usize) -> (f64, f64) {
         server_name: EDGE,
         tls: site.client.clone(),
         connections: 64,
+        body_bytes: BODY_BYTES,
         time_max: Duration::MAX / 4,
         messages_max: messages,
     };

@@ -27,23 +27,35 @@ const SINK: &str = "sink.example";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_in_10_rounds() {
-    kill_and_count(10).await;
+    kill_and_count(10, "").await;
+}
+
+/// What is acknowledged is durable, or at the mailbox.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_in_8_rounds_with_cut_through() {
+    kill_and_count(8, "cut_through = true\n").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; cargo test --test crash -- --ignored"]
+async fn nothing_acknowledged_is_lost_in_50_rounds_with_cut_through() {
+    kill_and_count(50, "cut_through = true\n").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes; cargo test --test crash -- --ignored"]
 async fn nothing_acknowledged_is_lost_in_50_rounds() {
-    kill_and_count(50).await;
+    kill_and_count(50, "").await;
 }
 
-async fn kill_and_count(rounds: u64) {
+async fn kill_and_count(rounds: u64, queue: &str) {
     let seed = std::env::var("SEALPOST_SEED").ok().and_then(|text| text.parse().ok());
     let seed: u64 = seed.unwrap_or_else(rand::random);
     println!("SEALPOST_SEED={seed}");
     let mut dice = StdRng::seed_from_u64(seed);
     let site = Site::new().await;
     let sink_address = site.network.free(STRANGER_HOST);
-    let settings = settings(sink_address);
+    let settings = settings(sink_address) + queue;
     let mut sink = None;
     let mut acknowledged = BTreeSet::new();
     for round in 0..rounds {

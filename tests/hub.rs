@@ -114,6 +114,17 @@ fn start(home: &Path, name: &str, settings: &str) -> Server {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mail_passes_between_the_two_partners_and_for_nobody_else() {
+    between_two_partners("").await;
+}
+
+/// Each server may answer when the next one has the message; what is shown, checked and stamped is the
+/// same.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_with_cut_through_on_all_three_servers() {
+    between_two_partners("\n[queue]\ncut_through = true\n").await;
+}
+
+async fn between_two_partners(more: &str) {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path();
     organisation(home, "hub", &["hub.example"]);
@@ -136,9 +147,9 @@ async fn mail_passes_between_the_two_partners_and_for_nobody_else() {
     let mailbox = Mailbox::start((network.ip(MAILBOX), 0).into()).await.unwrap();
     let partner = |us, them, host, inside| {
         let (listen, inside) = (network.at(host), network.at(inside));
-        partner_settings(us, them, listen, inside, mailbox.address(), outside.address())
+        partner_settings(us, them, listen, inside, mailbox.address(), outside.address()) + more
     };
-    let _hub = start(home, "hub", &hub_settings(&network, behind.address()));
+    let _hub = start(home, "hub", &(hub_settings(&network, behind.address()) + more));
     let _woodgrove =
         start(home, "woodgrovebank", &partner("woodgrovebank", "fabrikam", WOODGROVE, WOODGROVE_INSIDE));
     let _fabrikam = start(home, "fabrikam", &partner("fabrikam", "woodgrovebank", FABRIKAM, FABRIKAM_INSIDE));

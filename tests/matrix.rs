@@ -344,9 +344,10 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                     let (sender, to) =
                         (envelope.reverse_path.to_string(), envelope.recipients[0].to_string());
                     scene.edge.commit(draft.take().unwrap(), &sender, &to).await;
-                    let (size, durable_after) = (submission.size, Duration::ZERO);
-                    accepted = Some(Accepted { sender, recipients: 1, size, durable_after });
-                    input(receive::Input::Stored(Ok(())), &mut actions);
+                    let (size, after) = (submission.size, Duration::ZERO);
+                    accepted =
+                        Some(Accepted { sender, recipients: 1, size, kept: receive::Kept::Durable, after });
+                    input(receive::Input::Stored(Ok(receive::Kept::Durable)), &mut actions);
                 }
                 receive::Action::Log(line) => told.log.push((line.data, line.context)),
                 receive::Action::Report(report) => {

@@ -2,6 +2,8 @@
 //! are played by hand, good and bad.
 
 mod common;
+#[path = "outbound/cut_through.rs"]
+mod cut_through;
 #[path = "outbound/disk.rs"]
 mod disk;
 #[path = "outbound/lab.rs"]

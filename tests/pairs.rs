@@ -256,7 +256,7 @@ impl Server<'_> {
             receive::Action::Content(bytes) => self.content.extend_from_slice(&bytes),
             receive::Action::Commit(submission) => {
                 self.stored.push((*submission, std::mem::take(&mut self.content)));
-                self.input(receive::Input::Stored(Ok(())));
+                self.input(receive::Input::Stored(Ok(receive::Kept::Durable)));
             }
             receive::Action::Report(receive::Report::Judged(verdict)) => self.faults.push(verdict.fault()),
             receive::Action::Delay(_)

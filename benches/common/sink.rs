@@ -87,6 +87,8 @@ async fn session<IO: AsyncRead + AsyncWrite + Unpin>(
 ) -> std::io::Result<bool> {
     let mut input = Vec::with_capacity(64 << 10);
     let mut in_content = false;
+    // Octets of content that hold no end.
+    let mut searched = 0;
     loop {
         if io.read_buf(&mut input).await? == 0 {
             return Ok(false);
@@ -96,9 +98,12 @@ async fn session<IO: AsyncRead + AsyncWrite + Unpin>(
         loop {
             let rest = &input[at..];
             if in_content {
-                let Some(end) = memchr::memmem::find(rest, FINAL_DOT) else { break };
-                at += end + FINAL_DOT.len();
-                in_content = false;
+                let Some(end) = memchr::memmem::find(&rest[searched..], FINAL_DOT) else {
+                    searched = rest.len().saturating_sub(FINAL_DOT.len());
+                    break;
+                };
+                at += searched + end + FINAL_DOT.len();
+                (in_content, searched) = (false, 0);
                 taken.fetch_add(1, Ordering::Relaxed);
                 out.extend_from_slice(b"250 ok\r\n");
                 continue;

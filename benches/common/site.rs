@@ -26,6 +26,11 @@ pub struct Site {
 impl Site {
     /// Makes everything but the server. `open`: the mail host takes mail at once.
     pub async fn new(open: bool) -> Self {
+        Self::with(open, "").await
+    }
+
+    /// The same with more settings at the end of the file.
+    pub async fn with(open: bool, more: &str) -> Self {
         let above =
             std::env::var_os("SEALPOST_BENCH_DIR").unwrap_or_else(|| env!("CARGO_TARGET_TMPDIR").into());
         let directory = TempDir::new_in(above).expect("a directory to measure in");
@@ -48,7 +53,7 @@ impl Site {
             .mx("woodgrove.example", 10, "mx.woodgrove.example")
             .address("mx.woodgrove.example", sink.address().ip());
         let dns = DnsServer::start(&zone).await.expect("a DNS server");
-        let settings = settings(&dns.address().to_string(), sink.address().port());
+        let settings = settings(&dns.address().to_string(), sink.address().port()) + more;
         std::fs::write(home.join("sealpost.toml"), settings).expect("a file");
         Self { directory, sink, client, _dns: dns }
     }

@@ -14,8 +14,6 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::BODY_BYTES;
-
 /// How many messages over how many connections.
 #[derive(Clone)]
 pub struct Load {
@@ -23,6 +21,8 @@ pub struct Load {
     pub server_name: &'static str,
     pub tls: Arc<ClientConfig>,
     pub connections: usize,
+    /// Size of the messages, without their header section.
+    pub body_bytes: usize,
     /// No message begins after this,
     pub time_max: Duration,
     /// nor when so many have begun.
@@ -75,7 +75,7 @@ impl Client {
         tls.write_all(b"EHLO mx.woodgrove.example\r\n").await.expect("open");
         tls.flush().await.expect("open");
         expect(&mut tls, 1, '2').await;
-        Self { tls, content: content() }
+        Self { tls, content: content(load.body_bytes) }
     }
 
     async fn send(&mut self) -> Duration {
@@ -114,13 +114,13 @@ fn is_continued(line: &str) -> bool {
     line.as_bytes().get(3) == Some(&b'-')
 }
 
-fn content() -> Vec<u8> {
+fn content(body_bytes: usize) -> Vec<u8> {
     let head = "From: Anna <anna@woodgrove.example>\r\nTo: Bob <bob@woodgrove.example>\r\n\
                 Subject: figures\r\nDate: Thu, 01 Jan 2026 00:00:00 +0000\r\n\
                 Message-ID: <figures@woodgrove.example>\r\n\r\n";
     let line = format!("{}\r\n", "0123456789abcdef".repeat(4));
     let mut content = head.as_bytes().to_vec();
-    content.extend(line.bytes().cycle().take(BODY_BYTES / line.len() * line.len()));
+    content.extend(line.bytes().cycle().take(body_bytes / line.len() * line.len()));
     content.extend_from_slice(b".\r\n");
     content
 }

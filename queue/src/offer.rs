@@ -79,7 +79,11 @@ impl Queue {
         let Some(freed) = self.shared.live.take(steps) else { return Ok(false) };
         if freed.iter().any(|insert| insert.body.in_file()) {
             // Freeing a large file takes its time.
-            self.shared.ground.blocking(move || Ok(drop(freed))).await?;
+            let free = move || {
+                drop(freed);
+                Ok(())
+            };
+            self.shared.ground.blocking(free).await?;
         }
         Ok(true)
     }

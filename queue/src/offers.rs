@@ -162,6 +162,7 @@ impl Live {
 
     /// Takes recipients out of messages whose records are withheld, where a job is about no others.
     /// Gives back what must be written no more, to be dropped where that may take its time.
+    #[expect(clippy::vec_box, reason = "they stand in boxes already")]
     pub(crate) fn take(&self, steps: &[Step]) -> Option<Vec<Box<Insert>>> {
         let mut offers = self.offers();
         let withheld = |step: &Step| step.changes().is_some_and(|id| offers.is_withheld(id));

@@ -48,6 +48,7 @@ pub const REFUSED: &str = "sealpost_messages_refused_total";
 pub const CHECKS: &str = "sealpost_checks_total";
 pub const MILTERS: &str = "sealpost_milter_results_total";
 pub const VERIFICATIONS: &str = "sealpost_recipient_verifications_total";
+pub const CUT_THROUGH: &str = "sealpost_messages_cut_through_total";
 pub const DELIVERED: &str = "sealpost_messages_delivered_total";
 pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
@@ -140,6 +141,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["result"],
         "Recipients about which a next hop was asked",
         "Once a recipient, whether the answer was remembered or new; `result` is `exists`, `any-is-taken` (the next hop takes any address of the domain), `missing` or `unknown`.",
+    ),
+    row(
+        CUT_THROUGH,
+        Kind::Counter,
+        &["connector"],
+        "Messages received that next hops took before they were durable",
+        "Once a message, at its 250, with `[queue] cut_through`; `connector` received it.",
     ),
     row(
         DELIVERED,
@@ -258,13 +266,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         Kind::Histogram,
         &[],
         "From MAIL to the commit point of a received message, seconds",
-        "Once a message received.",
+        "Once a message received, but for those that next hops took before that (`sealpost_messages_cut_through_total`).",
     ),
     row(
         ACCEPT_TO_DELIVERED,
         Kind::Histogram,
         &[],
-        "From our 250 to the next hop's 250, seconds",
+        "From a message coming in whole to the next hop's 250, seconds",
         "Once a message delivered.",
     ),
 ];

@@ -22,7 +22,10 @@ use crate::smtp::SessionId;
 use crate::trust::{Direction, Mode, RuledBy, SpkiPin, TlsEvidence, TlsOutcome, TlsVersion, Verdict};
 
 use super::certificate_role::CertificateRole;
-use fields::{display, optional_display, seconds, serialize_ruled, serialize_verdict, serialize_version};
+use fields::{
+    display, optional_display, optional_seconds, seconds, serialize_ruled, serialize_verdict,
+    serialize_version,
+};
 
 pub use access::AccessEvent;
 pub use dsn_kind::DsnKind;
@@ -130,7 +133,7 @@ pub enum Event {
     },
     /// SPF, DKIM, DMARC, ARC or a DNS block list was asked about a client or its message.
     InboundChecked(InboundChecked),
-    /// A message is durable and gets its 250.
+    /// A message is durable, or next hops have taken it for every recipient, and gets its 250.
     MessageReceived {
         queue_id: String,
         connector: String,
@@ -143,9 +146,9 @@ pub enum Event {
         recipients: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
         secured: Option<Domain>,
-        /// From the connection's MAIL to the commit point.
-        #[serde(serialize_with = "seconds")]
-        accept_to_durable: Duration,
+        /// Until the commit point; none where next hops took it before (`[queue] cut_through`).
+        #[serde(serialize_with = "optional_seconds", skip_serializing_if = "Option::is_none")]
+        accept_to_durable: Option<Duration>,
     },
     /// A command, recipient or message got a 4xx or 5xx of ours.
     MessageRefused {
@@ -165,7 +168,7 @@ pub enum Event {
         recipient_count: usize,
         #[serde(skip_serializing_if = "Option::is_none")]
         secured: Option<Domain>,
-        /// From our 250 to the peer's.
+        /// From the message coming in whole to the peer's 250.
         #[serde(serialize_with = "seconds")]
         accept_to_delivered: Duration,
     },

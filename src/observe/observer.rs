@@ -120,7 +120,10 @@ impl Observer {
             | Event::InboundChecked(_) => self.policy(event),
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
-                counters.accept_to_durable.observe(accept_to_durable.as_secs_f64());
+                match accept_to_durable {
+                    Some(duration) => counters.accept_to_durable.observe(duration.as_secs_f64()),
+                    None => counters.message_cut_through(connector),
+                }
                 Level::Info
             }
             Event::MessageRefused { connector, .. } => {

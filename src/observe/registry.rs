@@ -42,6 +42,7 @@ pub(super) struct Counters {
     checks: Family<Labels<3>, Counter>,
     milters: Family<Labels<2>, Counter>,
     verifications: Family<Labels<1>, Counter>,
+    cut_through: Family<Labels<1>, Counter>,
     delivered: Family<Labels<1>, Counter>,
     pub(super) deferred: Counter,
     pub(super) bounced: Counter,
@@ -84,6 +85,7 @@ impl Counters {
             checks: register(&mut r, counters::CHECKS, Family::default()),
             milters: register(&mut r, counters::MILTERS, Family::default()),
             verifications: register(&mut r, counters::VERIFICATIONS, Family::default()),
+            cut_through: register(&mut r, counters::CUT_THROUGH, Family::default()),
             delivered: register(&mut r, counters::DELIVERED, Family::default()),
             deferred: register(&mut r, counters::DEFERRED, Counter::default()),
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
@@ -233,6 +235,7 @@ impl Counters {
         for connector in &settings.receive_connectors {
             drop(self.received.get_or_create(&connector_label(&connector.name)));
             drop(self.refused.get_or_create(&connector_label(&connector.name)));
+            drop(self.cut_through.get_or_create(&connector_label(&connector.name)));
             drop(self.connections.get_or_create(&connection_labels(Direction::Inbound, &connector.name)));
         }
         for connector in &settings.send_connectors {
@@ -261,6 +264,10 @@ impl Counters {
     pub(super) fn message_received(&self, connector: &str, secured: Option<&Domain>) {
         self.received.get_or_create(&connector_label(connector)).inc();
         count_listed(&self.domain_secure_received, secured);
+    }
+
+    pub(super) fn message_cut_through(&self, connector: &str) {
+        self.cut_through.get_or_create(&connector_label(connector)).inc();
     }
 
     pub(super) fn message_refused(&self, connector: &str) {

@@ -42,6 +42,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         receive_connectors: Vec::new(),
         send_connectors: Vec::new(),
         queue: QueueSettings {
+            cut_through: false,
             message_expiration: hour,
             delay_notification: hour,
             back_pressure: crate::policy::BackPressureSettings {

@@ -5,6 +5,7 @@ mod accepted_domain;
 pub mod back_pressure;
 mod certificate_use;
 pub mod concurrency;
+pub mod cut_through;
 pub mod expiry;
 pub mod fair_share;
 pub mod header_firewall;

@@ -82,6 +82,8 @@ pub struct HttpProxy {
 /// `[queue]`.
 #[derive(Debug)]
 pub struct QueueSettings {
+    /// 250 also when next hops have taken a message before it is durable.
+    pub cut_through: bool,
     pub message_expiration: Duration,
     /// For everyone but partners, whose default is 30 minutes.
     pub delay_notification: Duration,

@@ -3,6 +3,7 @@
 //! the next is being sent.
 
 mod transact;
+mod write_down;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -134,24 +135,6 @@ impl Delivery {
                 () = tokio::time::sleep_until(until.into()) => return None,
                 () = self.shared.draining.cancelled() => return None,
             }
-        }
-    }
-
-    /// Hands an outcome to the queue; the claim is held until it is durable. At most one waits, so
-    /// that a crash leaves at most two messages of a worker delivered and not known to be.
-    async fn write_down(&mut self, claim: Claim, settled: Settled) {
-        self.written_down().await;
-        let shared = Arc::clone(&self.shared);
-        self.writing = Some(self.shared.tasks.spawn(async move {
-            settled.store(&shared).await;
-            drop(claim);
-        }));
-    }
-
-    async fn written_down(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            // Fails only by a panic, which has given the claim back.
-            let _ = writing.await;
         }
     }
 

@@ -2,6 +2,7 @@
 //! connections its peer takes, whether its next hop can be used, and who waits for that. It
 //! outlives the workers; the rules stand in `policy`.
 
+mod offering;
 mod worker;
 
 use std::collections::{HashMap, HashSet};
@@ -12,6 +13,7 @@ use sealpost_queue::{Destination, DueDestination, MessageId};
 use tokio::sync::Notify;
 
 use crate::policy::concurrency::Window;
+use crate::policy::cut_through::Record;
 use crate::policy::fair_share::{self, Claim, Standing};
 use crate::policy::next_hop::NextHop;
 use crate::policy::{AddressSpace, Priority, SendConnector, Settings};
@@ -42,6 +44,8 @@ struct Inner {
     queues: HashMap<Destination, Known>,
     workers: usize,
     waiting: usize,
+    /// What came of offering messages where no connection was open, by connector.
+    apart: HashMap<String, Record>,
     /// The lowest turn of those that were given workers last.
     clock: u64,
     /// The last plan gave somebody less than it wanted.
@@ -60,6 +64,8 @@ struct Known {
     /// Rung once for each idle worker that is needed.
     bell: Arc<Notify>,
     window: Window,
+    /// What came of offering messages to it.
+    offered: Record,
     hop: NextHop,
     /// What the last attempt in vain found, and the epochs of what it was judged under.
     finding: AttemptNote,
@@ -78,6 +84,7 @@ impl Default for Known {
             allowed: usize::MAX,
             bell: Arc::default(),
             window: Window::default(),
+            offered: Record::default(),
             hop: NextHop::default(),
             finding: AttemptNote::default(),
             epochs: (0, 0),
@@ -156,6 +163,7 @@ impl DeliveryQueues {
     pub fn tidy(&self, now: Instant) {
         let mut inner = self.lock();
         inner.queues.retain(|_, known| known.is_worth_remembering(now));
+        inner.apart.clear();
         inner.waiting = inner.queues.values().map(|known| known.waiting.len()).sum();
     }
 

@@ -3,6 +3,7 @@
 mod accept;
 mod filter;
 mod inspect;
+mod keep;
 mod reading;
 
 use std::collections::VecDeque;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use sealpost_queue::Draft;
+use sealpost_queue::{Draft, Offer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -62,6 +63,8 @@ struct Driver {
     /// When the content began, for accept-to-durable.
     draft_since: Instant,
     message: Option<Accepted>,
+    /// Of that message, until it is told: what next hops did to it is told later.
+    offer: Option<Offer>,
     /// The same for message tracking; and who holds the message.
     tracked: Tracked,
     held_by: Option<String>,
@@ -99,6 +102,7 @@ pub async fn serve(
         draft_failed: false,
         draft_since: Instant::now(),
         message: None,
+        offer: None,
         tracked: Tracked::default(),
         held_by: None,
         closed: false,
@@ -272,7 +276,7 @@ impl Driver {
     fn open_draft(&mut self) {
         self.draft_since = Instant::now();
         self.draft_failed = false;
-        let opened = match self.shared.queue.begin() {
+        let opened = match self.begin_draft() {
             Ok(draft) => {
                 let id = draft.id().to_string();
                 self.draft = Some(draft);

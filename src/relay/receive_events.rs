@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::observe::{Event, FilterEvent, InboundChecked};
 use crate::policy::milter::Denied;
-use crate::session::receive::{Opening, Report};
+use crate::session::receive::{Kept, Opening, Report};
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 /// What is told of a message once its 250 is on its way.
@@ -13,7 +13,9 @@ pub struct Accepted {
     pub sender: String,
     pub recipients: usize,
     pub size: u64,
-    pub durable_after: Duration,
+    pub kept: Kept,
+    /// From the beginning of the content until it was kept.
+    pub after: Duration,
 }
 
 /// The event of one report; `accepted` is taken by the report of that message.
@@ -67,8 +69,8 @@ pub fn event(
             })
         }
         Report::Accepted { queue_id, size: _, secured } => {
-            let Accepted { sender, recipients, size, durable_after } = accepted.take()?;
-            let accept_to_durable = durable_after;
+            let Accepted { sender, recipients, size, kept, after } = accepted.take()?;
+            let accept_to_durable = (kept == Kept::Durable).then_some(after);
             Event::MessageReceived {
                 queue_id,
                 connector,

@@ -1,6 +1,7 @@
 //! Driving one send session over one connection.
 
 mod content;
+mod guard;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -20,6 +21,7 @@ use crate::session::send::{
 };
 use crate::trust::{Direction, RuledBy, TlsEvidence, TlsVersion};
 
+pub use self::guard::Guard;
 use super::content::Outgoing;
 use super::revocation;
 use super::session_log::SessionLog;
@@ -42,6 +44,8 @@ pub struct SendConnection {
     out: Vec<u8>,
     buffer: Box<[u8]>,
     content: Option<Outgoing>,
+    /// Of the message in hand.
+    guard: Option<Guard>,
     ready: bool,
     failed: Option<Failure>,
     outcomes: Option<Vec<Outcome>>,
@@ -80,6 +84,7 @@ impl SendConnection {
             out: Vec::new(),
             buffer: vec![0; READ_BYTES].into_boxed_slice(),
             content: None,
+            guard: None,
             ready: false,
             failed: None,
             outcomes: None,
@@ -108,14 +113,19 @@ impl SendConnection {
     }
 
     /// Sends one message; one outcome a recipient.
-    pub async fn deliver(&mut self, transaction: Transaction, content: Outgoing) -> Vec<Outcome> {
+    pub async fn deliver(
+        &mut self,
+        transaction: Transaction,
+        content: Outgoing,
+        guard: Guard,
+    ) -> Vec<Outcome> {
         let recipients = transaction.recipients.len();
         self.messages += 1;
         self.ready = false;
-        self.content = Some(content);
+        (self.content, self.guard) = (Some(content), Some(guard));
         self.input(Input::Deliver(Box::new(transaction)));
         self.drive(|this| this.outcomes.is_some()).await;
-        self.content = None;
+        (self.content, self.guard) = (None, None);
         self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
     }
 

@@ -135,7 +135,7 @@ impl<'a> Settlement<'a> {
             accept_to_delivered: Duration::from_millis(waited.unsigned_abs()),
         });
         for pending in delivered {
-            self.changes.push(Change::Remove { id: self.id, recipient: pending.recipient.index });
+            self.changes.push(Change::Taken { id: self.id, recipient: pending.recipient.index });
         }
     }
 
@@ -212,6 +212,9 @@ impl<'a> Settlement<'a> {
     }
 }
 
+/// Longest wait for a session to tell of a message before what became of it is told.
+const TOLD_MAX: Duration = Duration::from_secs(90);
+
 /// What is left to be written down of a claim, which must be held until it is.
 pub struct Settled {
     id: MessageId,
@@ -223,25 +226,67 @@ pub struct Settled {
 }
 
 impl Settled {
-    pub async fn store(self, shared: &Shared) {
-        if self.changes.is_empty() {
-            return;
+    /// Writes it down. What is to be told of it comes back, if something is.
+    pub async fn store(self, shared: &Shared) -> Option<Untold> {
+        let Self { id, changes, events, reports, telling } = self;
+        if changes.is_empty() {
+            return None;
         }
-        let Some(inserted) = store(shared, self.changes).await else { return };
-        for event in self.reports.events(self.id, &inserted).into_iter().chain(self.events) {
-            self.telling.tell(shared, &inserted, event);
+        Some(match store(shared, changes).await? {
+            Stored::Whole(inserted) => {
+                let events = reports.events(id, &inserted).into_iter().chain(events).collect();
+                Untold { id, inserted, events, telling }
+            }
+            // Its sender has kept the message, and hears nothing of what became of ours.
+            Stored::NotThere => {
+                let delivered = |event: &Event| matches!(event, Event::MessageDelivered { .. });
+                let events = events.into_iter().filter(delivered).collect();
+                Untold { id, inserted: Vec::new(), events, telling }
+            }
+        })
+    }
+}
+
+/// What is written down of a claim, and to be told.
+pub struct Untold {
+    id: MessageId,
+    inserted: Vec<MessageId>,
+    events: Vec<Event>,
+    telling: Telling,
+}
+
+impl Untold {
+    /// Whether the session that took the message must be waited for: it may not have told so yet.
+    pub fn is_early(&self, shared: &Shared) -> bool {
+        shared.queue.is_offered(self.id)
+    }
+
+    /// Tells of it, after the coming of the message was told.
+    pub async fn tell(self, shared: &Shared) {
+        // One that never ends would be a session that is stuck: told too early is better than never.
+        let _told = tokio::time::timeout(TOLD_MAX, shared.queue.told(self.id)).await;
+        for event in self.events {
+            self.telling.tell(shared, &self.inserted, event);
         }
     }
+}
+
+enum Stored {
+    /// With the ids of reports.
+    Whole(Vec<MessageId>),
+    /// The message was offered by a session that could not keep it.
+    NotThere,
 }
 
 /// Applies changes. Storage that fails is waited out while the claim is held, whatever the error:
 /// what was delivered and is not written down would be delivered again. `None`: it cannot be written
 /// before the server stops, and by then nothing is claimed any more.
-async fn store(shared: &Shared, changes: Vec<Change>) -> Option<Vec<MessageId>> {
+async fn store(shared: &Shared, changes: Vec<Change>) -> Option<Stored> {
     let mut pause = STORAGE_PAUSE_MIN;
     loop {
         let error = match shared.queue.apply(changes.clone()).await {
-            Ok(inserted) => return Some(inserted),
+            Ok(inserted) => return Some(Stored::Whole(inserted)),
+            Err(sealpost_queue::Error::NoSuchMessage(_)) => return Some(Stored::NotThere),
             Err(error) => error,
         };
         shared.observer.event(Event::StorageFailed { error: error.to_string() });

@@ -72,7 +72,9 @@ async fn give_up_expired(shared: &Shared, claim: &Claim) {
     let mut settlement = Settlement::new(shared, &settings, claim);
     settlement.expire(claim);
     let meta = MessageMeta::from_bytes(&claim.message.meta).ok();
-    settlement.close(meta.as_ref()).await.store(shared).await;
+    if let Some(untold) = settlement.close(meta.as_ref()).await.store(shared).await {
+        untold.tell(shared).await;
+    }
 }
 
 async fn notify_delays(shared: &Shared) {
@@ -113,6 +115,8 @@ async fn notify_delay(shared: &Shared, message: &Message, now: i64) {
                 telling.tell(shared, &inserted, event);
             }
         }
+        // It was delivered a moment ago: there is no delay to tell of.
+        Err(sealpost_queue::Error::NoSuchMessage(_)) => {}
         Err(error) => shared.observer.event(Event::StorageFailed { error: error.to_string() }),
     }
 }

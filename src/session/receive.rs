@@ -24,8 +24,8 @@ mod state;
 mod transaction;
 
 pub use interface::{
-    Action, BodyFacts, Filtered, Input, Inspection, MilterQuestion, MilterWord, Opening, Report, StoreFault,
-    Submission, World,
+    Action, BodyFacts, Filtered, Input, Inspection, Kept, MilterQuestion, MilterWord, Opening, Report,
+    StoreFault, Submission, World,
 };
 
 use self::core::{Core, Step};

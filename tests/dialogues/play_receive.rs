@@ -13,7 +13,8 @@ use sealpost::policy::{
     ReceiveConnector, SendConnector, Settings,
 };
 use sealpost::session::receive::{
-    Action, Input, Inspection, MilterQuestion, Opening, ReceiveSession, Report, StoreFault, Submission, World,
+    Action, Input, Inspection, Kept, MilterQuestion, Opening, ReceiveSession, Report, StoreFault, Submission,
+    World,
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::SessionId;
@@ -306,7 +307,11 @@ impl<'a> Player<'a> {
             TlsRequired::Unstated => {}
         }
         self.record.action(text);
-        let answer = self.fault("commit").map_or(Ok(()), Err);
+        let kept = match self.script.setting("store") {
+            Some("commit relayed") => Kept::Relayed,
+            Some(_) | None => Kept::Durable,
+        };
+        let answer = self.fault("commit").map_or(Ok(kept), Err);
         self.handle(Input::Stored(answer));
     }
 

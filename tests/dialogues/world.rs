@@ -144,6 +144,7 @@ pub fn settings(pki: &Pki) -> Settings {
         receive_connectors: Vec::new(),
         send_connectors: Vec::new(),
         queue: QueueSettings {
+            cut_through: false,
             message_expiration: Duration::from_secs(2 * 86_400),
             delay_notification: Duration::from_secs(4 * 3600),
             retry_intervals: vec![Duration::from_secs(60)],

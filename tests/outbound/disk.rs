@@ -13,11 +13,11 @@ use super::lab::{Lab, SENDER, letter};
 use super::peer::{Answer, Part};
 
 /// A small file system of its own, gone when dropped.
-struct SmallDisk(TempDir);
+pub struct SmallDisk(TempDir);
 
 impl SmallDisk {
     /// None where we may not mount.
-    fn mount(octets: usize) -> Option<Self> {
+    pub fn mount(octets: usize) -> Option<Self> {
         let directory = tempfile::Builder::new().prefix("sealpost-disk-").tempdir().unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={octets}"), "tmpfs"])
@@ -27,7 +27,7 @@ impl SmallDisk {
         mounted.then(|| Self(directory))
     }
 
-    fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         self.0.path()
     }
 }

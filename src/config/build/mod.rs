@@ -129,6 +129,7 @@ fn allowed_senders(table: &Table) -> AllowedSenders {
 
 fn queue(table: &Table) -> QueueSettings {
     QueueSettings {
+        cut_through: table.bool("cut_through"),
         message_expiration: table.read("message_expiration", format::duration).unwrap_or_default(),
         delay_notification: table.read("delay_notification", format::duration).unwrap_or_default(),
         retry_intervals: table.read_all("retry_intervals", format::positive_duration),

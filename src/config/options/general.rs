@@ -284,9 +284,8 @@ pub const KEYS: &[Key] = &[
         "cut_through",
         Kind::Bool,
         Default::Bool(false),
-        "Answer 250 once the message is durable *or* the next hop has taken it for every recipient.",
-    )
-    .unbuilt(),
+        "Answer 250 once the message is durable *or* the next hop has taken it for every recipient, whichever is first: what is taken within a moment is never written to the disk (docs/decisions/cut-through.md).",
+    ),
     Key::new(
         "queue",
         "message_expiration",

@@ -338,7 +338,7 @@ fn every_slip_in_a_single_key_is_an_error_at_its_line() {
         ("[queue]\nmessage_expiration = \"0 s\" #!", "too short", "\"1 s\""),
         ("[queue]\nretry_intervals = [] #!", "is empty", "at least one"),
         ("[queue]\nretry_intervals = [\"1 min\", 5] #!", "holds an integer", "string (duration)"),
-        ("[queue]\ncut_through = true #!", "not built yet", "cut_through = false"),
+        ("[queue]\ncut_through = \"yes\" #!", "is a string, not true or false", "true or false"),
         ("[admin]\ntoken_file = \"token\" #!", "not built yet", "token_file = \"\""),
         ("[admin]\nlisten = \"localhost:8025\" #!", "not an IP address with a port", "0.0.0.0:25"),
         ("[transport]\nheader_from = \"Mark\" #!", "not one of the words", "did you mean \"mark\"?"),

@@ -36,6 +36,16 @@ pub(super) fn seconds<S: Serializer>(duration: &Duration, serializer: S) -> Resu
     serializer.collect_str(&format_args!("{:.6}", duration.as_secs_f64()))
 }
 
+pub(super) fn optional_seconds<S: Serializer>(
+    duration: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match duration {
+        Some(duration) => seconds(duration, serializer),
+        None => serializer.serialize_none(),
+    }
+}
+
 /// The label and field value of a TLS version.
 pub(in crate::observe) fn version_label(version: Option<TlsVersion>) -> &'static str {
     version.map_or("none", TlsVersion::as_str)

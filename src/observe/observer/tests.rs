@@ -60,8 +60,17 @@ fn received(secured: Option<&str>) -> Event {
         size: 4096,
         recipients: 2,
         secured: secured.map(|domain| Domain::parse(domain).unwrap()),
-        accept_to_durable: Duration::from_millis(3),
+        accept_to_durable: Some(Duration::from_millis(3)),
     }
+}
+
+/// Taken by its next hop before it was durable.
+fn passed_on() -> Event {
+    let mut event = received(None);
+    if let Event::MessageReceived { accept_to_durable, .. } = &mut event {
+        *accept_to_durable = None;
+    }
+    event
 }
 
 fn delivered(secured: Option<&str>) -> Event {
@@ -218,10 +227,12 @@ fn messages_count_for_their_connector_and_secured_domain() {
     let observer = Observer::new(&with_lists(&[BANK], &[BANK]));
     observer.event(received(Some(BANK)));
     observer.event(received(None));
+    observer.event(passed_on());
     observer.event(delivered(Some(BANK)));
     let wanted = [
         ("sealpost_domain_secure_messages_received_total{domain=\"woodgrovebank.example\"}", "1"),
-        ("sealpost_messages_received_total{connector=\"Internet\"}", "2"),
+        ("sealpost_messages_received_total{connector=\"Internet\"}", "3"),
+        ("sealpost_messages_cut_through_total{connector=\"Internet\"}", "1"),
         ("sealpost_domain_secure_messages_sent_total{domain=\"woodgrovebank.example\"}", "1"),
         ("sealpost_messages_delivered_total{connector=\"Internet\"}", "1"),
         ("sealpost_accept_to_durable_seconds_count", "2"),

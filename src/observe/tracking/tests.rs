@@ -25,7 +25,7 @@ fn received() -> (Event, Tracked) {
         size: 1234,
         recipients: 2,
         secured: Some(Domain::parse("contoso.example").unwrap()),
-        accept_to_durable: Duration::from_millis(3),
+        accept_to_durable: Some(Duration::from_millis(3)),
     };
     let tracked = Tracked {
         message: facts(),

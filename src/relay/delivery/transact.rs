@@ -10,6 +10,7 @@ use crate::smtp::Reply;
 
 use super::super::content::{HeadRules, Outgoing};
 use super::super::record::{AttemptNote, MessageMeta};
+use super::super::send::Guard;
 use super::super::settle::Settlement;
 use super::super::{exchange_fields, route};
 use super::{Delivery, Pending, with_note};
@@ -39,8 +40,9 @@ impl Delivery {
             dsn: asked_of(meta, &pending),
             tls_required: meta.tls_required,
         };
+        let guard = Guard::new(&self.shared, claim.message.id, self.epochs);
         let Some(connection) = self.connection.as_mut() else { return pending };
-        let outcomes = connection.deliver(transaction, content).await;
+        let outcomes = connection.deliver(transaction, content, guard).await;
         let feedback = feedback_of(&outcomes);
         let host = connection.opening().host.clone();
         let all_taken = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. }));

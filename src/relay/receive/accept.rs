@@ -6,7 +6,7 @@ use sealpost_queue::{Draft, NewMessage};
 
 use crate::observe::Event;
 use crate::observe::tracking::{MessageFacts, Tracked};
-use crate::session::receive::{Input, StoreFault, Submission};
+use crate::session::receive::{Input, Kept, StoreFault, Submission};
 
 use super::super::receive_events::Accepted;
 use super::super::record::MessageMeta;
@@ -28,10 +28,10 @@ impl Driver {
         let recipients = submission.envelope.recipients.len();
         let sender = submission.envelope.reverse_path.to_string();
         match self.store(draft, &submission).await {
-            Ok(_) => {
-                let durable_after = self.draft_since.elapsed();
-                self.message = Some(Accepted { sender, recipients, size: submission.size, durable_after });
-                self.input(Input::Stored(Ok(())));
+            Ok(kept) => {
+                let after = self.draft_since.elapsed();
+                self.message = Some(Accepted { sender, recipients, size: submission.size, kept, after });
+                self.input(Input::Stored(Ok(kept)));
             }
             Err(error) => {
                 let fault = self.store_fault(&error);
@@ -41,11 +41,7 @@ impl Driver {
     }
 
     /// What a hold rule names is held from the start.
-    async fn store(
-        &mut self,
-        draft: Draft,
-        submission: &Submission,
-    ) -> Result<sealpost_queue::MessageId, sealpost_queue::Error> {
+    async fn store(&mut self, draft: Draft, submission: &Submission) -> Result<Kept, sealpost_queue::Error> {
         let shared = Arc::clone(&self.shared);
         let (holds, queue) = (&shared.holds, &shared.queue);
         let _storing = holds.storing().await;
@@ -58,12 +54,12 @@ impl Driver {
             // No end of a rule frees it, only an operator who has looked at it.
             held = (0..).take(message.recipients.len()).collect();
         } else if held.is_empty() {
-            return queue.commit(draft, message).await;
+            return self.see_kept(draft, message, &settings).await;
         } else {
             meta.held = true;
             message.meta = meta.to_bytes();
         }
-        queue.commit_held(draft, message, &held).await
+        queue.commit_held(draft, message, &held).await.map(|_| Kept::Durable)
     }
 
     /// For the event that tells of the message once its 250 is on its way.
@@ -97,6 +93,7 @@ impl Driver {
         let queue_id = queue_id.clone();
         let tracked = std::mem::take(&mut self.tracked);
         self.shared.observer.event_of(event, &tracked);
+        self.offer = None;
         if let Some(by) = self.held_by.take() {
             self.shared.observer.event_of(Event::MessageSuspended { queue_id, by }, &tracked);
         }

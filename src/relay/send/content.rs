@@ -44,6 +44,10 @@ impl SendConnection {
                 Some(piece) => encoder.encode(&piece, &mut wire),
                 None => encoder.finish(&mut wire),
             }
+            let guard = self.guard.as_ref().filter(|_| finished);
+            if let Some(objection) = guard.and_then(|guard| guard.objection(&self.shared)) {
+                return self.input(Input::ContentFailed(objection.to_owned()));
+            }
             if finished || wire.len() >= WRITE_BYTES {
                 if let Err(error) = self.write_listening(&wire).await {
                     if finished {

@@ -51,6 +51,14 @@ pub enum StoreFault {
     Other,
 }
 
+/// Why a message is no longer its sender's to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Durable,
+    /// The next hop of every recipient has answered 250 to the final dot of it.
+    Relayed,
+}
+
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The first input. `Some` refuses the connection with 421 and this text.
@@ -61,7 +69,7 @@ pub enum Input<'a> {
     /// Answers `OpenDraft`; the text is the queue id.
     DraftOpened(Result<String, StoreFault>),
     /// Answers `Commit`.
-    Stored(Result<(), StoreFault>),
+    Stored(Result<Kept, StoreFault>),
     /// May come at any time between `DraftOpened` and `Commit`: content could not be kept.
     StoreFailed(StoreFault),
     /// The source sends faster than its `message_rate_limit`: answers `AskRate`.
@@ -116,7 +124,7 @@ pub enum Action {
     AskMilters(Box<MilterQuestion>),
     /// Append the body of what was held to the draft.
     AppendHeld,
-    /// Make the draft durable; answered by `Stored`.
+    /// Make the draft durable, or see it taken by its next hops; answered by `Stored`.
     Commit(Box<Submission>),
     /// With what was held.
     DiscardDraft,

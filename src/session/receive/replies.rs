@@ -5,7 +5,7 @@ use crate::mail::{Address, Domain};
 use crate::policy::ReceiveConnector;
 use crate::smtp::{Reply, SessionId};
 
-use super::StoreFault;
+use super::{Kept, StoreFault};
 
 pub(super) fn banner(fqdn: &Domain) -> Reply {
     Reply::plain(220, vec![format!("{fqdn} ESMTP Sealpost")])
@@ -37,6 +37,13 @@ pub(super) fn start_content() -> Reply {
 
 pub(super) fn queued(queue_id: &str) -> Reply {
     Reply::new(250, (2, 6, 0), format!("{queue_id} Queued mail for delivery"))
+}
+
+pub(super) fn kept(kept: Kept, queue_id: &str) -> Reply {
+    match kept {
+        Kept::Durable => queued(queue_id),
+        Kept::Relayed => Reply::new(250, (2, 6, 0), format!("{queue_id} Relayed to the next hop")),
+    }
 }
 
 pub(super) fn goodbye(fqdn: &Domain) -> Reply {

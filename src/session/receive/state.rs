@@ -12,7 +12,7 @@ use super::core::{Core, Step, Tarpit};
 use super::filtering::Filtering;
 use super::transaction::{MailRequest, Transaction};
 use super::{
-    Action, Input, Report, StoreFault, commands, filtering, inspection, replies, starttls, transaction,
+    Action, Input, Kept, Report, StoreFault, commands, filtering, inspection, replies, starttls, transaction,
 };
 
 pub(super) enum State {
@@ -256,11 +256,11 @@ fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) 
     }
 }
 
-fn stored(core: &mut Core, storing: Storing, answer: Result<(), StoreFault>, step: &mut Step<'_>) -> State {
+fn stored(core: &mut Core, storing: Storing, answer: Result<Kept, StoreFault>, step: &mut Step<'_>) -> State {
     match answer {
-        Ok(()) => {
+        Ok(kept) => {
             core.clock.completed();
-            core.say(step, &replies::queued(&storing.queue_id));
+            core.say(step, &replies::kept(kept, &storing.queue_id));
             step.actions.push(Action::Report(Report::Accepted {
                 queue_id: storing.queue_id,
                 size: storing.size,
