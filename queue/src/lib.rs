@@ -58,6 +58,12 @@ pub const NOTE_BYTES_MAX: usize = 16 << 10;
 /// Most recipients of one message.
 pub const RECIPIENTS_MAX: usize = 10_000;
 
+/// For the fuzz target: a job of the journal, read and written again.
+#[doc(hidden)]
+pub fn reencode_job(job: &[u8]) -> Option<Vec<u8>> {
+    journal::reencode(job)
+}
+
 /// Milliseconds since the Unix epoch, UTC.
 pub type UnixMillis = i64;
 

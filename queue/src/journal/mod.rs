@@ -25,6 +25,16 @@ use crate::ground::Ground;
 use crate::live::Live;
 use crate::settler::Settling;
 
+/// Reads the steps of a job as recovery does, and writes them as an append does; `None` when it is no
+/// job. For the fuzz target.
+pub(crate) fn reencode(job: &[u8]) -> Option<Vec<u8>> {
+    let mut again = Vec::new();
+    for decoded in codec::decode(job)? {
+        codec::encode(&decoded.step, decoded.check, &mut again);
+    }
+    Some(again)
+}
+
 /// Content up to this many bytes is copied between its header and the next; larger content is written
 /// from where it stands.
 const COPIED_BYTES_MAX: usize = 16 << 10;

@@ -1,17 +1,2 @@
-//! PROXY headers: no panic, bounded, and what is complete is so from its last octet on, whatever follows.
 #![no_main]
-
-use libfuzzer_sys::fuzz_target;
-use sealpost::net::proxy_protocol::{Header, V2_BYTES_MAX, parse};
-
-fuzz_target!(|input: &[u8]| {
-    match parse(input) {
-        Ok(Header::Incomplete) => assert!(input.len() < V2_BYTES_MAX),
-        Ok(whole @ Header::Complete { length, .. }) => {
-            assert!((8..=V2_BYTES_MAX).contains(&length));
-            assert_eq!(parse(&input[..length]), Ok(whole));
-            assert_eq!(parse(&input[..length - 1]), Ok(Header::Incomplete));
-        }
-        Err(_) => {}
-    }
-});
+libfuzzer_sys::fuzz_target!(|input: &[u8]| sealpost_fuzz::proxy_protocol::run(input));

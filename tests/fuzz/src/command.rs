@@ -1,0 +1,31 @@
+//! Lines and commands: no panic, no line with a stray octet, refusals of one clean line, and what
+//! is written is read back.
+
+use sealpost::smtp::{Command, Extensions, LineReader, SizeLimit};
+
+pub fn run(input: &[u8]) {
+    let offered = Extensions {
+        pipelining: true,
+        size: SizeLimit::Unlimited,
+        eight_bit_mime: true,
+        smtputf8: true,
+        enhanced_status_codes: true,
+        starttls: true,
+        dsn: true,
+        requiretls: true,
+    };
+    let mut reader = LineReader::new(512);
+    for piece in input.chunks(7) {
+        reader.push(piece);
+        while let Some(line) = reader.next_line() {
+            let Ok(line) = line else { continue };
+            assert!(!line.iter().any(|b| matches!(b, b'\r' | b'\n' | 0)));
+            match Command::parse(&line, &offered) {
+                Ok(command) => {
+                    assert_eq!(Command::parse(command.to_string().as_bytes(), &offered), Ok(command));
+                }
+                Err(error) => assert_eq!(error.reply().to_wire().matches("\r\n").count(), 1),
+            }
+        }
+    }
+}

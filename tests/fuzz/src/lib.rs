@@ -1,0 +1,38 @@
+//! What the fuzz targets do with an input. Here, so that `cargo test` plays every committed seed
+//! through the same functions (tests/seeds.rs) without libFuzzer.
+
+pub mod certificate;
+pub mod certificate_import;
+pub mod command;
+pub mod config;
+pub mod content;
+pub mod dsn;
+pub mod header;
+pub mod lab;
+pub mod log_reader;
+pub mod ocsp_staple;
+pub mod proxy_protocol;
+pub mod queue_record;
+pub mod receive_session;
+pub mod reply;
+pub mod revocation_list;
+pub mod send_session;
+
+/// Each target by the name of its binary and of its folder of seeds.
+pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+    ("certificate", certificate::run),
+    ("certificate_import", certificate_import::run),
+    ("command", command::run),
+    ("config", config::run),
+    ("content", content::run),
+    ("dsn", dsn::run),
+    ("header", header::run),
+    ("log_reader", log_reader::run),
+    ("ocsp_staple", ocsp_staple::run),
+    ("proxy_protocol", proxy_protocol::run),
+    ("queue_record", queue_record::run),
+    ("receive_session", receive_session::run),
+    ("reply", reply::run),
+    ("revocation_list", revocation_list::run),
+    ("send_session", send_session::run),
+];
