@@ -49,7 +49,8 @@ pub struct Site {
     pub partner: Identity,
     pub partner_files: IdentityFiles,
     pub revoked: Identity,
-    /// The partner's authority, for more certificates and lists.
+    /// Contoso's authority, and the partner's, for more certificates and lists.
+    pub own_authority: Authority,
     pub authority: Authority,
 }
 
@@ -125,7 +126,8 @@ impl Site {
             .address(&format!("crl.{PARTNER}"), network.ip(LIST_HOST));
         let dns = DnsServer::start(&zone).await.unwrap();
         let mailbox = Mailbox::start((network.ip(MAILBOX_HOST), 0).into()).await.unwrap();
-        Self { directory, network, dns, mailbox, partner, partner_files, revoked, authority: theirs }
+        let (own_authority, authority) = (ours, theirs);
+        Self { directory, network, dns, mailbox, partner, partner_files, revoked, own_authority, authority }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -139,8 +141,12 @@ impl Site {
 
     /// As `start_edge`, with these lines in `[trust]` in place of the list from a file.
     pub fn start_edge_trusting(&self, trust: &str, more: &str) -> Edge {
-        let config = self.path("sealpost.toml");
-        std::fs::write(&config, self.settings_trusting(trust, more)).unwrap();
+        self.start_edge_with(&self.settings_trusting(trust, more))
+    }
+
+    /// Starts an edge with settings of the test's own.
+    pub fn start_edge_with(&self, settings: &str) -> Edge {
+        let config = self.write_settings(settings);
         let server = Server::start(executable(), &config, &self.path("server.log")).unwrap();
         Edge {
             internet: server.ready.connector("Internet").unwrap(),

@@ -85,8 +85,14 @@ impl Authority {
 
     /// Signs whatever is asked, for tests that need odd certificates; serial number and validity
     /// are ours.
-    pub fn sign(
+    pub fn sign(&mut self, params: CertificateParams, validity: Validity) -> Result<Identity, rcgen::Error> {
+        self.sign_key(&KeyPair::generate()?, params, validity)
+    }
+
+    /// As `sign`, for a key that is there: for tests that need another kind of key.
+    pub fn sign_key(
         &mut self,
+        key: &KeyPair,
         mut params: CertificateParams,
         validity: Validity,
     ) -> Result<Identity, rcgen::Error> {
@@ -95,8 +101,7 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from(serial));
         params.use_authority_key_identifier_extension = true;
         (params.not_before, params.not_after) = validity.around(OffsetDateTime::now_utc());
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.issuer)?;
+        let certificate = params.signed_by(key, &self.issuer)?;
         Ok(Identity {
             chain: vec![certificate.der().clone()],
             chain_pem: certificate.pem(),
