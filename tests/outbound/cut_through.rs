@@ -151,7 +151,7 @@ async fn a_peer_that_does_not_prove_itself_any_more_gets_nothing_of_what_is_offe
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_lets_pass_what_the_next_hop_takes_and_refuses_the_rest() {
     const NAME: &str = "a_full_disk_lets_pass_what_the_next_hop_takes_and_refuses_the_rest";
-    let Some(disk) = SmallDisk::mount(24 << 20) else {
+    let Some(disk) = SmallDisk::mount(64 << 20) else {
         return missing(NAME, "no right to mount a tmpfs");
     };
     let mut lab = Lab::below(tempfile::Builder::new().prefix("edge-").tempdir_in(disk.path()).unwrap());
