@@ -128,6 +128,7 @@ fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
     observer.set_crl_next_update([("CN=ca".to_owned(), Timestamp::UNIX_EPOCH)]);
     drop(observer.connection(Direction::Inbound, "Internet"));
     observer.event(received(None));
+    observer.event(passed_on());
     observer.event(delivered(None));
     observer.event(Event::MessageRefused {
         connector: "Internet".to_owned(),
