@@ -107,7 +107,7 @@ impl View {
         };
         pending.retain(|id, _| filter.after.is_none_or(|after| *id > after));
         if filter.status == Some(Status::Active) {
-            return self.select_claimed(reader, pending, take);
+            return self.select_claimed(reader, filter.after, pending, take);
         }
         let known = pending.keys().copied().collect::<Vec<_>>();
         let mut fresh = BTreeMap::new();
@@ -133,10 +133,11 @@ impl View {
     fn select_claimed(
         &self,
         reader: &mut dyn Reader,
+        after: Option<MessageId>,
         mut pending: BTreeMap<MessageId, Entry>,
         take: &mut dyn FnMut(Message) -> bool,
     ) -> Result<(), Error> {
-        let claimed = self.live.index().claimed();
+        let claimed = self.live.index().claimed(after);
         for id in claimed {
             let entry = pending.remove(&id);
             let found =

@@ -10,6 +10,7 @@ mod tests;
 pub use ahead::{Brought, Due};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use schedule::{Schedule, Slot};
 
@@ -24,6 +25,8 @@ pub(crate) struct Index {
     /// When a message next needs attention other than delivery: it expires, or a delay is due to be
     /// told. Claimed recipients do not count.
     alarms: BTreeSet<(UnixMillis, MessageId)>,
+    /// Messages with a claimed recipient.
+    active: BTreeSet<MessageId>,
     tally: [usize; 4],
     last_claim: u32,
 }
@@ -242,10 +245,16 @@ impl Index {
         }
         if let Some((status, alarm)) = before {
             self.tally[rank(status)] -= 1;
+            if status == Status::Active {
+                self.active.remove(&id);
+            }
             alarm.map(|at| self.alarms.remove(&(at, id)));
         }
         if let Some((status, alarm)) = after {
             self.tally[rank(status)] += 1;
+            if status == Status::Active {
+                self.active.insert(id);
+            }
             self.alarms.extend(alarm.map(|at| (at, id)));
         }
     }
@@ -323,10 +332,10 @@ impl Index {
         self.messages.get(&id).is_some_and(|entry| entry.seats.iter().all(|seat| seat.claim != 0))
     }
 
-    /// Messages with a claimed recipient, oldest first.
-    pub(crate) fn claimed(&self) -> Vec<MessageId> {
-        let active = |entry: &Entry| entry.seats.iter().any(|seat| seat.claim != 0);
-        self.messages.iter().filter(|(_, entry)| active(entry)).map(|(id, _)| *id).collect()
+    /// Messages behind `after` with a claimed recipient, oldest first.
+    pub(crate) fn claimed(&self, after: Option<MessageId>) -> Vec<MessageId> {
+        let behind = after.map_or(Bound::Unbounded, Bound::Excluded);
+        self.active.range((behind, Bound::Unbounded)).copied().collect()
     }
 
     /// Claims the due recipients of the first due message of a delivery queue.

@@ -115,3 +115,25 @@ fn what_waited_is_brought_forward_unless_it_is_held_claimed_or_another_queues() 
     assert_eq!(due(&index), [(3, 2)]);
     assert_eq!(index.next_due_after(999), Some(1_000));
 }
+
+#[test]
+fn what_is_claimed_is_known_without_a_walk_through_the_queue() {
+    let mut index = Index::default();
+    (1..=6).for_each(|id| insert(&mut index, id, "h.example", &[1, 1]));
+    assert_eq!(index.claimed(None), []);
+    let claims: Vec<Claimed> =
+        (1..=5).map(|_| index.claim_due(&destination("h.example"), 1).expect("due")).collect();
+    assert_eq!(index.claimed(None), [1, 2, 3, 4, 5].map(MessageId));
+    assert_eq!(index.claimed(Some(MessageId(3))), [4, 5].map(MessageId));
+    index.give_back(&claims[0]);
+    for recipient in [0, 1] {
+        // The other recipient is still being delivered.
+        assert!(index.claimed(None).contains(&MessageId(2)), "{recipient}");
+        index.follow(&Step::Remove { id: MessageId(2), recipient });
+    }
+    for recipient in [0, 1] {
+        let id = MessageId(3);
+        index.follow(&Step::Retry { id, recipient, attempts: 1, next_attempt: 9, note: vec![] });
+    }
+    assert_eq!(index.claimed(None), [4, 5].map(MessageId));
+}
