@@ -71,6 +71,14 @@ impl Draft {
         self.has_room
     }
 
+    /// Whether so many bytes more stay in memory, so that `append` does not touch the disk.
+    pub fn has_room_in_memory(&mut self, more: usize) -> bool {
+        match &mut self.body {
+            Filling::Memory(memory, share) => fits(&self.ground, memory.len() + more, share),
+            Filling::File(_) => false,
+        }
+    }
+
     /// Bytes of content so far.
     pub fn len(&self) -> u64 {
         match &self.body {

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::tls::ClientStream;
+use super::tls::{ClientStream, ReadAhead};
 
 /// One SMTP connection. `IO` is a TCP connection, or in tests a pipe in memory.
 ///
@@ -15,7 +15,7 @@ use super::tls::ClientStream;
 pub enum Stream<IO = TcpStream> {
     Plain(IO),
     /// We accepted the connection.
-    Server(Box<tokio_rustls::server::TlsStream<IO>>),
+    Server(Box<tokio_rustls::server::TlsStream<ReadAhead<IO>>>),
     /// We opened the connection.
     Client(Box<ClientStream<IO>>),
 }

@@ -10,6 +10,8 @@ use crate::policy::{header_firewall, limits};
 
 /// Pieces read from a file at a time.
 const CHUNK_BYTES: usize = 256 << 10;
+/// Pieces of what stands in memory: they are encoded one after another into the same small buffer.
+const PIECE_BYTES: usize = 48 << 10;
 
 /// What the header section gets besides being filtered.
 pub struct HeadRules<'a> {
@@ -61,7 +63,7 @@ impl Outgoing {
         }
         match &mut self.rest {
             Rest::Memory(bytes) if bytes.is_empty() => Ok(None),
-            Rest::Memory(bytes) => Ok(Some(std::mem::take(bytes))),
+            Rest::Memory(bytes) => Ok(Some(bytes.split_to(bytes.len().min(PIECE_BYTES)))),
             Rest::File(file) => read_chunk(file),
         }
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use sealpost_queue::{Draft, Offer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -24,7 +24,7 @@ use crate::session::receive::{Action, Input, Opening, ReceiveSession, Report, St
 use crate::trust::{Direction, WantedList};
 
 use self::inspect::Pending;
-use self::reading::{READ_BYTES_MIN, resize, sleep_until};
+use self::reading::{Heard, sleep_until};
 use super::milters::Party;
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
@@ -38,8 +38,6 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Content gathered before it is appended to a message that has outgrown memory: each append may
 /// block on the disk, and handing the thread's other work over for it costs more than the copy.
 const APPEND_BYTES: usize = 256 << 10;
-/// Content up to this many octets stays in memory anyway.
-const INLINE_BYTES: u64 = 60 << 10;
 
 /// One connection being served.
 struct Driver {
@@ -116,13 +114,11 @@ impl Driver {
     async fn run(&mut self) {
         let draining = self.shared.draining.clone();
         let mut told_of_shutdown = false;
-        let mut buffer = vec![0; READ_BYTES_MIN];
         self.act().await;
         while !self.closed {
-            let Some(stream) = self.stream.as_mut() else { return };
             let deadline = self.session.deadline().map(tokio::time::Instant::from_std);
-            let read = tokio::select! {
-                read = stream.read(&mut buffer) => Some(read),
+            let heard = tokio::select! {
+                heard = self.hear() => Some(heard),
                 () = sleep_until(deadline) => None,
                 () = draining.cancelled(), if !told_of_shutdown => {
                     told_of_shutdown = true;
@@ -131,13 +127,10 @@ impl Driver {
                     continue;
                 }
             };
-            match read {
+            match heard {
                 None => self.input(Input::Timeout),
-                Some(Ok(0) | Err(_)) => self.input(Input::Closed),
-                Some(Ok(count)) => {
-                    self.input(Input::Bytes(&buffer[..count]));
-                    resize(&mut buffer, count);
-                }
+                Some(Heard::End) => self.input(Input::Closed),
+                Some(Heard::Bytes) => {}
             }
             self.act().await;
         }
@@ -290,7 +283,7 @@ impl Driver {
     /// Takes content: into memory while the message is small, in large pieces to the disk then.
     fn keep(&mut self, bytes: &[u8]) {
         let Some(draft) = self.draft.as_mut().filter(|_| !self.draft_failed) else { return };
-        if self.gathered.is_empty() && draft.len() + bytes.len() as u64 <= INLINE_BYTES {
+        if self.gathered.is_empty() && draft.has_room_in_memory(bytes.len()) {
             let appended = draft.append(bytes);
             return self.appended(appended);
         }

@@ -252,9 +252,7 @@ impl Index {
         }
         if let Some((status, alarm)) = after {
             self.tally[rank(status)] += 1;
-            if status == Status::Active {
-                self.active.insert(id);
-            }
+            self.active.extend((status == Status::Active).then_some(id));
             self.alarms.extend(alarm.map(|at| (at, id)));
         }
     }

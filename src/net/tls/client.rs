@@ -20,6 +20,7 @@ use crate::policy::OwnCertificate;
 use crate::session::send::OwnCertificate as Presented;
 use crate::trust::TlsEvidence;
 
+use super::ahead::ReadAhead;
 use super::error::may_be_refusal;
 use super::possession::ProofOfPossession;
 use super::sessions::{CURRENT, Presentation, SessionMemory};
@@ -97,7 +98,7 @@ impl ClientTls {
         let presentation = Arc::new(Presentation::default());
         let handshake = CURRENT.scope(Arc::clone(&presentation), async {
             // Already the making of the connection looks for a session to resume.
-            self.connector.connect(name, io).await
+            self.connector.connect(name, ReadAhead::new(io)).await
         });
         let tls = tokio::time::timeout(timeout, handshake)
             .await
@@ -128,7 +129,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, HandshakeError> {
 /// A TLS connection that we opened. Tickets of TLS 1.3 arrive with reads, so the connection's
 /// presentation stays with it.
 pub struct ClientStream<IO> {
-    tls: TlsStream<IO>,
+    tls: TlsStream<ReadAhead<IO>>,
     presentation: Arc<Presentation>,
 }
 
@@ -147,7 +148,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> ClientStream<IO> {
         self.presentation.refuse();
     }
 
-    pub(in crate::net) fn pinned(&mut self) -> Pin<&mut TlsStream<IO>> {
+    pub(in crate::net) fn pinned(&mut self) -> Pin<&mut TlsStream<ReadAhead<IO>>> {
         Pin::new(&mut self.tls)
     }
 }

@@ -2,6 +2,7 @@
 //! that the peer holds the key of the certificate it shows. Everything else is judged afterwards,
 //! by `trust`, on the evidence gathered here, because a resumed session verifies nothing.
 
+mod ahead;
 mod client;
 mod error;
 mod pool;
@@ -17,6 +18,7 @@ use rustls::{CommonState, HandshakeKind, ProtocolVersion, SupportedProtocolVersi
 
 use crate::trust::{TlsEvidence, TlsVersion};
 
+pub use ahead::ReadAhead;
 pub use client::{ClientStream, ClientTls};
 pub use error::{HandshakeError, TlsSetupError, describe, is_certificate_refusal};
 pub use pool::ClientTlsPool;

@@ -12,6 +12,7 @@ use crate::net::stream::Stream;
 use crate::policy::OwnCertificate;
 use crate::trust::TlsEvidence;
 
+use super::ahead::ReadAhead;
 use super::possession::ProofOfPossession;
 use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, promised, provider};
 
@@ -41,6 +42,10 @@ impl ServerTls {
             source_name: certificate.source.clone(),
             error: error.to_string(),
         };
+        // The first random octets take the library a tenth of a second to gather: at the start, not
+        // while the first peer waits for its handshake.
+        let random = provider.secure_random.fill(&mut [0]);
+        random.map_err(|_| setup_error(rustls::Error::FailedToGetRandomBytes))?;
         let mut config = ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&VERSIONS)
             .map_err(setup_error)?
@@ -62,7 +67,7 @@ impl ServerTls {
         io: IO,
         timeout: Duration,
     ) -> Result<(Stream<IO>, TlsEvidence), HandshakeError> {
-        let accepted = tokio::time::timeout(timeout, self.acceptor.accept(io)).await;
+        let accepted = tokio::time::timeout(timeout, self.acceptor.accept(ReadAhead::new(io))).await;
         let tls = accepted
             .map_err(|_| HandshakeError::timed_out(timeout))?
             .map_err(|error| HandshakeError::new(&error, false))?;

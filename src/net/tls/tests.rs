@@ -166,7 +166,8 @@ async fn a_server_that_never_asks_is_remembered_as_one() {
         let client = ClientTls::new(Some(&certificate("mail.contoso.example"))).unwrap();
         for resumed in [false, true] {
             let (near, far) = duplex(64 << 10);
-            let (accepted, connected) = tokio::join!(server.accept(far), client.connect(near, HOST, LONG));
+            let (accepted, connected) =
+                tokio::join!(server.accept(ReadAhead::new(far)), client.connect(near, HOST, LONG));
             let (mut connected, evidence, presented) = connected.unwrap();
             greet(&mut Stream::Server(Box::new(accepted.unwrap())), &mut connected).await;
             assert_eq!(evidence.resumed, resumed);
@@ -210,7 +211,8 @@ fn stapling_server(version: &'static SupportedProtocolVersion, staple: &[u8]) ->
 
 async fn meet_stapling(server: &TlsAcceptor, client: &ClientTls) -> (Stream<DuplexStream>, TlsEvidence) {
     let (near, far) = duplex(64 << 10);
-    let (accepted, connected) = tokio::join!(server.accept(far), client.connect(near, HOST, LONG));
+    let (accepted, connected) =
+        tokio::join!(server.accept(ReadAhead::new(far)), client.connect(near, HOST, LONG));
     let (mut connected, evidence, _) = connected.unwrap();
     greet(&mut Stream::Server(Box::new(accepted.unwrap())), &mut connected).await;
     (connected, evidence)

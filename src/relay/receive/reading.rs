@@ -1,21 +1,47 @@
-//! How much is read at a time, and until when.
+//! Hearing the peer: how much is read at a time, and until when.
 
-/// Read buffer of a quiet session, and of one that sends content faster than that.
-pub(super) const READ_BYTES_MIN: usize = 4 << 10;
-const READ_BYTES_MAX: usize = 64 << 10;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::task::{Poll, ready};
+
+use tokio::io::{AsyncRead, ReadBuf};
+
+use crate::session::receive::Input;
+
+use super::Driver;
+
+/// Read at a time.
+const READ_BYTES: usize = 64 << 10;
+
+pub(super) enum Heard {
+    /// The session has them.
+    Bytes,
+    /// Nothing more will come.
+    End,
+}
+
+impl Driver {
+    /// Hands the session what the peer says next. It is read onto the stack: however many sessions
+    /// wait, none of them waits with a buffer.
+    pub(super) async fn hear(&mut self) -> Heard {
+        std::future::poll_fn(|context| {
+            let Some(stream) = self.stream.as_mut() else { return Poll::Ready(Heard::End) };
+            let mut room = [const { MaybeUninit::uninit() }; READ_BYTES];
+            let mut room = ReadBuf::uninit(&mut room);
+            let read = ready!(Pin::new(stream).poll_read(context, &mut room));
+            if read.is_err() || room.filled().is_empty() {
+                return Poll::Ready(Heard::End);
+            }
+            self.input(Input::Bytes(room.filled()));
+            Poll::Ready(Heard::Bytes)
+        })
+        .await
+    }
+}
 
 pub(super) async fn sleep_until(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
-    }
-}
-
-/// A full read asks for a larger buffer next time, a small one gives the memory back.
-pub(super) fn resize(buffer: &mut Vec<u8>, count: usize) {
-    if count == buffer.len() && buffer.len() < READ_BYTES_MAX {
-        buffer.resize(READ_BYTES_MAX, 0);
-    } else if count < READ_BYTES_MIN && buffer.len() > READ_BYTES_MIN {
-        *buffer = vec![0; READ_BYTES_MIN];
     }
 }

@@ -16,8 +16,9 @@ use crate::smtp::content::DataEncoder;
 use super::super::content::Outgoing;
 use super::SendConnection;
 
-/// Content is written in pieces of about this size.
-const WRITE_BYTES: usize = 64 << 10;
+/// Content is written in pieces of about this size: with its dots it still goes to the TLS library,
+/// which takes 64 KiB, and from there to the kernel at once.
+const WRITE_BYTES: usize = 48 << 10;
 
 /// What one go at writing came to.
 enum Progress {
@@ -41,7 +42,10 @@ impl SendConnection {
             };
             let finished = piece.is_none();
             match piece {
-                Some(piece) => encoder.encode(&piece, &mut wire),
+                Some(piece) => {
+                    wire.reserve(piece.len());
+                    encoder.encode(&piece, &mut wire);
+                }
                 None => encoder.finish(&mut wire),
             }
             let guard = self.guard.as_ref().filter(|_| finished);
