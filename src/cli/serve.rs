@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, control};
 use crate::observe::Event;
+use crate::observe::event_log::{self, EventLog};
 use crate::relay::{Server, StartError};
 
 /// Open files asked of the system at start: sessions, content and log files.
@@ -18,7 +19,7 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 
 /// Runs the server. Exit status 2 where the settings are refused, 1 where the start fails otherwise.
 pub fn run(config: &Path) -> ExitCode {
-    crate::observe::event_log::start();
+    let log = event_log::start();
     let limit_low = raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -29,13 +30,13 @@ pub fn run(config: &Path) -> ExitCode {
             );
         }
     };
-    let status = runtime.block_on(serve(config, limit_low));
+    let status = runtime.block_on(serve(config, limit_low, &log));
     // Not even a thread that waits for a dead disk keeps the process.
     runtime.shutdown_timeout(LAST_WAIT);
     status
 }
 
-async fn serve(config: &Path, limit_low: Option<Event>) -> ExitCode {
+async fn serve(config: &Path, limit_low: Option<Event>, log: &EventLog) -> ExitCode {
     // Handlers first: a signal that comes while we start must not kill us half-way.
     let signals =
         (signal(SignalKind::hangup()), signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
@@ -55,7 +56,10 @@ async fn serve(config: &Path, limit_low: Option<Event>) -> ExitCode {
     if let Some(event) = limit_low {
         server.observer().event(event);
     }
-    match open_doors(&server).await {
+    let doors = open_doors(&server).await;
+    // What led here stands before the line that says that we are here.
+    log.flush();
+    match doors {
         Ok(admin) => eprintln!("ready {}{admin}", server.listening()),
         Err(error) => return fail(1, &error),
     }

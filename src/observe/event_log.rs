@@ -8,9 +8,11 @@ use jiff::Timestamp;
 use tracing::field::{Field, Visit};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
+use super::outlet::Outlet;
 use super::record::TARGET;
 use super::text;
 
@@ -28,9 +30,28 @@ enum Format {
     Json,
 }
 
+/// The way to standard error while it is open. Dropped, it has written what was told before.
+#[must_use]
+pub struct EventLog(Option<Outlet>);
+
+impl EventLog {
+    /// Returns when all that was told is written, or nobody reads it for two seconds.
+    pub fn flush(&self) {
+        if let Some(outlet) = &self.0 {
+            outlet.flush();
+        }
+    }
+}
+
+impl Drop for EventLog {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 /// Sends events and the libraries' records to standard error, as `SEALPOST_LOG` and
 /// `SEALPOST_LOG_FORMAT` ask. A second call changes nothing.
-pub fn start() {
+pub fn start() -> EventLog {
     let filter = std::env::var(FILTER_VARIABLE).unwrap_or_default();
     let wanted = if filter.is_empty() { DEFAULT_FILTER } else { &filter };
     let filter = EnvFilter::try_new(wanted).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
@@ -38,13 +59,17 @@ pub fn start() {
         Ok("json") => Format::Json,
         Ok(_) | Err(_) => Format::Text,
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .event_format(format)
-        .finish();
+    // Without a thread of its own each record is written by who tells it.
+    let outlet = Outlet::start(std::io::stderr()).ok();
+    let writer = match outlet.clone() {
+        Some(outlet) => BoxMakeWriter::new(outlet),
+        None => BoxMakeWriter::new(std::io::stderr),
+    };
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).event_format(format).finish();
     // Already set: by an earlier call, which did the same.
     let _ = tracing::subscriber::set_global_default(subscriber);
+    EventLog(outlet)
 }
 
 impl<S, N> FormatEvent<S, N> for Format

@@ -9,6 +9,7 @@ mod event;
 pub mod event_log;
 pub mod log_reader;
 mod observer;
+mod outlet;
 pub mod partners;
 mod protocol_log;
 mod record;

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 
 pub(super) use csv::field;
 
@@ -87,6 +87,8 @@ enum Job<R> {
 /// What writer and writers of lines tell each other.
 #[derive(Debug, Default)]
 struct State {
+    /// The writer gathers no longer: the queue fills, or somebody waits for the disk.
+    wanted: Notify,
     /// Somebody waited `STALL` in vain; nobody waits again until the writer moves.
     stalled: AtomicBool,
     /// The last write failed.
@@ -120,7 +122,7 @@ impl<R: Row> RotatingLog<R> {
     /// most five seconds; after that the line is lost, and told.
     pub(super) async fn write(&self, row: R) {
         let job = match self.queue.try_send(Job::Line(row)) {
-            Ok(()) => return,
+            Ok(()) => return self.hurry_if_full(),
             Err(mpsc::error::TrySendError::Full(job)) if !self.state.stalled.load(Ordering::Relaxed) => job,
             Err(mpsc::error::TrySendError::Full(_) | mpsc::error::TrySendError::Closed(_)) => {
                 return (self.tell)(Trouble::Lost(1));
@@ -137,8 +139,15 @@ impl<R: Row> RotatingLog<R> {
 
     /// Hands a line over without ever waiting: with a full queue it is lost, and told.
     pub(super) fn offer(&self, row: R) {
-        if self.queue.try_send(Job::Line(row)).is_err() {
-            (self.tell)(Trouble::Lost(1));
+        match self.queue.try_send(Job::Line(row)) {
+            Ok(()) => self.hurry_if_full(),
+            Err(_) => (self.tell)(Trouble::Lost(1)),
+        }
+    }
+
+    fn hurry_if_full(&self) {
+        if self.queue.capacity() < QUEUED_LINES_MAX / 2 {
+            self.state.wanted.notify_one();
         }
     }
 
@@ -151,14 +160,16 @@ impl<R: Row> RotatingLog<R> {
     pub(super) async fn reconfigure(&self, limits: Limits) {
         if self.queue.send_timeout(Job::Limits(limits), self.stall).await.is_err() {
             let error = "it took no new settings within 5 s; reload again when it works".to_owned();
-            (self.tell)(Trouble::Error(error));
+            return (self.tell)(Trouble::Error(error));
         }
+        self.state.wanted.notify_one();
     }
 
     /// Returns when every line handed over before is on disk (or lost).
     pub(super) async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
         if self.queue.send(Job::Flush(done)).await.is_ok() {
+            self.state.wanted.notify_one();
             let _ = flushed.await;
         }
     }

@@ -1,5 +1,5 @@
-//! The thread that owns the files of one log. It takes what is queued, writes it in one go and
-//! makes it durable at the latest half a second later.
+//! The thread that owns the files of one log. It takes what is queued, writes it in one go, lets more
+//! gather, and makes it durable at the latest half a second later.
 
 use std::io;
 use std::sync::Arc;
@@ -15,6 +15,9 @@ use super::{Job, Limits, Row, Series, State, Tell, Trouble, retention};
 
 /// Most lines of one write.
 const BATCH_LINES_MAX: usize = 1024;
+/// Between two writes, so that a busy server wakes this thread twenty times a second and not for each
+/// line. A line that comes after a quiet while is written at once.
+const GATHER: Duration = Duration::from_millis(50);
 /// How long a written line may wait for its sync; a second is promised.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
 /// How often a failing log is tried again, and how often age is looked at.
@@ -72,9 +75,12 @@ impl Writer {
             let received = jobs.recv_many(&mut batch, BATCH_LINES_MAX);
             match tokio::time::timeout_at(self.next_step(), received).await {
                 Ok(0) => break,
-                Ok(_) => {
+                Ok(count) => {
                     self.state.stalled.store(false, Ordering::Relaxed);
                     self.take(&mut batch);
+                    if count < BATCH_LINES_MAX {
+                        let _ = tokio::time::timeout(GATHER, self.state.wanted.notified()).await;
+                    }
                 }
                 Err(_) => {}
             }
