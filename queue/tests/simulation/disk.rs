@@ -23,10 +23,10 @@ struct World {
     dice: Dice,
     files: BTreeMap<u64, Content>,
     /// As the running program sees them.
-    names: BTreeMap<PathBuf, u64>,
+    names: BTreeMap<Name, u64>,
     /// As a crash leaves them.
-    durable_names: BTreeMap<PathBuf, u64>,
-    directories: BTreeSet<PathBuf>,
+    durable_names: BTreeMap<Name, u64>,
+    directories: BTreeSet<Name>,
     locked: BTreeSet<PathBuf>,
     next_file: u64,
     total: u64,
@@ -34,6 +34,26 @@ struct World {
     power: Option<u64>,
     /// Changes left until one fails.
     failure: Option<u64>,
+}
+
+/// An entry of a directory: entries of one stand together, and compare as octets, which is most of what a
+/// history of a queue with its 256 directories would otherwise spend its time on.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Name {
+    directory: String,
+    entry: String,
+}
+
+impl Name {
+    fn of(path: &Path) -> Self {
+        let text = |part: Option<&Path>| part.map(|part| part.display().to_string()).unwrap_or_default();
+        Self { directory: text(path.parent()), entry: text(path.file_name().map(Path::new)) }
+    }
+
+    /// Before every entry of `directory`.
+    fn first_of(directory: &Path) -> Self {
+        Self { directory: directory.display().to_string(), entry: String::new() }
+    }
 }
 
 #[derive(Clone, Debug, Default)]
@@ -84,7 +104,7 @@ impl SimulatedDisk {
     pub fn crash(&self) {
         let mut world = self.world();
         let World { dice, files, names, durable_names, locked, power, failure, .. } = &mut *world;
-        let every_name: BTreeSet<PathBuf> = names.keys().chain(durable_names.keys()).cloned().collect();
+        let every_name: BTreeSet<Name> = names.keys().chain(durable_names.keys()).cloned().collect();
         for name in every_name {
             if names.get(&name) != durable_names.get(&name) && dice.one_in(2) {
                 match names.get(&name) {
@@ -101,7 +121,7 @@ impl SimulatedDisk {
                     _ => tear(dice, &mut content.durable, offset, &bytes),
                 }
             }
-            content.now = content.durable.clone();
+            content.now.clone_from(&content.durable);
         }
         *names = durable_names.clone();
         let named: BTreeSet<u64> = names.values().copied().collect();
@@ -125,18 +145,28 @@ fn tear(dice: &mut Dice, content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
 }
 
 fn lay(content: &mut Vec<u8>, offset: usize, bytes: &[u8]) {
-    let end = offset + bytes.len();
-    extend(content, end);
-    content[offset..end].copy_from_slice(bytes);
+    extend(content, offset);
+    let over = bytes.len().min(content.len() - offset);
+    content[offset..offset + over].copy_from_slice(&bytes[..over]);
+    content.extend_from_slice(&bytes[over..]);
 }
 
 /// With zeros, as many at once as a debug build can.
 fn extend(content: &mut Vec<u8>, end: usize) {
-    if content.len() < end {
-        let mut longer = vec![0; end];
-        longer[..content.len()].copy_from_slice(content);
-        *content = longer;
+    const ZEROS: &[u8] = &[0; 64 << 10];
+    content.reserve_exact(end.saturating_sub(content.len()));
+    while content.len() < end {
+        content.extend_from_slice(&ZEROS[..(end - content.len()).min(ZEROS.len())]);
     }
+}
+
+/// What stands in `directory` itself.
+fn entries<'a>(
+    names: &'a BTreeMap<Name, u64>,
+    directory: &Path,
+) -> impl Iterator<Item = (&'a Name, &'a u64)> {
+    let first = Name::first_of(directory);
+    names.range(first.clone()..).take_while(move |(name, _)| name.directory == first.directory)
 }
 
 impl World {
@@ -164,7 +194,7 @@ impl World {
     }
 
     fn file(&self, path: &Path) -> Result<u64> {
-        self.names.get(path).copied().ok_or_else(|| ErrorKind::NotFound.into())
+        self.names.get(&Name::of(path)).copied().ok_or_else(|| ErrorKind::NotFound.into())
     }
 
     fn grow(&self, file: u64, end: usize) -> Result<()> {
@@ -175,24 +205,26 @@ impl World {
 
 impl Disk for SimulatedDisk {
     fn make_directory(&self, path: &Path) -> Result<()> {
-        // The index is SQLite's, which is not simulated: it needs a directory that is there.
-        std::fs::create_dir_all(path)?;
         let mut world = self.world();
+        // The index is SQLite's, which is not simulated: the queue's own directory must be there.
+        if !path.parent().is_some_and(|parent| world.directories.contains(&Name::of(parent))) {
+            std::fs::create_dir_all(path)?;
+        }
         world.change()?;
-        world.directories.extend(path.ancestors().map(Path::to_path_buf));
+        world.directories.extend(path.ancestors().map(Name::of));
         Ok(())
     }
 
     fn create(&self, path: &Path) -> Result<Box<dyn DiskFile>> {
         let mut world = self.world();
         world.change()?;
-        if world.names.contains_key(path) {
+        if world.names.contains_key(&Name::of(path)) {
             return Err(ErrorKind::AlreadyExists.into());
         }
         let file = world.next_file;
         world.next_file += 1;
         world.files.insert(file, Content::default());
-        world.names.insert(path.to_path_buf(), file);
+        world.names.insert(Name::of(path), file);
         Ok(Box::new(SimulatedFile { disk: self.clone(), file }))
     }
 
@@ -216,8 +248,8 @@ impl Disk for SimulatedDisk {
         let mut world = self.world();
         world.change()?;
         let file = world.file(from)?;
-        world.names.remove(from);
-        world.names.insert(to.to_path_buf(), file);
+        world.names.remove(&Name::of(from));
+        world.names.insert(Name::of(to), file);
         Ok(())
     }
 
@@ -225,37 +257,40 @@ impl Disk for SimulatedDisk {
         let mut world = self.world();
         world.change()?;
         world.file(path)?;
-        world.names.remove(path);
+        world.names.remove(&Name::of(path));
         Ok(())
     }
 
     fn remove_directory(&self, path: &Path) -> Result<()> {
         let mut world = self.world();
         world.change()?;
-        if world.names.keys().any(|name| name.starts_with(path)) {
+        if entries(&world.names, path).next().is_some() {
             return Err(ErrorKind::DirectoryNotEmpty.into());
         }
-        world.directories.remove(path);
+        world.directories.remove(&Name::of(path));
         Ok(())
     }
 
     fn list(&self, path: &Path) -> Result<Vec<String>> {
         let world = self.world();
-        if !world.directories.contains(path) {
+        if !world.directories.contains(&Name::of(path)) {
             return Err(ErrorKind::NotFound.into());
         }
-        let everything = world.names.keys().chain(&world.directories);
-        let within = everything.filter(|name| name.parent() == Some(path));
-        Ok(within.filter_map(|name| Some(name.file_name()?.to_str()?.to_owned())).collect())
+        let first = Name::first_of(path);
+        let directories = world.directories.range(&first..);
+        let directories = directories.take_while(|name| name.directory == first.directory);
+        let files = entries(&world.names, path).map(|(name, _)| name);
+        Ok(files.chain(directories).map(|name| name.entry.clone()).collect())
     }
 
     fn sync_directory(&self, path: &Path) -> Result<()> {
         let mut world = self.world();
         world.change()?;
         let World { names, durable_names, .. } = &mut *world;
-        durable_names.retain(|name, _| name.parent() != Some(path) || names.contains_key(name));
-        let within = names.iter().filter(|(name, _)| name.parent() == Some(path));
-        durable_names.extend(within.map(|(name, file)| (name.clone(), *file)));
+        let gone = entries(durable_names, path).filter(|(name, _)| !names.contains_key(name));
+        let gone: Vec<Name> = gone.map(|(name, _)| name.clone()).collect();
+        gone.iter().for_each(|name| drop(durable_names.remove(name)));
+        durable_names.extend(entries(names, path).map(|(name, file)| (name.clone(), *file)));
         Ok(())
     }
 
