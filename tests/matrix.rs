@@ -470,7 +470,7 @@ async fn say(
                 }
                 send::Action::Ready => input(send::Input::Finish, &mut actions),
                 send::Action::FetchRevocation(_) => input(send::Input::RevocationRefreshed, &mut actions),
-                send::Action::SendContent => {
+                send::Action::SendContent(_) => {
                     let (mut encoder, mut wire) = (DataEncoder::new(), Vec::new());
                     encoder.encode(content, &mut wire);
                     encoder.finish(&mut wire);
@@ -552,7 +552,9 @@ fn transaction() -> Transaction {
         body: BodyType::SevenBit,
         smtputf8: false,
         eight_bit: false,
+        binary: false,
         size: MESSAGE.len() as u64,
+        octets: MESSAGE.len() as u64,
         dsn: Requests::default(),
         tls_required: TlsRequired::Unstated,
     }

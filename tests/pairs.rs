@@ -20,7 +20,7 @@ use sealpost::net::stream::Stream;
 use sealpost::net::tls::{ClientTls, ServerTls};
 use sealpost::policy::{AcceptedDomain, AllowedSenders, CheckMode, OwnCertificate, Settings, secure_domains};
 use sealpost::session::receive::{self, ReceiveSession, Submission, World};
-use sealpost::session::send::{self, Failure, Outcome, SendSession, Transaction};
+use sealpost::session::send::{self, Failure, Framing, Outcome, SendSession, Transaction};
 use sealpost::smtp::{DataEncoder, SessionId};
 use sealpost::trust::{Direction, Fault, RevocationSet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
@@ -351,13 +351,22 @@ impl Client<'_> {
                 }
                 None => self.input(send::Input::Finish),
             },
-            send::Action::SendContent => {
-                let mut encoder = DataEncoder::new();
-                let mut wire = Vec::new();
-                for piece in std::mem::take(&mut self.current).chunks(self.piece) {
-                    encoder.encode(piece, &mut wire);
-                }
-                encoder.finish(&mut wire);
+            send::Action::SendContent(framing) => {
+                let message = std::mem::take(&mut self.current);
+                let wire = match framing {
+                    Framing::Dot => {
+                        let (mut encoder, mut wire) = (DataEncoder::new(), Vec::new());
+                        for piece in message.chunks(self.piece) {
+                            encoder.encode(piece, &mut wire);
+                        }
+                        encoder.finish(&mut wire);
+                        wire
+                    }
+                    Framing::Counted(octets) => {
+                        assert_eq!(octets, message.len() as u64);
+                        message
+                    }
+                };
                 self.write(&wire).await;
                 self.input(send::Input::ContentSent);
             }
@@ -370,13 +379,16 @@ impl Client<'_> {
 
 fn transaction(message: &[u8]) -> Transaction {
     let address = |text: &str| Address::parse(text).unwrap();
+    let binary = message.contains(&0);
     Transaction {
         reverse_path: ReversePath::Address(address("kim@woodgrovebank.example")),
         recipients: vec![address("adam@fabrikam.example"), address("eve@elsewhere.example")],
-        body: BodyType::SevenBit,
+        body: if binary { BodyType::BinaryMime } else { BodyType::SevenBit },
         smtputf8: false,
         eight_bit: !message.is_ascii(),
+        binary,
         size: message.len() as u64,
+        octets: message.len() as u64,
         dsn: Requests::default(),
         tls_required: TlsRequired::Unstated,
     }
@@ -418,6 +430,30 @@ async fn seeded_messages_arrive_octet_by_octet() {
             assert_eq!(outcomes.resumed, connection > 0, "seed {seed}");
             assert_delivered(&outcomes, &messages);
         }
+    }
+}
+
+/// Lines that are none, dots, NUL and all other octets; the end may stand anywhere.
+fn binary_message(seed: &mut Seed) -> Vec<u8> {
+    let mut message = b"From: kim@woodgrovebank.example\r\nSubject: binary\r\n\r\n\0".to_vec();
+    for _ in 0..seed.below(6000) {
+        message.push([b'.', b'\r', b'\n', 0, 0xFF, b'Q'][seed.below(6)]);
+    }
+    message
+}
+
+/// By BDAT, between messages that go by DATA.
+#[tokio::test]
+async fn binary_messages_arrive_octet_by_octet() {
+    for seed in 1..=8 {
+        let mut random = Seed::new(seed);
+        let pair = Pair::new(&TLS13);
+        let lists = Lists { server: pair.nothing_revoked(), client: pair.nothing_revoked() };
+        let messages = [binary_message(&mut random), random.message(), binary_message(&mut random)];
+        let outcomes = pair.connect(&messages, &lists, &mut random).await;
+        assert_delivered(&outcomes, &messages);
+        let binary: Vec<bool> = outcomes.stored.iter().map(|(submission, _)| submission.binary).collect();
+        assert_eq!(binary, [true, false, true], "seed {seed}");
     }
 }
 

@@ -40,6 +40,10 @@ fn connector(table: &mut Table, hostname: &str) {
         let port = if table.bool("implicit_tls") { 465 } else { 25 };
         table.fill("port", Value::Integer(port));
     }
+    if table.section.name == "receive_connector" {
+        let chunking = table.bool("chunking_enabled");
+        table.fill("binary_mime_enabled", Value::Bool(chunking));
+    }
     let logging = if table.bool("domain_secure_enabled") { "verbose" } else { "none" };
     table.fill("protocol_logging_level", Value::Text(logging.to_owned()));
 }

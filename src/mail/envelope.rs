@@ -5,12 +5,14 @@ use serde::{Deserialize, Serialize};
 use super::dsn::Requests;
 use super::{Address, ReversePath};
 
-/// The `BODY` parameter of `MAIL` (RFC 6152).
+/// The `BODY` parameter of `MAIL` (RFC 6152, RFC 3030).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum BodyType {
     #[default]
     SevenBit,
     EightBitMime,
+    /// Content of any octets, counted and not divided into lines; only `BDAT` can carry it.
+    BinaryMime,
 }
 
 /// What a sender asked of the transport, beyond what we would do by ourselves (RFC 8689). In the

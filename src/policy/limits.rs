@@ -4,6 +4,9 @@
 pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
 /// Longest line of content we pass on; RFC 5321 4.5.3.1.6 asks for 1000, real mail is longer.
 pub const CONTENT_LINE_BYTES_MAX: usize = 1 << 20;
+/// Octets of a refused chunk (BDAT) that are read and dropped, so that the client's next command is
+/// found; whoever announces more is cut off.
+pub const SKIPPED_CHUNK_OCTETS_MAX: u64 = 1 << 30;
 /// Largest header section of a received message (Exchange's MaxHeaderSize is 256 KB).
 pub const HEADER_SECTION_BYTES_MAX: usize = 256 << 10;
 /// `Received` fields after which a message is taken to loop (RFC 5321 6.3 asks for at least 100).

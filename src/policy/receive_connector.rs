@@ -44,6 +44,10 @@ pub struct ReceiveConnector {
     pub permissions: Permissions,
     /// `delivery_status_notification_enabled`
     pub offer_dsn: bool,
+    /// `chunking_enabled`
+    pub offer_chunking: bool,
+    /// `binary_mime_enabled`; of use only with chunking.
+    pub offer_binary_mime: bool,
     pub accept_organization_headers: bool,
     pub protocol_logging: ProtocolLogging,
     /// Bytes.

@@ -56,6 +56,15 @@ impl Outgoing {
         Ok(Self { head: Some(filtered.into()), rest })
     }
 
+    /// How many octets `next` will give in all, before the first.
+    pub fn octets(&self) -> u64 {
+        let head = self.head.as_ref().map_or(0, Bytes::len) as u64;
+        head + match &self.rest {
+            Rest::Memory(bytes) => bytes.len() as u64,
+            Rest::File(file) => file.limit(),
+        }
+    }
+
     /// The next piece, `None` at the end.
     pub fn next(&mut self) -> std::io::Result<Option<Bytes>> {
         if let Some(head) = self.head.take() {
@@ -91,10 +100,12 @@ mod tests {
     fn sent(content: &'static str) -> String {
         let rules = HeadRules { send_organization_headers: false, exchange_fields: "X-First: 1\r\n" };
         let mut outgoing = Outgoing::prepare(Content::Memory(Bytes::from(content)), &rules).unwrap();
+        let octets = outgoing.octets();
         let mut all = Vec::new();
         while let Some(piece) = outgoing.next().unwrap() {
             all.extend_from_slice(&piece);
         }
+        assert_eq!(octets, all.len() as u64);
         String::from_utf8(all).unwrap()
     }
 

@@ -22,6 +22,7 @@ pub fn of(
         body: envelope.body,
         smtputf8: envelope.smtputf8,
         eight_bit: submission.eight_bit,
+        binary: submission.binary,
         secured: submission.permit.secured_domain().cloned(),
         connector: opening.connector.name.clone(),
         session: opening.id.to_string(),

@@ -28,6 +28,9 @@ pub struct MessageMeta {
     pub body: BodyType,
     pub smtputf8: bool,
     pub eight_bit: bool,
+    /// Content is no text, and needs BINARYMIME.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub binary: bool,
     /// The domain the message was secured for when it came in.
     pub secured: Option<Domain>,
     /// Receive connector and session; empty for messages of our own.

@@ -227,6 +227,7 @@ pub(super) fn insert(
         body: if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit },
         smtputf8: utf8,
         eight_bit,
+        binary: false,
         secured: None,
         connector: String::new(),
         session: String::new(),

@@ -217,7 +217,7 @@ impl SendConnection {
                 self.input(Input::RevocationRefreshed);
             }
             Action::Ready => self.ready = true,
-            Action::SendContent => self.send_content().await,
+            Action::SendContent(framing) => self.send_content(framing).await,
             Action::Done(outcomes) => self.outcomes = Some(outcomes),
             Action::Failed(failure) => self.failed = Some(*failure),
             Action::Log(line) => self.log.write(&self.shared, line).await,
@@ -346,7 +346,7 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::StartTls
         | Action::FetchRevocation(_)
         | Action::Ready
-        | Action::SendContent
+        | Action::SendContent(_)
         | Action::Close => false,
     }
 }

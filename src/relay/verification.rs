@@ -137,7 +137,9 @@ fn envelope(recipients: Vec<Address>) -> Transaction {
         body: BodyType::SevenBit,
         smtputf8,
         eight_bit: false,
+        binary: false,
         size: 0,
+        octets: 0,
         dsn: Requests::default(),
         tls_required: TlsRequired::Unstated,
     }

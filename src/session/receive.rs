@@ -1,5 +1,5 @@
 //! The receive session: a client's conversation with one of our receive connectors (RFC 5321, 2920,
-//! 3207). It does no I/O: the driver hands in what happened, carries out the actions in order, and
+//! 3030, 3207). It does no I/O: the driver hands in what happened, carries out the actions in order, and
 //! hands in their answers. While an answer is awaited nothing is parsed, so pipelining is safe.
 
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use crate::trust::TlsEvidence;
 
 mod admission;
 mod candidate;
+mod chunks;
 mod clock;
 mod commands;
 mod content;
@@ -69,7 +70,7 @@ impl ReceiveSession {
             | State::ShowingSender(_)
             | State::Verifying(_)
             | State::ShowingRecipient(_)
-            | State::Drafting(_)
+            | State::Drafting(..)
             | State::Examining(_)
             | State::Filtering(_)
             | State::Storing(_)
@@ -77,7 +78,10 @@ impl ReceiveSession {
             State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Mailing(_) => {
                 self.core.clock.deadline(connector)
             }
-            State::Receiving(content) => self.core.clock.content_deadline(connector, content.pace()),
+            State::Receiving(content) | State::BetweenChunks(content) => {
+                self.core.clock.content_deadline(connector, content.pace())
+            }
+            State::Skipping(skipped) => self.core.clock.content_deadline(connector, skipped.pace()),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The send session: our conversation with a next hop (RFC 5321, 2920, 3207). It does no I/O: the
+//! The send session: our conversation with a next hop (RFC 5321, 2920, 3030, 3207). It does no I/O: the
 //! driver hands in what happened, carries out the actions in order, and hands in their answers.
 //! `Ready` is said only on a connection that was judged and permitted (DESIGN rule 5).
 
@@ -16,7 +16,7 @@ mod interface;
 mod starttls;
 mod state;
 
-pub use interface::{Action, Failure, Input, Opening, Outcome, OwnCertificate, Report, Transaction};
+pub use interface::{Action, Failure, Framing, Input, Opening, Outcome, OwnCertificate, Report, Transaction};
 
 use self::core::{Core, Step};
 use state::State;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::{BodyType, Domain, ForwardPath, ReversePath};
 
-use super::{Extensions, SyntaxError, parameter, path};
+use super::{Chunk, Extensions, SyntaxError, parameter, path};
 
 /// Longest HELO argument: a domain name has at most 255 octets on the wire (RFC 5321 4.5.3.1.2).
 const HELO_BYTES_MAX: usize = 255;
@@ -19,6 +19,7 @@ pub enum Command {
     Mail { path: ReversePath, params: MailParams },
     Rcpt { path: ForwardPath, dsn: RecipientRequest },
     Data,
+    Bdat(Chunk),
     Rset,
     Noop,
     Quit,
@@ -46,7 +47,8 @@ pub struct HeloName(String);
 
 impl Command {
     /// Reads a line without its CRLF. `extensions` are those announced in reply to this session's
-    /// EHLO (none after HELO): parameters of others are unknown.
+    /// EHLO (none after HELO): parameters of others are unknown. `BDAT` is understood whether it was
+    /// announced or not, for octets follow it either way.
     pub fn parse(line: &[u8], extensions: &Extensions) -> Result<Self, SyntaxError> {
         let (verb, argument) = split_verb(line);
         let argument = || std::str::from_utf8(argument).map_err(|_| SyntaxError::NotUtf8);
@@ -56,6 +58,9 @@ impl Command {
             b"MAIL" => parse_mail(argument()?, extensions),
             b"RCPT" => parse_rcpt(argument()?, extensions),
             b"DATA" => alone(Command::Data, argument()?),
+            b"BDAT" => {
+                argument().map_err(|_| SyntaxError::BadChunk).and_then(Chunk::parse).map(Command::Bdat)
+            }
             b"RSET" => alone(Command::Rset, argument()?),
             b"QUIT" => alone(Command::Quit, argument()?),
             b"STARTTLS" => alone(Command::StartTls, argument()?),
@@ -67,7 +72,6 @@ impl Command {
             },
             b"EXPN" => Err(SyntaxError::NotImplemented("EXPN")),
             b"AUTH" => Err(SyntaxError::NotImplemented("AUTH")),
-            b"BDAT" => Err(SyntaxError::NotImplemented("BDAT")),
             b"ETRN" => Err(SyntaxError::NotImplemented("ETRN")),
             b"TURN" => Err(SyntaxError::NotImplemented("TURN")),
             _ => Err(SyntaxError::UnknownCommand),
@@ -82,6 +86,7 @@ impl Command {
             Command::Mail { .. } => "MAIL",
             Command::Rcpt { .. } => "RCPT",
             Command::Data => "DATA",
+            Command::Bdat(_) => "BDAT",
             Command::Rset => "RSET",
             Command::Noop => "NOOP",
             Command::Quit => "QUIT",
@@ -182,6 +187,7 @@ impl fmt::Display for Command {
             Command::Rcpt { path: ForwardPath::Address(address), dsn } => {
                 write!(f, "RCPT TO:<{address}>{dsn}")
             }
+            Command::Bdat(chunk) => write!(f, "BDAT {chunk}"),
             // We verify nothing and ask nobody to: the argument is not kept.
             Command::Vrfy => f.write_str("VRFY postmaster"),
             Command::Data
@@ -203,6 +209,7 @@ impl fmt::Display for MailParams {
         match self.body {
             BodyType::SevenBit => {}
             BodyType::EightBitMime => f.write_str(" BODY=8BITMIME")?,
+            BodyType::BinaryMime => f.write_str(" BODY=BINARYMIME")?,
         }
         if self.smtputf8 {
             f.write_str(" SMTPUTF8")?;

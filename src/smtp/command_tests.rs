@@ -3,18 +3,21 @@ use proptest::prelude::*;
 use super::*;
 use crate::mail::Address;
 use crate::mail::dsn::request::{EnvelopeId, Notify, OriginalRecipient, Return};
-use crate::smtp::SizeLimit;
+use crate::smtp::{Limits, SizeLimit};
 
 fn offered() -> Extensions {
     Extensions {
         pipelining: true,
         size: SizeLimit::Limit(1000),
         eight_bit_mime: true,
+        chunking: true,
+        binary_mime: true,
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: true,
         dsn: true,
         requiretls: true,
+        limits: Limits::default(),
     }
 }
 
@@ -51,6 +54,9 @@ fn every_command_in_any_case_and_with_blanks_at_its_end() {
         ("NOOP anything at all", Command::Noop),
         ("QUIT ", Command::Quit),
         ("VRFY user", Command::Vrfy),
+        ("BDAT 0", Command::Bdat(Chunk { octets: 0, last: false })),
+        ("bdat 00017 last ", Command::Bdat(Chunk { octets: 17, last: true })),
+        ("BDAT 18446744073709551615 LAST", Command::Bdat(Chunk { octets: u64::MAX, last: true })),
         ("HELP", Command::Help),
         ("HELP mail", Command::Help),
         ("StartTls", Command::StartTls),
@@ -145,7 +151,20 @@ fn lines_that_are_refused_and_with_what() {
         (b"MAIL\tFROM:<>", "500 5.5.1"),
         (b"GET / HTTP/1.1", "500 5.5.1"),
         (b"\x16\x03\x01\x02\x00\x01", "500 5.5.1"),
-        (b"BDAT 99999999999999999999999 LAST", "502 5.5.1"),
+        (b"BDAT 99999999999999999999999 LAST", "501 5.5.4"),
+        (b"BDAT", "501 5.5.4"),
+        (b"BDAT ", "501 5.5.4"),
+        (b"BDAT LAST", "501 5.5.4"),
+        (b"BDAT 18446744073709551616", "501 5.5.4"),
+        (b"BDAT -1", "501 5.5.4"),
+        (b"BDAT +1 LAST", "501 5.5.4"),
+        (b"BDAT 0x10", "501 5.5.4"),
+        (b"BDAT 1 LAST LAST", "501 5.5.4"),
+        (b"BDAT 1 FIRST", "501 5.5.4"),
+        (b"BDAT  1", "501 5.5.4"),
+        (b"BDAT 1\t", "501 5.5.4"),
+        (b"BDAT \xd9\xa1", "501 5.5.4"),
+        (b"BDAT \xff", "501 5.5.4"),
         (b"AUTH PLAIN AGEAYg==", "502 5.5.1"),
         (b"EXPN list", "502 5.5.1"),
         (b"MAIL FROM:<\xff@b.example>", "500 5.5.2"),
@@ -221,7 +240,7 @@ fn lines_that_are_refused_and_with_what() {
         (b"MAIL FROM:<> =1", "501 5.5.4"),
         (b"MAIL FROM:<> -X=1", "501 5.5.4"),
         (b"MAIL FROM:<> BODY", "501 5.5.4"),
-        (b"MAIL FROM:<> BODY=BINARYMIME", "504 5.5.4"),
+        (b"MAIL FROM:<> BODY=9BIT", "504 5.5.4"),
     ];
     for (line, reply) in table {
         assert_eq!(refusal(line), *reply, "{}", String::from_utf8_lossy(line));
@@ -230,11 +249,14 @@ fn lines_that_are_refused_and_with_what() {
 
 #[test]
 fn parameters_of_extensions_that_are_not_in_force_are_unknown() {
-    for parameter in ["SIZE=1", "BODY=8BITMIME", "SMTPUTF8", "REQUIRETLS"] {
+    for parameter in ["SIZE=1", "BODY=8BITMIME", "BODY=BINARYMIME", "SMTPUTF8", "REQUIRETLS"] {
         let line = format!("MAIL FROM:<a@b.example> {parameter}");
         let error = Command::parse(line.as_bytes(), &Extensions::default()).unwrap_err();
         assert_eq!(error.reply().code, 555, "{parameter}");
     }
+    let text_only = Extensions { binary_mime: false, ..offered() };
+    let error = Command::parse(b"MAIL FROM:<> BODY=BINARYMIME", &text_only).unwrap_err();
+    assert_eq!(error.reply().code, 504, "BODY is known, the value is not");
 }
 
 fn local_part() -> impl Strategy<Value = String> {
@@ -258,8 +280,9 @@ fn mailbox() -> impl Strategy<Value = String> {
 }
 
 fn params() -> impl Strategy<Value = MailParams> {
-    (any::<Option<u64>>(), any::<[bool; 3]>()).prop_map(|(size, [eight_bit, smtputf8, requiretls])| {
-        let body = if eight_bit { BodyType::EightBitMime } else { BodyType::SevenBit };
+    let body =
+        prop_oneof![Just(BodyType::SevenBit), Just(BodyType::EightBitMime), Just(BodyType::BinaryMime)];
+    (any::<Option<u64>>(), any::<[bool; 2]>(), body).prop_map(|(size, [smtputf8, requiretls], body)| {
         MailParams { size, body, smtputf8, requiretls, ..MailParams::default() }
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::mail::Domain;
 
-use super::Reply;
+use super::{Limits, Reply};
 
 /// The extensions in force in one session; empty after HELO and before any greeting.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +13,10 @@ pub struct Extensions {
     pub size: SizeLimit,
     /// RFC 6152
     pub eight_bit_mime: bool,
+    /// RFC 3030
+    pub chunking: bool,
+    /// RFC 3030; of use only with CHUNKING.
+    pub binary_mime: bool,
     /// RFC 6531
     pub smtputf8: bool,
     /// RFC 2034
@@ -23,6 +27,8 @@ pub struct Extensions {
     pub dsn: bool,
     /// RFC 8689; of use, and announced, only inside TLS.
     pub requiretls: bool,
+    /// RFC 9422
+    pub limits: Limits,
 }
 
 /// The SIZE extension (RFC 1870).
@@ -57,11 +63,14 @@ impl Extensions {
                 "PIPELINING" => extensions.pipelining = true,
                 "SIZE" => extensions.size = size_limit(words.next()),
                 "8BITMIME" => extensions.eight_bit_mime = true,
+                "CHUNKING" => extensions.chunking = true,
+                "BINARYMIME" => extensions.binary_mime = true,
                 "SMTPUTF8" => extensions.smtputf8 = true,
                 "ENHANCEDSTATUSCODES" => extensions.enhanced_status_codes = true,
                 "STARTTLS" => extensions.starttls = true,
                 "DSN" => extensions.dsn = true,
                 "REQUIRETLS" => extensions.requiretls = true,
+                "LIMITS" => extensions.limits = Limits::parse(words),
                 _ => {}
             }
         }
@@ -85,6 +94,9 @@ impl Extensions {
             plain(self.starttls, "STARTTLS"),
             plain(self.requiretls, "REQUIRETLS"),
             plain(self.eight_bit_mime, "8BITMIME"),
+            plain(self.binary_mime, "BINARYMIME"),
+            plain(self.chunking, "CHUNKING"),
+            self.limits.is_any().then(|| format!("LIMITS{}", self.limits)),
             plain(self.smtputf8, "SMTPUTF8"),
         ];
         let first = format!("{fqdn} {greeting}").trim_end().to_owned();
@@ -129,8 +141,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 7], limit in proptest::option::of(0u64..1 << 40)) {
-            let [pipelining, eight_bit_mime, smtputf8, enhanced_status_codes, starttls, dsn, requiretls] = flags;
+        fn what_we_announce_is_what_a_peer_reads(flags: [bool; 9], limit in proptest::option::of(0u64..1 << 40), rcpt_max in 0u32..1_000_000) {
+            let [
+                pipelining,
+                eight_bit_mime,
+                chunking,
+                binary_mime,
+                smtputf8,
+                enhanced_status_codes,
+                starttls,
+                dsn,
+                requiretls,
+            ] = flags;
             let size = match limit {
                 None => SizeLimit::NotOffered,
                 Some(0) => SizeLimit::Unlimited,
@@ -140,11 +162,14 @@ mod tests {
                 pipelining,
                 size,
                 eight_bit_mime,
+                chunking,
+                binary_mime,
                 smtputf8,
                 enhanced_status_codes,
                 starttls,
                 dsn,
                 requiretls,
+                limits: Limits { rcpt_max: std::num::NonZeroU32::new(rcpt_max), ..Limits::default() },
             };
             let fqdn = Domain::parse("mail.contoso.example").unwrap();
             prop_assert_eq!(Extensions::parse_ehlo(&ours.ehlo_reply(&fqdn, "Hello [192.0.2.1]")), ours);

@@ -19,6 +19,8 @@ pub struct LineReader {
     scanned: usize,
     limit: usize,
     dropping: bool,
+    /// How the last faulty line began.
+    faulty: [u8; 4],
 }
 
 /// What is wrong with a line.
@@ -37,7 +39,7 @@ pub enum LineError {
 impl LineReader {
     /// `limit` is the longest line in octets, CRLF included.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, scanned: 0, limit, dropping: false }
+        Self { buffer: Vec::new(), start: 0, scanned: 0, limit, dropping: false, faulty: [0; 4] }
     }
 
     /// Adds what came from the peer. The caller bounds how much it pushes before it takes lines.
@@ -95,6 +97,7 @@ impl LineReader {
             b'\r' => LineError::BareCr,
             _ => LineError::Nul,
         };
+        self.remember_start(at);
         self.start = at + 1;
         self.scanned = self.start;
         let known = std::mem::replace(&mut self.dropping, true);
@@ -110,9 +113,41 @@ impl LineReader {
         if end - self.start + 2 <= self.limit {
             return None;
         }
+        self.remember_start(end);
         self.dropping = true;
         self.start = end;
         Some(Err(LineError::TooLong))
+    }
+
+    /// Keeps the first octets of the line in hand, of which `end` is the end.
+    fn remember_start(&mut self, end: usize) {
+        if !self.dropping {
+            let line = &self.buffer[self.start..end];
+            self.faulty = std::array::from_fn(|at| line.get(at).copied().unwrap_or_default());
+        }
+    }
+
+    /// Whether the line of the last fault began with these letters, in any case.
+    pub fn faulty_line_began(&self, verb: [u8; 4]) -> bool {
+        self.faulty.eq_ignore_ascii_case(&verb)
+    }
+
+    /// At most `octets_max` bytes behind the last line that was handed out, whatever they are.
+    pub fn take(&mut self, octets_max: usize) -> Vec<u8> {
+        if octets_max >= self.buffered() {
+            return self.take_rest();
+        }
+        let start = self.start;
+        let count = self.skip(octets_max);
+        self.buffer[start..start + count].to_vec()
+    }
+
+    /// Drops as many bytes as `take` would give, and says how many that is.
+    pub fn skip(&mut self, octets_max: usize) -> usize {
+        let count = self.buffered().min(octets_max);
+        self.start += count;
+        self.scanned = self.scanned.max(self.start);
+        count
     }
 
     /// All bytes behind the last line that was handed out; the reader is as new afterwards.
@@ -214,6 +249,34 @@ mod tests {
         assert!(!reader.is_empty());
         assert_eq!(reader.take_rest(), b"EHLO x\r\n");
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn counted_octets_are_taken_whatever_they_are() {
+        let mut reader = LineReader::new(100);
+        reader.push(b"BDAT 7\r\na\nQUIT\0NOOP\r\nRS");
+        assert_eq!(reader.next_line(), Some(ok("BDAT 7")));
+        assert_eq!(reader.take(7), b"a\nQUIT\0");
+        assert_eq!(reader.next_line(), Some(ok("NOOP")));
+        assert_eq!((reader.skip(1), reader.skip(9), reader.buffered()), (1, 1, 0));
+        reader.push(b"ET\r\nRSET\r\n");
+        assert_eq!(all(&mut reader), vec![ok("ET"), ok("RSET")]);
+    }
+
+    #[test]
+    fn how_a_faulty_line_began_is_remembered() {
+        for (line, bdat) in
+            [("bdat 5\n", true), ("BDAT\r5\r\n", true), ("BDA\n", false), ("NOOP\nBDAT", false)]
+        {
+            let mut reader = LineReader::new(100);
+            reader.push(line.as_bytes());
+            assert!(reader.next_line().unwrap().is_err());
+            assert_eq!(reader.faulty_line_began(*b"BDAT"), bdat, "{line:?}");
+        }
+        let mut reader = LineReader::new(10);
+        reader.push(b"BDAT 00000000000000000000000000");
+        assert_eq!(reader.next_line(), Some(Err(LineError::TooLong)));
+        assert!(reader.faulty_line_began(*b"BDAT"));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152,
+//! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152 and 3030,
 //! SMTPUTF8: RFC 6531, RET, ENVID, NOTIFY and ORCPT: RFC 3461,
 //! REQUIRETLS: RFC 8689).
 
@@ -23,9 +23,9 @@ pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, Sy
                 once("SIZE", params.size.is_some())?;
                 params.size = Some(size(value)?);
             }
-            "BODY" if extensions.eight_bit_mime => {
+            "BODY" if extensions.eight_bit_mime || extensions.binary_mime => {
                 once("BODY", body.is_some())?;
-                body = Some(body_type(value)?);
+                body = Some(body_type(value, extensions)?);
             }
             "SMTPUTF8" if extensions.smtputf8 => {
                 flag("SMTPUTF8", value, &mut params.smtputf8)?;
@@ -104,10 +104,13 @@ fn size(value: Option<&str>) -> Result<u64, SyntaxError> {
     Ok(digits.parse().unwrap_or(u64::MAX))
 }
 
-fn body_type(value: Option<&str>) -> Result<BodyType, SyntaxError> {
+/// The values of extensions in force; 7BIT comes with either.
+fn body_type(value: Option<&str>, extensions: &Extensions) -> Result<BodyType, SyntaxError> {
+    let is = |value: &str, offered: bool, name: &str| offered && value.eq_ignore_ascii_case(name);
     match value {
-        Some(value) if value.eq_ignore_ascii_case("7BIT") => Ok(BodyType::SevenBit),
-        Some(value) if value.eq_ignore_ascii_case("8BITMIME") => Ok(BodyType::EightBitMime),
+        Some(value) if is(value, true, "7BIT") => Ok(BodyType::SevenBit),
+        Some(value) if is(value, extensions.eight_bit_mime, "8BITMIME") => Ok(BodyType::EightBitMime),
+        Some(value) if is(value, extensions.binary_mime, "BINARYMIME") => Ok(BodyType::BinaryMime),
         Some(_) => Err(SyntaxError::UnsupportedParameterValue("BODY")),
         None => Err(SyntaxError::BadParameterValue("BODY")),
     }

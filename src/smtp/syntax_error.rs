@@ -35,6 +35,9 @@ pub enum SyntaxError {
     DuplicateParameter(&'static str),
     #[error("parameter {0} has a bad value")]
     BadParameterValue(&'static str),
+    /// How many octets follow is not known, and so neither is where the next command begins.
+    #[error("BDAT needs a number of octets, and LAST or nothing behind it; closing transmission channel")]
+    BadChunk,
     #[error("parameter {0} has a value that is not implemented")]
     UnsupportedParameterValue(&'static str),
 }
@@ -57,6 +60,7 @@ impl SyntaxError {
             | SyntaxError::UnknownParameter(_)
             | SyntaxError::DuplicateParameter(_)
             | SyntaxError::BadParameterValue(_)
+            | SyntaxError::BadChunk
             | SyntaxError::UnsupportedParameterValue(_) => false,
         }
     }
@@ -71,6 +75,7 @@ impl SyntaxError {
             | SyntaxError::BadHelo(_)
             | SyntaxError::MalformedParameters
             | SyntaxError::DuplicateParameter(_)
+            | SyntaxError::BadChunk
             | SyntaxError::BadParameterValue(_) => (501, (5, 5, 4)),
             SyntaxError::BadReversePath(_) | SyntaxError::BadDomain(_) => (501, (5, 1, 7)),
             SyntaxError::BadForwardPath(_) => (501, (5, 1, 3)),

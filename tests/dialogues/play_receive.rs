@@ -301,6 +301,9 @@ impl<'a> Player<'a> {
         if submission.eight_bit {
             text.push_str(" 8bit");
         }
+        if submission.binary {
+            text.push_str(" binary");
+        }
         match submission.envelope.tls_required {
             TlsRequired::Yes => text.push_str(" requiretls"),
             TlsRequired::No => text.push_str(" tls-required-no"),
@@ -427,6 +430,8 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("auth_mechanism", "none") => connector.offer_starttls = false,
         ("domain_secure_enabled", "false") => connector.domain_secure_enabled = false,
         ("delivery_status_notification_enabled", "false") => connector.offer_dsn = false,
+        ("chunking_enabled", "false") => connector.offer_chunking = false,
+        ("binary_mime_enabled", "false") => connector.offer_binary_mime = false,
         ("accept_organization_headers", "true") => connector.accept_organization_headers = true,
         // One send connector, for this domain alone.
         ("served", name) => {

@@ -8,7 +8,7 @@ use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Now, ReversePath, TlsRequired};
 use sealpost::policy::{Partner, secure_domains};
 use sealpost::session::send::{
-    Action, Failure, Input, Opening, Outcome, OwnCertificate, Report, SendSession, Transaction,
+    Action, Failure, Framing, Input, Opening, Outcome, OwnCertificate, Report, SendSession, Transaction,
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::{Command, Extensions, SessionId};
@@ -141,7 +141,10 @@ impl<'a> Player<'a> {
                 self.handle(Input::RevocationRefreshed);
             }
             Action::Ready => self.record.action("= ready"),
-            Action::SendContent => self.record.action("= content"),
+            Action::SendContent(Framing::Dot) => self.record.action("= content"),
+            Action::SendContent(Framing::Counted(octets)) => {
+                self.record.action(format!("= content of {octets} octets"));
+            }
             Action::Done(outcomes) => {
                 let outcomes: Vec<String> = outcomes.iter().map(outcome).collect();
                 self.record.action(format!("= done {}", outcomes.join("; ")));
@@ -196,7 +199,7 @@ fn failed(failure: &Failure) -> String {
     }
 }
 
-/// `FROM TO,TO [8bit] [smtputf8] [requiretls] [tls-required-no] [size=N]`; `<>` is the null sender. Behind a `/` what the sender asked
+/// `FROM TO,TO [8bit] [binary] [smtputf8] [requiretls] [tls-required-no] [size=N]`; `<>` is the null sender. Behind a `/` what the sender asked
 /// to hear, for the message and for each recipient, as it stands in MAIL and RCPT.
 fn transaction(text: &str) -> Transaction {
     let mut parts = text.split(" / ");
@@ -213,7 +216,9 @@ fn transaction(text: &str) -> Transaction {
         body: BodyType::SevenBit,
         smtputf8: false,
         eight_bit: false,
+        binary: false,
         size: 100,
+        octets: 110,
         dsn: asked(parts),
         tls_required: TlsRequired::Unstated,
     };
@@ -222,6 +227,8 @@ fn transaction(text: &str) -> Transaction {
             Some(("size", size)) => transaction.size = size.parse().unwrap(),
             _ if word == "8bit" => transaction.eight_bit = true,
             _ if word == "declared-8bit" => transaction.body = BodyType::EightBitMime,
+            _ if word == "binary" => transaction.binary = true,
+            _ if word == "declared-binary" => transaction.body = BodyType::BinaryMime,
             _ if word == "smtputf8" => transaction.smtputf8 = true,
             _ if word == "requiretls" => transaction.tls_required = TlsRequired::Yes,
             _ if word == "tls-required-no" => transaction.tls_required = TlsRequired::No,

@@ -200,6 +200,8 @@ pub fn receive_connector() -> ReceiveConnector {
         require_tls: false,
         permissions: Permissions { submit: true, relay: false },
         offer_dsn: true,
+        offer_chunking: true,
+        offer_binary_mime: true,
         accept_organization_headers: false,
         protocol_logging: ProtocolLogging::Verbose,
         max_message_size: 10_000,

@@ -30,6 +30,8 @@ pub fn receive(table: &Table, milters: &[Arc<Milter>]) -> ReceiveConnector {
             relay: table.holds("permissions", "relay"),
         },
         offer_dsn: table.bool("delivery_status_notification_enabled"),
+        offer_chunking: table.bool("chunking_enabled"),
+        offer_binary_mime: table.bool("binary_mime_enabled"),
         accept_organization_headers: table.bool("accept_organization_headers"),
         protocol_logging: protocol_logging(table),
         max_message_size: table.read("max_message_size", format::size).unwrap_or_default(),

@@ -23,6 +23,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
         relay_is_internal(table, connector, problems);
         balancers_are_few(table, connector, problems);
         headers_need_relay(table, connector, problems);
+        binary_content_needs_chunks(table, connector, problems);
         tls_is_offered_where_it_is_needed(subject, table, connector, problems);
         for (other_table, other) in &connectors[..index] {
             bindings_do_not_collide(table, connector, other_table, other, problems);
@@ -101,6 +102,16 @@ fn headers_need_relay(table: &Table, connector: &ReceiveConnector, problems: &mu
             table.place("accept_organization_headers"),
             "keeps stamps of strangers, for the connector lacks the permission \"relay\"",
             "remove the line, or make it an internal connector with permissions = [\"submit\", \"relay\"]",
+        );
+    }
+}
+
+fn binary_content_needs_chunks(table: &Table, connector: &ReceiveConnector, problems: &mut Problems) {
+    if connector.offer_binary_mime && !connector.offer_chunking {
+        problems.error(
+            table.place("binary_mime_enabled"),
+            "offers BINARYMIME, which only BDAT can carry, while chunking_enabled = false",
+            "write binary_mime_enabled = false, or chunking_enabled = true",
         );
     }
 }

@@ -75,6 +75,20 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         RECEIVE,
+        "chunking_enabled",
+        Kind::Bool,
+        Default::Bool(true),
+        "Offer CHUNKING: content may come in chunks of counted octets (BDAT).",
+    ),
+    Key::new(
+        RECEIVE,
+        "binary_mime_enabled",
+        Kind::Bool,
+        Default::Derived("`chunking_enabled`"),
+        "Offer BINARYMIME, which needs CHUNKING: content may be of any octets. What a next hop does not take is returned (`5.6.3`), for nothing is converted; `false` where next hops lack BINARYMIME and senders can convert.",
+    ),
+    Key::new(
+        RECEIVE,
         "accept_organization_headers",
         Kind::Bool,
         Default::Bool(false),

@@ -217,6 +217,13 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
             remedy: "at most one IPv4",
         },
         Mistake {
+            title: "binary content without chunks",
+            text: receive("bindings = [\"0.0.0.0:25\"]\nchunking_enabled = false\nbinary_mime_enabled = true #!"),
+            key: "binary_mime_enabled",
+            what: "which only BDAT can carry",
+            remedy: "write binary_mime_enabled = false, or chunking_enabled = true",
+        },
+        Mistake {
             title: "organization headers from strangers",
             text: receive("bindings = [\"0.0.0.0:25\"]\naccept_organization_headers = true #!"),
             key: "accept_organization_headers",

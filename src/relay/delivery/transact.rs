@@ -36,7 +36,9 @@ impl Delivery {
             body: meta.body,
             smtputf8: meta.smtputf8,
             eight_bit: meta.eight_bit,
+            binary: meta.binary,
             size: claim.message.size,
+            octets: content.octets(),
             dsn: asked_of(meta, &pending),
             tls_required: meta.tls_required,
         };

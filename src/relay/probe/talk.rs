@@ -103,7 +103,7 @@ impl Driver<'_> {
             Action::Ready => self.input(Input::Finish),
             Action::Failed(failure) => self.talk.failure = Some(*failure),
             Action::Log(line) => self.keep(&line),
-            Action::SendContent | Action::Done(_) | Action::Report(_) | Action::Close => {}
+            Action::SendContent(_) | Action::Done(_) | Action::Report(_) | Action::Close => {}
         }
     }
 

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use crate::mail::Address;
 use crate::observe::Observer;
+use crate::policy::limits;
 use crate::policy::milter::Ruling;
 use crate::session::receive::{BodyFacts, Filtered, Input, MilterQuestion, MilterWord};
+use crate::smtp::ContentRules;
 
 use super::super::milters::{Client, Means, Shown};
 use super::super::verification;
@@ -68,10 +70,7 @@ impl Driver {
                 body: None,
             });
         };
-        let facts = seen
-            .body
-            .as_ref()
-            .map(|body| BodyFacts { octets: body.len() as u64, eight_bit: !body.is_ascii() });
+        let facts = seen.body.as_ref().map(|body| facts_of(body));
         if let (Some(body), true) = (&seen.body, self.milters.rule()) {
             self.pending.replace_body(&self.shared.inspector, body)?;
         }
@@ -83,4 +82,10 @@ impl Driver {
             body: facts,
         })
     }
+}
+
+fn facts_of(body: &[u8]) -> BodyFacts {
+    let mut rules = ContentRules::new(limits::CONTENT_LINE_BYTES_MAX);
+    rules.check(body);
+    BodyFacts { octets: body.len() as u64, eight_bit: !body.is_ascii(), text: rules.finish().is_none() }
 }

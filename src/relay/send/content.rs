@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::net::stream::Stream;
 use crate::net::tls;
-use crate::session::send::{Action, DATA_BLOCK_TIMEOUT, Input};
+use crate::session::send::{Action, DATA_BLOCK_TIMEOUT, Framing, Input};
 use crate::smtp::content::DataEncoder;
 
 use super::super::content::Outgoing;
@@ -19,6 +19,51 @@ use super::SendConnection;
 /// Content is written in pieces of about this size: with its dots it still goes to the TLS library,
 /// which takes 64 KiB, and from there to the kernel at once.
 const WRITE_BYTES: usize = 48 << 10;
+
+/// Content as it goes over the wire.
+enum Framer {
+    Dot(DataEncoder),
+    /// Octets of the chunk still to come.
+    Counted(u64),
+}
+
+impl Framer {
+    fn new(framing: Framing) -> Self {
+        match framing {
+            Framing::Dot => Framer::Dot(DataEncoder::new()),
+            Framing::Counted(octets) => Framer::Counted(octets),
+        }
+    }
+
+    /// Not one octet goes out that was not announced: the peer would take it for a command.
+    fn add(&mut self, piece: &[u8], wire: &mut Vec<u8>) -> Result<(), &'static str> {
+        match self {
+            Framer::Dot(encoder) => {
+                wire.reserve(piece.len());
+                encoder.encode(piece, wire);
+            }
+            Framer::Counted(left) => {
+                *left = left.checked_sub(piece.len() as u64).ok_or("it has more octets than were counted")?;
+                wire.extend_from_slice(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// Nothing is left that would tell the peer that it has all of it.
+    fn is_complete(&self) -> bool {
+        matches!(self, Framer::Counted(0))
+    }
+
+    fn finish(&mut self, wire: &mut Vec<u8>) -> Result<(), &'static str> {
+        match self {
+            Framer::Dot(encoder) => encoder.finish(wire),
+            Framer::Counted(0) => {}
+            Framer::Counted(_) => return Err("it has fewer octets than were counted"),
+        }
+        Ok(())
+    }
+}
 
 /// What one go at writing came to.
 enum Progress {
@@ -29,10 +74,10 @@ enum Progress {
 }
 
 impl SendConnection {
-    /// Writes the content dot-stuffed, then the final dot with the last piece. Ends early when the
-    /// session closes because of what the peer says meanwhile.
-    pub(super) async fn send_content(&mut self) {
-        let mut encoder = DataEncoder::new();
+    /// Writes the content, and its end with the last piece. Ends early when the session closes because
+    /// of what the peer says meanwhile.
+    pub(super) async fn send_content(&mut self, framing: Framing) {
+        let mut framer = Framer::new(framing);
         let mut wire = std::mem::take(&mut self.out);
         while !self.is_closing() {
             let piece = match self.content.as_mut().map(Outgoing::next) {
@@ -41,21 +86,23 @@ impl SendConnection {
                 None => return self.input(Input::ContentFailed("the content is gone".to_owned())),
             };
             let finished = piece.is_none();
-            match piece {
-                Some(piece) => {
-                    wire.reserve(piece.len());
-                    encoder.encode(&piece, &mut wire);
-                }
-                None => encoder.finish(&mut wire),
+            let framed = match piece {
+                Some(piece) => framer.add(&piece, &mut wire),
+                None => framer.finish(&mut wire),
+            };
+            if let Err(error) = framed {
+                return self.input(Input::ContentFailed(error.to_owned()));
             }
-            let guard = self.guard.as_ref().filter(|_| finished);
+            // Behind the last octet of a chunk there is no dot to withhold: the peer has it all then.
+            let last = finished || framer.is_complete();
+            let guard = self.guard.as_ref().filter(|_| last);
             if let Some(objection) = guard.and_then(|guard| guard.objection(&self.shared)) {
                 return self.input(Input::ContentFailed(objection.to_owned()));
             }
             if finished || wire.len() >= WRITE_BYTES {
                 if let Err(error) = self.write_listening(&wire).await {
-                    if finished {
-                        // The final dot may have arrived all the same.
+                    if last {
+                        // The end of it may have arrived all the same.
                         self.input(Input::ContentSent);
                     }
                     return self.input(Input::Closed(error));

@@ -48,6 +48,12 @@ impl Clock {
         self.since.zip(self.heard).is_some_and(|(since, heard)| heard >= since + connector.connection_timeout)
     }
 
+    /// The same within content, which may outlast `connection_timeout` while it keeps its pace.
+    pub fn is_over_within(&self, connector: &ReceiveConnector, pace: Pace) -> bool {
+        let over = |(since, heard)| heard >= end_of_content(since, connector, pace);
+        self.since.zip(self.heard).is_some_and(over)
+    }
+
     pub fn deadline(&self, connector: &ReceiveConnector) -> Option<Instant> {
         let (since, heard) = self.since.zip(self.heard)?;
         Some((since + connector.connection_timeout).min(heard + connector.connection_inactivity_timeout))
@@ -56,8 +62,12 @@ impl Clock {
     /// As `deadline`, but content may outlast `connection_timeout` while it keeps its pace.
     pub fn content_deadline(&self, connector: &ReceiveConnector, pace: Pace) -> Option<Instant> {
         let (since, heard) = self.since.zip(self.heard)?;
-        let earned = Duration::from_secs(pace.octets / CONTENT_OCTETS_PER_SECOND_MIN);
-        let connection = (since + connector.connection_timeout).max(pace.started + earned);
+        let connection = end_of_content(since, connector, pace);
         Some(connection.min(heard + connector.connection_inactivity_timeout))
     }
+}
+
+fn end_of_content(since: Instant, connector: &ReceiveConnector, pace: Pace) -> Instant {
+    let earned = Duration::from_secs(pace.octets / CONTENT_OCTETS_PER_SECOND_MIN);
+    (since + connector.connection_timeout).max(pace.started + earned)
 }

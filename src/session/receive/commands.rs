@@ -1,12 +1,15 @@
 //! One command line: logged, parsed, and handed to what it concerns (RFC 5321 4.1.1, 4.1.4).
 
+use std::num::NonZeroU32;
+
 use crate::mail::text::printable;
+use crate::policy::ReceiveConnector;
 use crate::session::transcript::LineKind;
-use crate::smtp::{Command, Extensions, HeloName, LineError, SizeLimit};
+use crate::smtp::{Command, Extensions, HeloName, Limits, LineError, SizeLimit, SyntaxError};
 
 use super::core::{Core, Step, Tarpit};
-use super::state::{Hello, State};
-use super::{replies, starttls, transaction};
+use super::state::{Hello, State, discard_draft};
+use super::{chunks, replies, starttls, transaction};
 
 pub(super) fn take(
     core: &mut Core,
@@ -18,6 +21,9 @@ pub(super) fn take(
         Ok(line) => line,
         Err(fault) => {
             core.note(step, LineKind::Received, "", &fault.to_string());
+            if core.input.faulty_line_began(*b"BDAT") {
+                return chunks::uncounted(core, state, &fault.reply(), step);
+            }
             return core.protocol_error(step, state, &fault.reply());
         }
     };
@@ -28,6 +34,9 @@ pub(super) fn take(
         }
         Err(error) => {
             core.note(step, LineKind::Received, &unparsed(&line), "");
+            if error == SyntaxError::BadChunk {
+                return chunks::uncounted(core, state, &error.reply(), step);
+            }
             if error.is_of_an_address() {
                 core.refuse(step, &error.reply(), Tarpit::Allowed);
                 return state;
@@ -40,7 +49,7 @@ pub(super) fn take(
 /// What a line that is no command of ours looks like in the protocol log. Of an unknown verb or
 /// AUTH only the verb is kept: what follows may be credentials, or content gone astray.
 fn unparsed(line: &[u8]) -> String {
-    const KNOWN: [&str; 6] = ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "STARTTLS"];
+    const KNOWN: [&str; 7] = ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "STARTTLS"];
     const VERB_SHOWN_MAX: usize = 16;
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
     if KNOWN.iter().any(|known| verb.eq_ignore_ascii_case(known.as_bytes())) {
@@ -52,13 +61,15 @@ fn unparsed(line: &[u8]) -> String {
 
 fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>) -> State {
     match command {
-        Command::Ehlo(name) => hello(core, name, true, step),
-        Command::Helo(name) => hello(core, name, false, step),
+        Command::Ehlo(name) => hello(core, state, name, true, step),
+        Command::Helo(name) => hello(core, state, name, false, step),
         Command::StartTls => starttls::command(core, state, step),
         Command::Mail { path, params } => transaction::mail(core, state, path, params, step),
         Command::Rcpt { path, dsn } => transaction::rcpt(core, state, &path, dsn, step),
         Command::Data => transaction::data(core, state, step),
+        Command::Bdat(chunk) => chunks::command(core, state, chunk, step),
         Command::Rset => {
+            discard_draft(&state, step);
             core.say(step, &replies::ok());
             reset(state)
         }
@@ -75,6 +86,7 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
             state
         }
         Command::Quit => {
+            discard_draft(&state, step);
             let goodbye = replies::goodbye(&core.opening.connector.fqdn);
             core.hang_up(step, &goodbye)
         }
@@ -82,48 +94,60 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
 }
 
 /// EHLO and HELO also abandon a transaction (RFC 5321 4.1.4).
-fn hello(core: &mut Core, name: HeloName, extended: bool, step: &mut Step<'_>) -> State {
+fn hello(core: &mut Core, state: State, name: HeloName, extended: bool, step: &mut Step<'_>) -> State {
+    discard_draft(&state, step);
     let fqdn = &core.opening.connector.fqdn;
+    let announced = if extended { offered(core) } else { Extensions::default() };
     let reply = if extended {
         let greeting = format!("Hello [{}]", core.opening.remote.ip().to_canonical());
-        offered(core).ehlo_reply(fqdn, &greeting)
+        announced.ehlo_reply(fqdn, &greeting)
     } else {
         replies::hello(fqdn)
     };
     core.say(step, &reply);
-    State::Ready(Hello { name, extended, dsn: core.opening.connector.offer_dsn })
+    State::Ready(Hello { name, extended, announced })
 }
 
 fn reset(state: State) -> State {
     match state {
         State::Mailing(transaction) => State::Ready(transaction.hello),
+        State::BetweenChunks(content) => State::Ready((*content).hello()),
         other => other,
     }
 }
 
 /// The extensions our EHLO reply announces at this moment.
 fn offered(core: &Core) -> Extensions {
+    let connector = &core.opening.connector;
     Extensions {
         pipelining: true,
-        size: SizeLimit::Limit(core.opening.connector.max_message_size),
+        size: SizeLimit::Limit(connector.max_message_size),
         eight_bit_mime: true,
+        chunking: connector.offer_chunking,
+        binary_mime: connector.offer_chunking && connector.offer_binary_mime,
         smtputf8: true,
         enhanced_status_codes: true,
         starttls: core.opening.tls_available && core.tls.is_none(),
-        dsn: core.opening.connector.offer_dsn,
+        dsn: connector.offer_dsn,
         requiretls: core.tls.is_some(),
+        limits: Limits { rcpt_max: recipients_max(connector), ..Limits::default() },
     }
 }
 
-/// The extensions in force: none after HELO; DSN as it was announced, whatever a reload made of it.
+/// As many as one transaction may have, in the digits that RFC 9422 allows.
+fn recipients_max(connector: &ReceiveConnector) -> Option<NonZeroU32> {
+    const ANNOUNCED_MAX: u32 = 999_999;
+    let limit = u32::try_from(connector.max_recipients_per_message).unwrap_or(ANNOUNCED_MAX);
+    NonZeroU32::new(limit.min(ANNOUNCED_MAX))
+}
+
+/// The extensions in force: those announced, and before any greeting those that would be.
 fn extensions(core: &Core, state: &State) -> Extensions {
     match state {
         State::Ready(hello) | State::Mailing(super::transaction::Transaction { hello, .. }) => {
-            match hello.extended {
-                false => Extensions::default(),
-                true => Extensions { dsn: hello.dsn, ..offered(core) },
-            }
+            hello.announced.clone()
         }
+        State::BetweenChunks(content) => content.announced().clone(),
         _ => offered(core),
     }
 }

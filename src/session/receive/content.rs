@@ -1,6 +1,7 @@
-//! Content between 354 and the reply to the final dot: decoded, its header section held until it
-//! is complete and checked, the rest handed on as it comes. What is wrong with it is answered
-//! behind the final dot (RFC 5321 4.2.5), so the octets that follow a fault are read and dropped.
+//! Content between 354 and the reply to the final dot, or in the chunks of `BDAT`: decoded, its header
+//! section held until it is complete and checked, the rest handed on as it comes. What is wrong with
+//! it is answered behind the final dot (RFC 5321 4.2.5) or behind the chunk (RFC 3030 2), so the
+//! octets that follow a fault are read and dropped.
 //!
 //! Where checks concern content, it is held as it came, header section first, and goes on after them.
 
@@ -12,7 +13,7 @@ use bytes::Bytes;
 use crate::mail::Envelope;
 use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
 use crate::policy::{Finding, InboundChecks, limits};
-use crate::smtp::{DataDecoder, Reply};
+use crate::smtp::{Chunk, ContentRules, DataDecoder, Reply};
 
 use super::clock::Pace;
 use super::core::{Core, Step, Tarpit};
@@ -22,29 +23,38 @@ use super::transaction::Transaction;
 use super::{Action, BodyFacts, Inspection, Report, Submission, replies};
 
 pub(super) struct Receiving {
-    transaction: Transaction,
+    pub(super) transaction: Transaction,
     queue_id: String,
-    decoder: DataDecoder,
-    part: Part,
+    pub(super) framing: Framing,
+    pub(super) part: Part,
     /// The first reason to refuse; the draft is given back with it.
-    refused: Option<Refusal>,
+    pub(super) refused: Option<Refusal>,
     started: Instant,
     /// Octets of content as the client sent it, dots taken off.
-    received: u64,
+    pub(super) received: u64,
     /// Octets handed on for the draft.
     stored: u64,
     /// Octets of the header section that is held, empty line included.
     held_head: usize,
     empty_line: bool,
     eight_bit: bool,
+    pub(super) binary: bool,
     message_id: String,
     subject: String,
     /// Who wants the message held for an operator, and why.
     held_by: Option<String>,
 }
 
+/// How the end of the content is told.
+pub(super) enum Framing {
+    /// `DATA`
+    Dot(DataDecoder),
+    /// `BDAT`: the octets of the chunk in hand still to come, and whether it is the last.
+    Chunks { left: u64, last: bool, rules: ContentRules },
+}
+
 /// Where in the message the content stands.
-enum Part {
+pub(super) enum Part {
     Head(HeadCollector),
     Body,
 }
@@ -62,11 +72,19 @@ impl From<Reply> for Refusal {
 }
 
 impl Receiving {
-    pub fn new(transaction: Transaction, queue_id: String, started: Instant) -> Self {
+    /// The first chunk, if it is not `DATA`, has not begun yet: see `begin_chunk`.
+    pub fn new(transaction: Transaction, queue_id: String, chunk: Option<Chunk>, started: Instant) -> Self {
         Self {
             transaction,
             queue_id,
-            decoder: DataDecoder::new(limits::CONTENT_LINE_BYTES_MAX),
+            framing: match chunk {
+                None => Framing::Dot(DataDecoder::new(limits::CONTENT_LINE_BYTES_MAX)),
+                Some(_) => Framing::Chunks {
+                    left: 0,
+                    last: false,
+                    rules: ContentRules::new(limits::CONTENT_LINE_BYTES_MAX),
+                },
+            },
             part: Part::Head(HeadCollector::new(limits::HEADER_SECTION_BYTES_MAX)),
             refused: None,
             started,
@@ -75,6 +93,7 @@ impl Receiving {
             held_head: 0,
             empty_line: false,
             eight_bit: false,
+            binary: false,
             message_id: String::new(),
             subject: String::new(),
             held_by: None,
@@ -89,24 +108,40 @@ impl Receiving {
         self.refused.is_none()
     }
 
-    /// Takes bytes from the wire; those behind the final dot go back to the input.
+    /// Takes bytes from the wire; those behind the final dot or the chunk go back to the input.
     pub fn feed(mut self: Box<Self>, core: &mut Core, bytes: &[u8], step: &mut Step<'_>) -> State {
-        let mut content = Vec::with_capacity(bytes.len());
-        let status = self.decoder.decode(bytes, &mut content);
-        self.received += content.len() as u64;
-        if let Some(fault) = status.fault {
-            self.refuse(fault.reply(), step);
+        match &mut self.framing {
+            Framing::Dot(decoder) => {
+                let mut content = Vec::with_capacity(bytes.len());
+                let status = decoder.decode(bytes, &mut content);
+                self.received += content.len() as u64;
+                if let Some(fault) = status.fault {
+                    self.refuse(fault.reply(), step);
+                }
+                let size_max = core.opening.connector.max_message_size;
+                if self.received > size_max {
+                    self.refuse(replies::too_large(size_max), step);
+                }
+                self.take(core, content, step);
+                if !status.finished {
+                    return State::Receiving(self);
+                }
+                core.input.push(&bytes[status.consumed..]);
+                self.finish(core, step)
+            }
+            Framing::Chunks { left, last, .. } => {
+                let count = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                *left -= count as u64;
+                let (left, last) = (*left, *last);
+                self.received += count as u64;
+                self.take(core, bytes[..count].to_vec(), step);
+                if left > 0 {
+                    return State::Receiving(self);
+                }
+                core.input.push(&bytes[count..]);
+                self.end_chunk(core, last, step)
+            }
         }
-        let size_max = core.opening.connector.max_message_size;
-        if self.received > size_max {
-            self.refuse(replies::too_large(size_max), step);
-        }
-        self.take(core, content, step);
-        if !status.finished {
-            return State::Receiving(self);
-        }
-        core.input.push(&bytes[status.consumed..]);
-        self.finish(core, step)
     }
 
     /// Notes the first refusal and gives the draft back; later ones change nothing.
@@ -125,10 +160,12 @@ impl Receiving {
             return self.take_body(content, step);
         };
         match collector.push(&content) {
-            HeadStatus::More => {}
+            HeadStatus::More => self.check(&content, step),
             HeadStatus::Complete { consumed } => {
+                let body = content.split_off(consumed);
+                self.check(&content, step);
                 self.take_head(core, step);
-                self.take_body(content.split_off(consumed), step);
+                self.take_body(body, step);
             }
             HeadStatus::TooLong => {
                 self.refuse(replies::header_too_large(limits::HEADER_SECTION_BYTES_MAX), step);
@@ -194,6 +231,7 @@ impl Receiving {
 
     fn take_body(&mut self, content: Vec<u8>, step: &mut Step<'_>) {
         self.eight_bit = self.eight_bit || !content.is_ascii();
+        self.check(&content, step);
         self.store(content, step);
     }
 
@@ -222,8 +260,9 @@ impl Receiving {
         self.checks().concern_content() || self.transaction.milters.are_asked()
     }
 
-    /// The final dot came.
-    fn finish(mut self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
+    /// The final dot came, or the end of the last chunk.
+    pub(super) fn finish(mut self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
+        self.check_end(step);
         if self.refused.is_none() {
             self.take_head(core, step);
         }
@@ -255,6 +294,7 @@ impl Receiving {
     pub fn body_replaced(&mut self, body: BodyFacts) {
         self.stored = body.octets;
         self.eight_bit = body.eight_bit;
+        self.binary = !body.text && self.is_declared_binary();
         self.empty_line |= body.octets > 0;
     }
 
@@ -307,6 +347,7 @@ impl Receiving {
             envelope,
             permit: admission.permit,
             eight_bit: self.eight_bit,
+            binary: self.binary,
             size: self.stored,
             helo: hello.name.clone(),
             message_id: self.message_id,

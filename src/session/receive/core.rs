@@ -13,7 +13,7 @@ use crate::trust::{CertificateFacts, Connection, OwnCertificateState, TlsEvidenc
 
 use super::clock::Clock;
 use super::replies;
-use super::state::State;
+use super::state::{State, discard_draft};
 use super::{Action, Opening, Report, World};
 
 /// Unparsed input kept while an answer is awaited, in octets; a client that sends more is cut off.
@@ -121,6 +121,7 @@ impl Core {
         step.actions.push(Action::Report(Report::ProtocolError { what: reply.to_string() }));
         self.protocol_errors += 1;
         if self.protocol_errors >= limits::PROTOCOL_ERRORS_MAX {
+            discard_draft(&state, step);
             return self.hang_up(step, &replies::too_many_errors());
         }
         self.answer(step, reply, Tarpit::Allowed);

@@ -191,6 +191,8 @@ pub struct Filtered {
 pub struct BodyFacts {
     pub octets: u64,
     pub eight_bit: bool,
+    /// Lines without a bare CR, LF or NUL.
+    pub text: bool,
 }
 
 /// A complete, checked message, ready for the queue.
@@ -200,6 +202,9 @@ pub struct Submission {
     pub permit: Permit,
     /// Content has octets above 127 in the body.
     pub eight_bit: bool,
+    /// Content is no text: it came as BINARYMIME and has a bare CR, LF or NUL, a line that is too long
+    /// or one without end in the body.
+    pub binary: bool,
     /// Octets of stored content, our trace fields included.
     pub size: u64,
     /// What the client called itself.

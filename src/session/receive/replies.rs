@@ -55,7 +55,7 @@ pub(super) fn cannot_verify() -> Reply {
 }
 
 pub(super) fn help() -> Reply {
-    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY HELP STARTTLS")
+    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS")
 }
 
 pub(super) fn hello_first() -> Reply {
@@ -72,6 +72,26 @@ pub(super) fn mail_first() -> Reply {
 
 pub(super) fn no_recipients() -> Reply {
     Reply::new(503, (5, 5, 1), "No valid recipients")
+}
+
+pub(super) fn content_has_begun() -> Reply {
+    Reply::new(503, (5, 5, 1), "Chunks of the message have come; send the rest with BDAT, or RSET")
+}
+
+pub(super) fn binary_by_data() -> Reply {
+    Reply::new(503, (5, 5, 1), "BODY=BINARYMIME needs BDAT")
+}
+
+pub(super) fn chunking_not_offered() -> Reply {
+    Reply::new(503, (5, 5, 1), "BDAT was not offered here")
+}
+
+pub(super) fn chunk_ok() -> Reply {
+    Reply::new(250, (2, 0, 0), "Chunk received")
+}
+
+pub(super) fn chunk_too_large() -> Reply {
+    Reply::new(552, (5, 3, 4), "Chunk too large, closing transmission channel")
 }
 
 pub(super) fn start_tls() -> Reply {

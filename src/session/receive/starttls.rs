@@ -8,7 +8,7 @@ use crate::session::transcript::LineKind;
 use crate::trust::TlsEvidence;
 
 use super::core::{Core, Step, Tarpit};
-use super::state::{self, Begun, State};
+use super::state::{self, Begun, State, discard_draft};
 use super::{Action, Report, replies};
 
 pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
@@ -22,8 +22,10 @@ pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> Sta
         return state;
     }
     if !core.input.is_empty() {
+        discard_draft(&state, step);
         return core.hang_up(step, &replies::bytes_behind_starttls());
     }
+    discard_draft(&state, step);
     core.say(step, &replies::start_tls());
     begin(core, Begun::ByCommand, step)
 }

@@ -3,10 +3,11 @@
 
 use crate::mail::Domain;
 use crate::session::transcript::LineKind;
-use crate::smtp::HeloName;
+use crate::smtp::{Chunk, Extensions, HeloName};
 
 use super::admission::Lists;
 use super::candidate::{self, Candidate};
+use super::chunks::Skipped;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::filtering::Filtering;
@@ -38,10 +39,14 @@ pub(super) enum State {
     Verifying(Box<Candidate>),
     /// RCPT is permitted; awaits `MiltersAsked`.
     ShowingRecipient(Box<Candidate>),
-    /// DATA came; awaits `DraftOpened`.
-    Drafting(Transaction),
-    /// 354 sent; content comes in.
+    /// DATA or the first BDAT came; awaits `DraftOpened`.
+    Drafting(Transaction, Option<Chunk>),
+    /// 354 sent, or BDAT came; content comes in.
     Receiving(Box<Receiving>),
+    /// A chunk is in and was not the last.
+    BetweenChunks(Box<Receiving>),
+    /// The octets of a chunk that is not taken go by.
+    Skipping(Box<Skipped>),
     /// Content complete and held; awaits `ContentInspected`.
     Examining(Box<Receiving>),
     /// Content complete and held; awaits `MilterAnswered`.
@@ -66,8 +71,8 @@ pub(super) struct Hello {
     pub name: HeloName,
     /// EHLO, not HELO.
     pub extended: bool,
-    /// DSN was announced to it.
-    pub dsn: bool,
+    /// What was announced to it, whatever a reload has made of it since; nothing after HELO.
+    pub announced: Extensions,
 }
 
 /// A message that is being made durable.
@@ -84,7 +89,7 @@ impl State {
     /// Whether the driver answers without waiting for disk or peer, so that replies may wait for
     /// that answer and leave with what follows.
     pub fn awaits_at_once(&self) -> bool {
-        matches!(self, State::Rating(..) | State::Drafting(_))
+        matches!(self, State::Rating(..) | State::Drafting(..))
     }
 }
 
@@ -121,8 +126,8 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             input @ (Input::RecipientVerified(_) | Input::MiltersAsked(_) | Input::MilterAnswered(_)),
             state,
         ) => consulted(core, state, input, step),
-        (Input::DraftOpened(answer), State::Drafting(transaction)) => {
-            transaction::draft_opened(core, transaction, answer, step)
+        (Input::DraftOpened(answer), State::Drafting(transaction, chunk)) => {
+            transaction::draft_opened(core, transaction, chunk, answer, step)
         }
         (Input::Stored(answer), State::Storing(storing)) => stored(core, *storing, answer, step),
         (Input::StoreFailed(fault), State::Receiving(mut content)) => {
@@ -132,6 +137,10 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         (Input::StoreFailed(fault), State::Examining(mut content)) => {
             content.refuse(replies::store(fault), step);
             State::Examining(content)
+        }
+        (Input::StoreFailed(fault), State::BetweenChunks(mut content)) => {
+            content.refuse(replies::store(fault), step);
+            State::BetweenChunks(content)
         }
         (Input::StoreFailed(fault), State::Storing(mut storing)) => {
             storing.fault.get_or_insert(fault);
@@ -196,12 +205,28 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                     None => return state,
                 }
             }
+            State::BetweenChunks(content) => {
+                if core.clock.is_over_within(&core.opening.connector, content.pace()) {
+                    let state = State::BetweenChunks(content);
+                    return timed_out(core, state, step);
+                }
+                match core.input.next_line() {
+                    Some(line) => commands::take(core, State::BetweenChunks(content), line, step),
+                    None => return State::BetweenChunks(content),
+                }
+            }
             State::Receiving(content) => {
                 if core.input.is_empty() {
                     return State::Receiving(content);
                 }
-                let bytes = core.input.take_rest();
+                let bytes = core.input.take(content.wants());
                 content.feed(core, &bytes, step)
+            }
+            State::Skipping(skipped) => {
+                if core.input.is_empty() {
+                    return State::Skipping(skipped);
+                }
+                skipped.skip_input(core, step)
             }
             State::Unopened
             | State::Handshaking(_)
@@ -211,7 +236,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::ShowingSender(_)
             | State::Verifying(_)
             | State::ShowingRecipient(_)
-            | State::Drafting(_)
+            | State::Drafting(..)
             | State::Examining(_)
             | State::Filtering(_)
             | State::Storing(_)
@@ -284,13 +309,18 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::ShowingSender(_)
         | State::Verifying(_)
         | State::ShowingRecipient(_)
-        | State::Drafting(_)
+        | State::Drafting(..)
         | State::Examining(_)
         | State::Filtering(_)
         | State::Storing(_)
         | State::Closed => state,
         State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
-        State::Greeted | State::Ready(_) | State::Mailing(_) | State::Receiving(_) => {
+        State::Greeted
+        | State::Ready(_)
+        | State::Mailing(_)
+        | State::Receiving(_)
+        | State::BetweenChunks(_)
+        | State::Skipping(_) => {
             discard_draft(&state, step);
             core.hang_up(step, &replies::timed_out())
         }
@@ -309,8 +339,10 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
         | State::Verifying(_)
         | State::ShowingRecipient(_)
         | State::Mailing(_)
-        | State::Drafting(_) => "closed by the peer within a transaction",
-        State::Receiving(_) => "closed by the peer within the content",
+        | State::Drafting(..) => "closed by the peer within a transaction",
+        State::Receiving(_) | State::BetweenChunks(_) | State::Skipping(_) => {
+            "closed by the peer within the content"
+        }
         State::Examining(_) | State::Filtering(_) | State::Storing(_) => {
             "closed by the peer before our answer to the content"
         }
@@ -321,14 +353,18 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
 
 /// A draft that will never be committed is given back. One being committed stays: the message is
 /// ours from the moment it is durable, whether or not the peer hears of it.
-fn discard_draft(state: &State, step: &mut Step<'_>) {
+pub(super) fn discard_draft(state: &State, step: &mut Step<'_>) {
     match state {
-        State::Receiving(content) | State::Examining(content) if content.has_draft() => {
+        State::Receiving(content) | State::BetweenChunks(content) | State::Examining(content)
+            if content.has_draft() =>
+        {
             step.actions.push(Action::DiscardDraft);
         }
-        State::Drafting(_) | State::Filtering(_) => step.actions.push(Action::DiscardDraft),
+        State::Drafting(..) | State::Filtering(_) => step.actions.push(Action::DiscardDraft),
         State::Receiving(_)
         | State::Examining(_)
+        | State::BetweenChunks(_)
+        | State::Skipping(_)
         | State::Unopened
         | State::Greeted
         | State::Handshaking(_)

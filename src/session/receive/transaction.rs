@@ -1,14 +1,14 @@
-//! MAIL, RCPT and DATA up to the first octet of content (RFC 5321 3.3).
+//! MAIL, RCPT, DATA and the first BDAT up to the first octet of content (RFC 5321 3.3).
 
 use std::sync::Arc;
 
 use crate::mail::dsn::RecipientRequest;
-use crate::mail::{Address, Envelope, ForwardPath, ReversePath, TlsRequired};
+use crate::mail::{Address, BodyType, Envelope, ForwardPath, ReversePath, TlsRequired};
 use crate::policy::milter::Milters;
 use crate::policy::{Finding, InboundChecks, limits};
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
-use crate::smtp::{MailParams, Reply};
+use crate::smtp::{Chunk, MailParams, Reply};
 
 use super::admission::{self, Admission, Lists, NotAdmitted};
 use super::candidate::{self, Candidate};
@@ -16,7 +16,7 @@ use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::recipient::{self, Refusal, Rights};
 use super::state::{Hello, State};
-use super::{Action, StoreFault, filtering, inspection, replies};
+use super::{Action, StoreFault, chunks, filtering, inspection, replies};
 
 /// A MAIL command whose rate is being checked.
 pub(super) struct MailRequest {
@@ -48,9 +48,9 @@ pub(super) fn mail(
 ) -> State {
     let hello = match state {
         State::Ready(hello) => hello,
-        State::Mailing(transaction) => {
+        State::Mailing(_) | State::BetweenChunks(_) => {
             core.answer(step, &replies::nested_mail(), Tarpit::Allowed);
-            return State::Mailing(transaction);
+            return state;
         }
         other => {
             core.answer(step, &replies::hello_first(), Tarpit::Allowed);
@@ -169,9 +169,12 @@ pub(super) fn rcpt(
     dsn: RecipientRequest,
     step: &mut Step<'_>,
 ) -> State {
-    let State::Mailing(transaction) = state else {
-        core.answer(step, &replies::mail_first(), Tarpit::Allowed);
-        return state;
+    let transaction = match state {
+        State::Mailing(transaction) => transaction,
+        other => {
+            core.answer(step, &out_of_place(&other), Tarpit::Allowed);
+            return other;
+        }
     };
     match take_recipient(core, &transaction, path, &dsn, step) {
         Ok(address) => {
@@ -216,32 +219,61 @@ pub(super) fn add_recipient(envelope: &mut Envelope, address: Address, dsn: Reci
 }
 
 pub(super) fn data(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
-    let State::Mailing(transaction) = state else {
-        core.answer(step, &replies::mail_first(), Tarpit::Allowed);
-        return state;
+    let transaction = match state {
+        State::Mailing(transaction) => transaction,
+        other => {
+            core.answer(step, &out_of_place(&other), Tarpit::Allowed);
+            return other;
+        }
     };
-    if transaction.envelope.recipients.is_empty() {
-        core.answer(step, &replies::no_recipients(), Tarpit::Allowed);
+    let refusal = match &transaction.envelope {
+        envelope if envelope.recipients.is_empty() => Some(replies::no_recipients()),
+        envelope if envelope.body == BodyType::BinaryMime => Some(replies::binary_by_data()),
+        _ => None,
+    };
+    if let Some(reply) = refusal {
+        core.answer(step, &reply, Tarpit::Allowed);
         return State::Mailing(transaction);
     }
     step.actions.push(Action::OpenDraft);
-    State::Drafting(transaction)
+    State::Drafting(transaction, None)
+}
+
+/// 503 to a command that needs an envelope whose content has not begun.
+fn out_of_place(state: &State) -> Reply {
+    match state {
+        State::BetweenChunks(_) => replies::content_has_begun(),
+        _ => replies::mail_first(),
+    }
 }
 
 pub(super) fn draft_opened(
     core: &mut Core,
     transaction: Transaction,
+    chunk: Option<Chunk>,
     answer: Result<String, StoreFault>,
     step: &mut Step<'_>,
 ) -> State {
     match answer {
         Ok(queue_id) => {
-            core.say(step, &replies::start_content());
-            State::Receiving(Box::new(Receiving::new(transaction, queue_id, step.world.now.mono)))
+            let content = Receiving::new(transaction, queue_id, chunk, step.world.now.mono);
+            match chunk {
+                Some(chunk) => Box::new(content).begin_chunk(core, chunk, step),
+                None => {
+                    core.say(step, &replies::start_content());
+                    State::Receiving(Box::new(content))
+                }
+            }
         }
         Err(fault) => {
-            core.refuse(step, &replies::store(fault), Tarpit::Never);
-            State::Ready(transaction.hello)
+            let ready = State::Ready(transaction.hello);
+            match chunk {
+                Some(chunk) => chunks::refuse(core, ready, chunk, replies::store(fault), step),
+                None => {
+                    core.refuse(step, &replies::store(fault), Tarpit::Never);
+                    ready
+                }
+            }
         }
     }
 }

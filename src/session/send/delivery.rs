@@ -1,16 +1,16 @@
-//! One message over an admitted connection: MAIL, RCPT, DATA, the final dot, and one outcome for
-//! each recipient (RFC 5321 3.3, RFC 2920 3.1).
+//! One message over an admitted connection: MAIL, RCPT, DATA and the final dot, or one chunk by BDAT,
+//! and one outcome for each recipient (RFC 5321 3.3, RFC 2920 3.1, RFC 3030 2).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::session::transcript::LineKind;
-use crate::smtp::{Command, Reply};
+use crate::smtp::{Chunk, Command, Reply};
 
 use super::core::{Core, Step};
-use super::envelope::{mail_command, rcpt_command};
+use super::envelope::{is_binary, mail_command, rcpt_command};
 use super::state::{Admitted, State};
-use super::{Action, Outcome, Report, Transaction};
+use super::{Action, Framing, Outcome, Report, Transaction};
 
 /// Commands in flight to a peer that pipelines; RFC 2920 3.1 has the client keep the window from
 /// closing on both sides at once.
@@ -35,7 +35,7 @@ pub(super) struct Delivery {
     window: usize,
     mail_refused: bool,
     purpose: Purpose,
-    /// The final dot is out.
+    /// The final dot is out, or the last octet of the chunk.
     content_sent: bool,
 }
 
@@ -47,6 +47,8 @@ enum Part {
     Rcpt(usize),
     Data,
     FinalDot,
+    /// The whole message as one chunk.
+    Bdat,
     /// A final dot behind a 354 that nobody was left to want.
     EmptyDot,
 }
@@ -67,11 +69,12 @@ pub(super) fn begin(
         return State::Ready(admitted);
     }
     let recipients = transaction.recipients.len();
+    let content = if is_binary(&transaction, &admitted.extensions) { Part::Bdat } else { Part::Data };
     let mut delivery = Box::new(Delivery {
         outcomes: vec![None; recipients],
         ahead: std::iter::once(Part::Mail)
             .chain((0..recipients).map(Part::Rcpt))
-            .chain((purpose == Purpose::Deliver).then_some(Part::Data))
+            .chain((purpose == Purpose::Deliver).then_some(content))
             .collect(),
         awaited: VecDeque::new(),
         window: if admitted.extensions.pipelining { PIPELINE_COMMANDS_MAX } else { 1 },
@@ -112,7 +115,7 @@ pub(super) fn replied(
         Part::Rcpt(index) => delivery.recipient_answered(index, reply),
         Part::Data if reply.code == 354 => return delivery.start_content(core, admitted, step),
         Part::Data => delivery.refuse_open("DATA", &reply),
-        Part::FinalDot => return delivery.content_answered(core, admitted, &reply, step),
+        Part::FinalDot | Part::Bdat => return delivery.content_answered(core, admitted, part, &reply, step),
     }
     delivery.go_on(core, admitted, step)
 }
@@ -123,6 +126,7 @@ impl Part {
             Part::Mail => "MAIL",
             Part::Rcpt(_) => "RCPT",
             Part::Data => "DATA",
+            Part::Bdat => "BDAT",
             Part::FinalDot | Part::EmptyDot => "end of DATA",
         }
     }
@@ -132,7 +136,7 @@ impl Part {
         match (self, code / 100) {
             (_, 4 | 5) => true,
             (Part::Data, _) => code == 354,
-            (Part::Mail | Part::Rcpt(_) | Part::FinalDot | Part::EmptyDot, class) => class == 2,
+            (Part::Mail | Part::Rcpt(_) | Part::FinalDot | Part::EmptyDot | Part::Bdat, class) => class == 2,
         }
     }
 }
@@ -143,7 +147,7 @@ impl Delivery {
         let minutes = match self.awaited.front() {
             Some(Part::Mail | Part::Rcpt(_)) | None => 5,
             Some(Part::Data) => 2,
-            Some(Part::FinalDot | Part::EmptyDot) => 10,
+            Some(Part::FinalDot | Part::EmptyDot | Part::Bdat) => 10,
         };
         Duration::from_secs(minutes * 60)
     }
@@ -154,14 +158,14 @@ impl Delivery {
             Some(Part::Mail) => "reply to MAIL",
             Some(Part::Rcpt(_)) => "reply to RCPT",
             Some(Part::Data) => "reply to DATA",
-            Some(Part::FinalDot | Part::EmptyDot) | None => "reply to the end of the message",
+            Some(Part::FinalDot | Part::EmptyDot | Part::Bdat) | None => "reply to the end of the message",
         }
     }
 
     /// Says as much as the peer's window allows.
     fn say_next(&mut self, core: &mut Core, admitted: &Admitted, step: &mut Step<'_>) {
         while self.awaited.len() < self.window {
-            let Some(part) = self.ahead.pop_front() else { return };
+            let Some(part) = self.ahead.pop_front_if(|part| *part != Part::Bdat) else { return };
             if part == Part::Data && self.awaited.is_empty() && !self.has_open_recipient() {
                 return;
             }
@@ -179,6 +183,7 @@ impl Delivery {
             },
             Part::Rcpt(index) => rcpt_command(&self.transaction, index, &admitted.extensions).to_string(),
             Part::Data => Command::Data.to_string(),
+            Part::Bdat => Command::Bdat(Chunk { octets: self.transaction.octets, last: true }).to_string(),
             Part::FinalDot | Part::EmptyDot => ".".to_owned(),
         }
     }
@@ -212,7 +217,7 @@ impl Delivery {
     fn start_content(mut self: Box<Self>, core: &mut Core, admitted: Admitted, step: &mut Step<'_>) -> State {
         if self.has_open_recipient() {
             self.awaited.push_back(Part::FinalDot);
-            step.actions.push(Action::SendContent);
+            step.actions.push(Action::SendContent(Framing::Dot));
             return State::SendingContent(admitted, self);
         }
         self.awaited.push_back(Part::EmptyDot);
@@ -220,11 +225,22 @@ impl Delivery {
         State::Delivering(admitted, self)
     }
 
-    /// The reply behind the final dot speaks for all recipients that were taken.
+    /// BDAT and its octets, once it is known who is left to get them: a chunk cannot be called back.
+    fn start_chunk(mut self: Box<Self>, core: &mut Core, admitted: Admitted, step: &mut Step<'_>) -> State {
+        self.ahead.clear();
+        core.say(step, &self.command(Part::Bdat, &admitted));
+        core.flush(step);
+        self.awaited.push_back(Part::Bdat);
+        step.actions.push(Action::SendContent(Framing::Counted(self.transaction.octets)));
+        State::SendingContent(admitted, self)
+    }
+
+    /// The reply behind the final dot or the chunk speaks for all recipients that were taken.
     fn content_answered(
         mut self,
         core: &mut Core,
         admitted: Admitted,
+        part: Part,
         reply: &Reply,
         step: &mut Step<'_>,
     ) -> State {
@@ -236,7 +252,7 @@ impl Delivery {
             let secured = admitted.permit.secured_domain().cloned();
             step.actions.push(Action::Report(Report::Sent { secured }));
         } else {
-            self.refuse_open("end of DATA", reply);
+            self.refuse_open(part.command(), reply);
         }
         core.since = Some(step.now.mono);
         self.done(step);
@@ -250,13 +266,16 @@ impl Delivery {
         if !self.awaited.is_empty() {
             return State::Delivering(admitted, self);
         }
+        if self.ahead.front() == Some(&Part::Bdat) && self.has_open_recipient() {
+            return self.start_chunk(core, admitted, step);
+        }
         // Nobody is left: whatever the peer still holds of the transaction is dropped.
         self.done(step);
         core.say(step, "RSET");
         State::Resetting(admitted)
     }
 
-    /// All content and the final dot are written.
+    /// All content is written, with its end.
     pub fn content_sent(&mut self) {
         self.content_sent = true;
     }

@@ -1,4 +1,4 @@
-//! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 3461, 6152,
+//! What a message needs of its next hop, and the commands of its envelope (RFC 1870, 3030, 3461, 6152,
 //! 6531, 8689).
 
 use crate::mail::dsn::{MessageRequest, RecipientRequest};
@@ -25,23 +25,39 @@ pub(super) fn mail_command(transaction: &Transaction, admitted: &Admitted) -> Re
         let text = "The message needs SMTPUTF8, which the next hop does not offer";
         return Err(Reply::new(553, (5, 6, 7), text));
     }
-    if transaction.eight_bit && !extensions.eight_bit_mime {
+    if transaction.binary && !takes_binary(extensions) {
+        let text = "The message has binary content, and the next hop does not offer BINARYMIME";
+        return Err(Reply::new(554, (5, 6, 3), text));
+    }
+    if transaction.eight_bit && !extensions.eight_bit_mime && !is_binary(transaction, extensions) {
         let text = "The message has 8-bit content, and the next hop does not offer 8BITMIME";
         return Err(Reply::new(554, (5, 6, 3), text));
     }
-    let eight_bit = transaction.eight_bit || transaction.body == BodyType::EightBitMime;
+    let eight_bit = transaction.eight_bit || transaction.body != BodyType::SevenBit;
     let params = MailParams {
         size: (extensions.size != SizeLimit::NotOffered).then_some(transaction.size),
-        body: if eight_bit && extensions.eight_bit_mime {
-            BodyType::EightBitMime
-        } else {
-            BodyType::SevenBit
+        body: match transaction.body {
+            _ if is_binary(transaction, extensions) => BodyType::BinaryMime,
+            _ if eight_bit && extensions.eight_bit_mime => BodyType::EightBitMime,
+            BodyType::SevenBit | BodyType::EightBitMime | BodyType::BinaryMime => BodyType::SevenBit,
         },
         smtputf8: needs_smtputf8(transaction),
         dsn: if extensions.dsn { transaction.dsn.message.clone() } else { MessageRequest::default() },
         requiretls,
     };
     Ok(Command::Mail { path: transaction.reverse_path.clone(), params })
+}
+
+/// Whether the message is said to be binary, and so goes by BDAT: it is, or was said to be by whoever
+/// sent it, and the peer takes that. What was only said to be binary may go as the text it is.
+pub(super) fn is_binary(transaction: &Transaction, extensions: &Extensions) -> bool {
+    let said = transaction.binary || transaction.body == BodyType::BinaryMime;
+    said && takes_binary(extensions)
+}
+
+/// BINARYMIME is nothing without CHUNKING (RFC 3030 3).
+fn takes_binary(extensions: &Extensions) -> bool {
+    extensions.binary_mime && extensions.chunking
 }
 
 /// The RCPT command of the recipient in this place. What the sender asked to hear is said as it

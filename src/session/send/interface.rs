@@ -53,8 +53,12 @@ pub struct Transaction {
     pub smtputf8: bool,
     /// Content has octets above 127: 8BITMIME is needed whatever was declared.
     pub eight_bit: bool,
+    /// Content is no text, so that only a peer with BINARYMIME can take it (RFC 3030 3).
+    pub binary: bool,
     /// Octets, for SIZE.
     pub size: u64,
+    /// Octets of the content as it goes out, for BDAT: exactly.
+    pub octets: u64,
     /// What the sender asked to hear; recipients by their place in `recipients`.
     pub dsn: Requests,
     pub tls_required: TlsRequired,
@@ -78,7 +82,7 @@ pub enum Input<'a> {
     Verify(Box<Transaction>),
     /// Answers `Ready`: nothing more to send; QUIT.
     Finish,
-    /// Answers `SendContent`: all content and the final dot are written.
+    /// Answers `SendContent`: all content is written, and the final dot where there is one.
     ContentSent,
     /// Answers `SendContent`: our own content could not be read; the session must break off.
     ContentFailed(String),
@@ -98,10 +102,10 @@ pub enum Action {
     FetchRevocation(Vec<WantedList>),
     /// Judged and permitted: answered by `Deliver` or `Finish`.
     Ready,
-    /// After 354: the driver writes the content, dot-stuffed, and the final dot. It hands in what
-    /// the peer says meanwhile, and stops when that makes the session close. It gives each
-    /// write `send::DATA_BLOCK_TIMEOUT`; the session has no deadline meanwhile.
-    SendContent,
+    /// The driver writes the content so framed. It hands in what the peer says meanwhile, and stops
+    /// when that makes the session close. It gives each write `send::DATA_BLOCK_TIMEOUT`; the session
+    /// has no deadline meanwhile.
+    SendContent(Framing),
     /// One outcome for each recipient of the transaction, in its order.
     Done(Vec<Outcome>),
     /// No message may pass on this connection; the driver tries the next target.
@@ -109,6 +113,15 @@ pub enum Action {
     Log(Line),
     Report(Report),
     Close,
+}
+
+/// How the peer is told where the content ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Behind 354: dot-stuffed, and the final dot.
+    Dot,
+    /// Behind BDAT: the content as it is, so many octets and not one more or less.
+    Counted(u64),
 }
 
 /// What became of one recipient.
@@ -127,7 +140,7 @@ pub enum Outcome {
     /// The connection ended before an answer; tried again.
     Broken {
         error: String,
-        /// The final dot was said: the peer may have taken the message (RFC 5321 4.5.3.2.6).
+        /// The final dot was said, or the last octet: the peer may have taken the message (RFC 5321 4.5.3.2.6).
         in_doubt: bool,
     },
 }

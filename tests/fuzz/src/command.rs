@@ -1,7 +1,7 @@
 //! Lines and commands: no panic, no line with a stray octet, refusals of one clean line, and what
 //! is written is read back.
 
-use sealpost::smtp::{Command, Extensions, LineReader, SizeLimit};
+use sealpost::smtp::{Command, Extensions, Limits, LineReader, SizeLimit};
 
 pub fn run(input: &[u8]) {
     let offered = Extensions {
@@ -13,6 +13,9 @@ pub fn run(input: &[u8]) {
         starttls: true,
         dsn: true,
         requiretls: true,
+        chunking: true,
+        binary_mime: true,
+        limits: Limits::default(),
     };
     let mut reader = LineReader::new(512);
     for piece in input.chunks(7) {
