@@ -118,6 +118,7 @@ fn scene_below(
         resumed: false,
         peer_chain: vec![leaf.der().clone(), middle.der.clone()],
         staple: None,
+        channel_binding: None,
     };
     let lists = match revocation {
         RevocationMode::Off => Vec::new(),

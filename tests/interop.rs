@@ -2,6 +2,8 @@
 //! can; foreign clients; a scanner; and a foreign milter (rspamd). They keep us honest about what the wire really says.
 //! docs/interop.md tells what was seen of each.
 
+#[path = "interop/authentication.rs"]
+mod authentication;
 #[path = "interop/chasquid.rs"]
 mod chasquid;
 #[path = "interop/clients.rs"]

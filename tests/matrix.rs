@@ -282,6 +282,7 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
         local: "192.0.2.25:25".parse().unwrap(),
         remote: "198.51.100.7:40000".parse().unwrap(),
         balancer: None,
+        entropy: [0; 32],
         tls_available: true,
         certificate: None,
     };
@@ -294,7 +295,13 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
         let mut new = Vec::new();
         session.handle(
             input,
-            World { settings: &settings, revocation: &lists, now, pressure: Pressure::Normal },
+            World {
+                settings: &settings,
+                revocation: &lists,
+                now,
+                pressure: Pressure::Normal,
+                auth_blocked: false,
+            },
             &mut new,
         );
         actions.extend(new);
@@ -415,6 +422,7 @@ async fn say(
     let to = world::domain(DOMAIN);
     let requirement = secure_domains::requirement(settings, Direction::Outbound, &to).expect("listed");
     let opening = send::Opening {
+        entropy: [0; 32],
         id: SessionId(2),
         connector: Arc::new(world::send_connector()),
         local: "192.0.2.25:40000".parse().unwrap(),

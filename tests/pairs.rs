@@ -116,6 +116,7 @@ impl Pair {
             local: "192.0.2.25:25".parse().unwrap(),
             remote: "198.51.100.7:40000".parse().unwrap(),
             balancer: None,
+            entropy: [0; 32],
             tls_available: true,
             certificate: None,
         };
@@ -160,6 +161,7 @@ impl Pair {
         let requirement =
             secure_domains::requirement(&self.settings, Direction::Outbound, &to).expect("it is listed");
         send::Opening {
+            entropy: [0; 32],
             id: SessionId(2),
             connector: Arc::new(world::send_connector()),
             local: "198.51.100.7:40000".parse().unwrap(),
@@ -218,6 +220,7 @@ impl Server<'_> {
     fn input(&mut self, input: receive::Input<'_>) {
         let world = World {
             pressure: sealpost::policy::Pressure::Normal,
+            auth_blocked: false,
             settings: &self.pair.settings,
             revocation: &self.revocation,
             now: Now { wall: clock(), mono: Instant::now() },

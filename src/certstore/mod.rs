@@ -15,7 +15,7 @@ mod writer;
 
 pub use bundle::{Bundle, BundleError};
 pub use chain::Completeness;
-pub use files::give_to_owner_of;
+pub use files::{Owner, give_to_owner_of, replace};
 pub use import::{ImportError, ImportOptions, Imported, import, key_id, pin, subject};
 pub use load::{CertificateError, load};
 pub use pkcs12::{ExportError, export};

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub mod account;
 pub mod certificate;
 pub mod config;
 pub mod counters;
@@ -51,6 +52,9 @@ pub enum Command {
     /// Request, import, choose and judge certificates
     #[command(subcommand)]
     Certificate(certificate::CertificateCommand),
+    /// Add, list and remove those who may log in at receive connectors
+    #[command(subcommand)]
+    User(account::AccountCommand),
     /// See partners: what they are judged by, what was seen of them, and what would happen now
     #[command(subcommand)]
     Partner(partner::PartnerCommand),
@@ -83,6 +87,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&args, &config),
         Command::Certificate(command) => command.run(&config),
+        Command::User(command) => account::run(&command, &config),
         Command::Partner(command) => partner::run(&command, &config),
         Command::Queue(args) => queue::run(&args, &config),
         Command::Log(args) => log::run(&args, &config),

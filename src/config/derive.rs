@@ -24,6 +24,7 @@ pub fn derive(document: &mut Document, problems: &mut Problems) {
                 table.fill("revocation", revocation.clone());
                 table.fill("message_expiration", queue_expiration.clone());
             }
+            "authentication" => table.fill("trust_anchors", anchors.clone()),
             "message_tracking" => table.fill("directory", protocol_log.clone()),
             "receive_connector" | "send_connector" => connector(table, &hostname),
             "tls_reporting" => tls_reporting(table, &reporter),

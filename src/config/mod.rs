@@ -9,7 +9,7 @@ mod build;
 mod check;
 mod derive;
 mod document;
-mod format;
+pub mod format;
 mod hostname;
 mod milter_address;
 mod nearest;
@@ -20,6 +20,7 @@ mod quantity;
 pub mod reference;
 mod reload;
 pub mod render;
+pub mod users_file;
 
 use std::path::{Path, PathBuf};
 

@@ -36,6 +36,8 @@ pub struct Received<'a> {
     /// The transaction declared SMTPUTF8.
     pub smtputf8: bool,
     pub tls: Option<TlsFacts<'a>>,
+    /// The client has logged in.
+    pub authenticated: bool,
     /// Queue id.
     pub id: &'a str,
     /// All recipients; only a single one is named, so that none learns of the others.
@@ -46,12 +48,16 @@ pub struct Received<'a> {
 impl Received<'_> {
     /// The registered name of the protocol the message came by.
     fn protocol(&self) -> &'static str {
-        match (self.greeting, self.smtputf8, self.tls.is_some()) {
-            (Greeting::Helo, _, _) => "SMTP",
-            (Greeting::Ehlo, false, false) => "ESMTP",
-            (Greeting::Ehlo, false, true) => "ESMTPS",
-            (Greeting::Ehlo, true, false) => "UTF8SMTP",
-            (Greeting::Ehlo, true, true) => "UTF8SMTPS",
+        match (self.greeting, self.smtputf8, self.tls.is_some(), self.authenticated) {
+            (Greeting::Helo, _, _, _) => "SMTP",
+            (Greeting::Ehlo, false, false, false) => "ESMTP",
+            (Greeting::Ehlo, false, false, true) => "ESMTPA",
+            (Greeting::Ehlo, false, true, false) => "ESMTPS",
+            (Greeting::Ehlo, false, true, true) => "ESMTPSA",
+            (Greeting::Ehlo, true, false, false) => "UTF8SMTP",
+            (Greeting::Ehlo, true, false, true) => "UTF8SMTPA",
+            (Greeting::Ehlo, true, true, false) => "UTF8SMTPS",
+            (Greeting::Ehlo, true, true, true) => "UTF8SMTPSA",
         }
     }
 }
@@ -90,6 +96,7 @@ mod tests {
             greeting: Greeting::Ehlo,
             smtputf8: false,
             tls: Some(TLS),
+            authenticated: false,
             id: "0193A5",
             recipients,
             at: "2026-11-22T01:43:01Z".parse().unwrap(),
@@ -133,6 +140,10 @@ mod tests {
         ] {
             let field = Received { greeting, smtputf8, tls, ..received(&by, &[]) }.to_string();
             assert!(field.contains(&format!(" with {name} id ")), "{field}");
+            let known =
+                Received { greeting, smtputf8, tls, authenticated: true, ..received(&by, &[]) }.to_string();
+            let name = if greeting == Greeting::Helo { name.to_owned() } else { format!("{name}A") };
+            assert!(known.contains(&format!(" with {name} id ")), "{known}");
         }
     }
 }

@@ -54,6 +54,7 @@ pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
 pub const CONNECTIONS: &str = "sealpost_connections";
 pub const HANDSHAKES: &str = "sealpost_tls_handshakes_total";
+pub const AUTHENTICATIONS: &str = "sealpost_authentications_total";
 pub const QUEUE: &str = "sealpost_queue_messages";
 pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
 pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
@@ -183,6 +184,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["direction", "version", "result"],
         "TLS handshakes",
         "Once a handshake; `version` is `TLSv1.2`, `TLSv1.3` or `none`, `result` is `ok` or `failed`.",
+    ),
+    row(
+        AUTHENTICATIONS,
+        Kind::Counter,
+        &["mechanism", "result"],
+        "Attempts of clients to log in at receive connectors",
+        "Once an exchange that was carried through; `mechanism` is as registered (`PLAIN`, `SCRAM-SHA-256` …), `result` is `ok` or `failed`.",
     ),
     row(
         QUEUE,

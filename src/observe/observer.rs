@@ -13,7 +13,7 @@ use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
-use super::event::{AccessEvent, Event};
+use super::event::Event;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
@@ -135,6 +135,7 @@ impl Observer {
                 counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
                 Level::Info
             }
+            Event::Access(event) => counters.accessed(event),
             Event::MessageDeferred { .. } => {
                 counters.deferred.inc();
                 Level::Info
@@ -320,7 +321,7 @@ fn level_of(event: &Event) -> Level {
         | Event::QueueRecovered { .. }
         | Event::DsnQueued { .. }
         | Event::SettingsReloaded { .. }
-        | Event::Access(AccessEvent::ConnectionNotAdmitted { .. })
+        | Event::Access(_)
         | Event::CertificateOffered { .. }
         | Event::RevocationListLoaded { .. }
         | Event::PinUnmatched { .. }
@@ -339,8 +340,7 @@ fn level_of(event: &Event) -> Level {
         | Event::TlsReportFailed { .. }
         | Event::StsPolicyFetched { .. }
         | Event::RevocationListFetched { .. } => Level::Info,
-        Event::Access(AccessEvent::ProxyHeaderRefused { .. })
-        | Event::NextHopDown { .. }
+        Event::NextHopDown { .. }
         | Event::DsnDropped { .. }
         | Event::CertificateExpiring { .. }
         | Event::ProtocolLogAgedEarly { .. }

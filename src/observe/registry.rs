@@ -13,10 +13,11 @@ use prometheus_client::registry::{Metric, Registry};
 use crate::mail::Domain;
 use crate::policy::milter::MilterResult;
 use crate::policy::{Finding, Pressure, Resource, Settings};
+use crate::smtp::sasl::Mechanism;
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
-use super::event::{FilterEvent, version_label};
+use super::event::{AccessEvent, FilterEvent, version_label};
 use super::record::Level;
 
 pub(super) type Labels<const N: usize> = [(&'static str, String); N];
@@ -48,6 +49,7 @@ pub(super) struct Counters {
     pub(super) bounced: Counter,
     pub(super) connections: Family<Labels<2>, Gauge>,
     handshakes: Family<Labels<3>, Counter>,
+    authentications: Family<Labels<2>, Counter>,
     pub(super) queue: Family<Labels<1>, Gauge>,
     pub(super) queue_oldest: Gauge,
     pub(super) certificate_expiry: Family<Labels<2>, Gauge>,
@@ -91,6 +93,7 @@ impl Counters {
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
             connections: register(&mut r, counters::CONNECTIONS, Family::default()),
             handshakes: register(&mut r, counters::HANDSHAKES, Family::default()),
+            authentications: register(&mut r, counters::AUTHENTICATIONS, Family::default()),
             queue: register(&mut r, counters::QUEUE, Family::default()),
             queue_oldest: register(&mut r, counters::QUEUE_OLDEST, Gauge::default()),
             certificate_expiry: register(&mut r, counters::CERTIFICATE_EXPIRY, Family::default()),
@@ -199,11 +202,28 @@ impl Counters {
         }
     }
 
+    /// Also says how much the event matters.
+    pub(super) fn accessed(&self, event: &AccessEvent) -> Level {
+        let (mechanism, result, level) = match event {
+            AccessEvent::ConnectionNotAdmitted { .. } => return Level::Info,
+            AccessEvent::ProxyHeaderRefused { .. } => return Level::Warning,
+            AccessEvent::AuthenticationSucceeded { mechanism, .. } => (*mechanism, "ok", Level::Info),
+            AccessEvent::AuthenticationFailed { mechanism, .. } => (*mechanism, "failed", Level::Warning),
+        };
+        self.authentications.get_or_create(&authentication_labels(mechanism, result)).inc();
+        level
+    }
+
     pub(super) fn sts_fetch(&self, result: &str) {
         self.sts_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
 
     fn begin_fixed_series(&self) {
+        for mechanism in Mechanism::ALL {
+            for result in ["ok", "failed"] {
+                drop(self.authentications.get_or_create(&authentication_labels(mechanism, result)));
+            }
+        }
         for resource in Resource::ALL {
             self.back_pressure(resource, Pressure::Normal);
         }
@@ -333,6 +353,10 @@ fn failure_labels(domain: &Domain, fault: &str, mode: Mode) -> Labels<3> {
         Mode::Report => "report",
     };
     [("domain", domain.to_string()), ("fault", fault.to_owned()), ("mode", mode.to_owned())]
+}
+
+fn authentication_labels(mechanism: Mechanism, result: &str) -> Labels<2> {
+    [("mechanism", mechanism.to_string()), ("result", result.to_owned())]
 }
 
 fn handshake_labels(direction: Direction, version: Option<TlsVersion>, ok: bool) -> Labels<3> {

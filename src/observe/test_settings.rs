@@ -38,6 +38,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         watched_files: Vec::new(),
         partners: Vec::new(),
         accepted_domains: Vec::new(),
+        users: std::sync::Arc::default(),
         certificates: Vec::new(),
         receive_connectors: Vec::new(),
         send_connectors: Vec::new(),

@@ -2,6 +2,8 @@
 
 /// Longest command line, CRLF included (RFC 5321 4.5.3.1.4 asks for 512; extensions add to it).
 pub const COMMAND_LINE_BYTES_MAX: usize = 4096;
+/// The same where AUTH is offered, and of each line of its exchange (RFC 4954 4).
+pub const AUTH_LINE_BYTES_MAX: usize = 12_288;
 /// Longest line of content we pass on; RFC 5321 4.5.3.1.6 asks for 1000, real mail is longer.
 pub const CONTENT_LINE_BYTES_MAX: usize = 1 << 20;
 /// Octets of a refused chunk (BDAT) that are read and dropped, so that the client's next command is

@@ -28,6 +28,7 @@ pub mod secure_domains;
 pub mod send_connector;
 mod settings;
 pub mod tls_reporting;
+mod users;
 
 pub use accepted_domain::{AcceptedDomain, AllowedSenders};
 pub use back_pressure::{Pressure, Resource};
@@ -35,10 +36,13 @@ pub use certificate_use::{CertificateUse, CertificateUser, certificate_uses};
 pub use inbound_checks::{Check, CheckMode, Consequence, Finding, InboundChecks, Outcome};
 pub use own_certificate::{NoCertificate, OwnCertificate};
 pub use partner::{Partner, Priority};
-pub use receive_connector::{Permissions, ProtocolLogging, ReceiveConnector};
-pub use send_connector::{AddressSpace, SendConnector, SmartHost, SmartHostName, TlsAuthLevel};
+pub use receive_connector::{AuthenticationWays, Permissions, ProtocolLogging, ReceiveConnector};
+pub use send_connector::{
+    AddressSpace, SendConnector, SmartHost, SmartHostAuth, SmartHostName, SmartHostWay, TlsAuthLevel,
+};
 pub use settings::{
     AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, HttpProxy,
     MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings,
     TlsReportingSettings, Transport,
 };
+pub use users::{Sender, User, Users};

@@ -22,6 +22,7 @@ fn connector(level: Level) -> SendConnector {
         dns_routing_enabled: true,
         smart_hosts: Vec::new(),
         port: 25,
+        smart_host_auth: None,
         source_addresses: Vec::new(),
         fqdn: domain("mail.contoso.example"),
         domain_secure_enabled: true,

@@ -23,6 +23,25 @@ pub struct Permissions {
     pub submit: bool,
     /// May send to any recipient.
     pub relay: bool,
+    /// The same for whoever has logged in.
+    pub authenticated_relay: bool,
+}
+
+/// `auth_mechanism` but for `tls`: how a client may say who it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuthenticationWays {
+    /// PLAIN
+    pub basic: bool,
+    /// SCRAM-SHA-256, and SCRAM-SHA-256-PLUS where the TLS session can be named
+    pub scram_sha_256: bool,
+    /// EXTERNAL
+    pub external: bool,
+}
+
+impl AuthenticationWays {
+    pub fn is_offered(self) -> bool {
+        self != Self::default()
+    }
 }
 
 /// `[[receive_connector]]`; units and defaults as in docs/configuration.md.
@@ -36,6 +55,7 @@ pub struct ReceiveConnector {
     pub fqdn: Domain,
     /// `auth_mechanism` holds `tls`.
     pub offer_starttls: bool,
+    pub authentication: AuthenticationWays,
     /// TLS from the first byte on all bindings, and no STARTTLS.
     pub implicit_tls: bool,
     pub post_quantum_key_exchange: bool,

@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use crate::mail::Domain;
 use crate::trust::Level;
 
@@ -35,6 +37,31 @@ pub enum SmartHostName {
     Address(IpAddr),
 }
 
+/// `smart_host_auth_mechanism` with what `authentication_credential` holds.
+#[derive(Clone)]
+pub struct SmartHostAuth {
+    pub way: SmartHostWay,
+    /// Both empty for EXTERNAL.
+    pub user: String,
+    pub password: Zeroizing<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SmartHostWay {
+    /// PLAIN
+    Basic,
+    /// SCRAM-SHA-256-PLUS where both sides can, else SCRAM-SHA-256
+    ScramSha256,
+    /// EXTERNAL: our certificate says who we are.
+    External,
+}
+
+impl fmt::Debug for SmartHostAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?} as {:?}", self.way, self.user)
+    }
+}
+
 /// `tls_auth_level`, for domains that are not on the send list.
 pub type TlsAuthLevel = Level;
 
@@ -47,6 +74,8 @@ pub struct SendConnector {
     pub dns_routing_enabled: bool,
     pub smart_hosts: Vec<SmartHost>,
     pub port: u16,
+    /// How we log in at the smart hosts.
+    pub smart_host_auth: Option<Arc<SmartHostAuth>>,
     /// At most one IPv4 and one IPv6 address.
     pub source_addresses: Vec<IpAddr>,
     pub fqdn: Domain,

@@ -10,7 +10,7 @@ use crate::mail::{Address, Domain};
 use crate::trust::TrustPolicy;
 
 use super::recipient_verification::VerificationSettings;
-use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName};
+use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName, Users};
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
 /// lists read in. `config::load` makes it.
@@ -31,6 +31,8 @@ pub struct Settings {
     pub watched_files: Vec<PathBuf>,
     pub partners: Vec<Arc<Partner>>,
     pub accepted_domains: Vec<AcceptedDomain>,
+    /// Who may log in at receive connectors.
+    pub users: Arc<Users>,
     pub certificates: Vec<Arc<OwnCertificate>>,
     pub receive_connectors: Vec<Arc<ReceiveConnector>>,
     pub send_connectors: Vec<Arc<SendConnector>>,

@@ -110,7 +110,7 @@ fn take_one<K: std::hash::Hash + Eq>(counts: &mut HashMap<K, usize>, key: &K) {
 }
 
 /// A source is one IPv4 address or one IPv6 /64.
-fn source_of(remote: IpAddr) -> IpAddr {
+pub fn source_of(remote: IpAddr) -> IpAddr {
     match remote.to_canonical() {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => {

@@ -127,6 +127,7 @@ fn welcome(shared: &Arc<Shared>, arrival: Arrival, binding: &Binding) {
         local,
         remote,
         balancer,
+        entropy: rand::random(),
         tls_available: connector.offer_starttls && tls.is_some(),
         certificate: tls.as_ref().map(|tls| Arc::clone(&tls.certificate)),
     };

@@ -5,6 +5,7 @@
 //! connection. `timers` expires and notifies, `report` writes the DSNs, `control` answers
 //! operators, `reload` swaps the settings.
 
+mod auth_failures;
 mod back_pressure;
 mod certificates;
 mod connections;

@@ -126,6 +126,7 @@ async fn once(
         local,
         remote: target.address,
         host: target.host.clone(),
+        entropy: rand::random(),
         requirement: demand.requirement.clone(),
         fallback: demand.fallback.clone(),
         own_certificate_fault,

@@ -25,6 +25,7 @@ use crate::trust::{Direction, WantedList};
 
 use self::inspect::Pending;
 use self::reading::{Heard, sleep_until};
+use super::connections::source_of;
 use super::milters::Party;
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
@@ -141,7 +142,9 @@ impl Driver {
         let settings = self.shared.settings.load();
         let revocation = self.shared.revocation.load();
         let pressure = self.shared.back_pressure.level();
-        let world = World { settings: &settings, revocation: &revocation, now: Shared::now(), pressure };
+        let now = Shared::now();
+        let auth_blocked = self.auth_blocked(now.mono);
+        let world = World { settings: &settings, revocation: &revocation, now, pressure, auth_blocked };
         let mut actions = Vec::new();
         self.session.handle(input, world, &mut actions);
         self.actions.extend(actions);
@@ -323,7 +326,16 @@ impl Driver {
         }
     }
 
+    /// Asked only where somebody may log in.
+    fn auth_blocked(&self, now: Instant) -> bool {
+        let source = source_of(self.opening.remote.ip());
+        self.opening.connector.authentication.is_offered() && self.shared.auth_failures.blocks(source, now)
+    }
+
     fn report(&mut self, report: Report) {
+        if let Report::Authentication { failure: Some(_), .. } = &report {
+            self.shared.auth_failures.failed(source_of(self.opening.remote.ip()), Instant::now());
+        }
         if let Report::Judged(verdict) = &report {
             self.shared.revocation.note_use(verdict, Shared::now().wall);
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::observe::{Event, FilterEvent, InboundChecked};
+use crate::observe::{AccessEvent, Event, FilterEvent, InboundChecked};
 use crate::policy::milter::Denied;
 use crate::session::receive::{Kept, Opening, Report};
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
@@ -83,6 +83,12 @@ pub fn event(
             }
         }
         Report::Refused { reply } => Event::MessageRefused { connector, session, remote, reply },
+        Report::Authentication { mechanism, user, failure } => Event::Access(match failure {
+            None => AccessEvent::AuthenticationSucceeded { connector, session, remote, mechanism, user },
+            Some(reason) => {
+                AccessEvent::AuthenticationFailed { connector, session, remote, mechanism, user, reason }
+            }
+        }),
         Report::ProtocolError { what } => Event::MessageRefused { connector, session, remote, reply: what },
     })
 }

@@ -18,6 +18,7 @@ use crate::observe::tracking::{MessageTracking, TrackingError};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
 
+use super::auth_failures::AuthFailures;
 use super::connections::Connections;
 use super::holds::{HoldError, Holds};
 use super::inspection::{Inspector, InspectorError};
@@ -189,6 +190,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         milters: Gates::default(),
         verifier: Verifier::default(),
         connections: Arc::new(Connections::default()),
+        auth_failures: AuthFailures::default(),
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),
         hosts: Mutex::default(),

@@ -21,6 +21,7 @@ use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
 use crate::policy::host_memory::HostMemory;
 use crate::policy::{OwnCertificate, Settings};
 
+use super::auth_failures::AuthFailures;
 use super::back_pressure::BackPressure;
 use super::connections::Connections;
 use super::delivery_queues::DeliveryQueues;
@@ -53,6 +54,7 @@ pub struct Shared {
     pub milters: Gates,
     pub verifier: Verifier,
     pub connections: Arc<Connections>,
+    pub auth_failures: AuthFailures,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,
     /// Which hosts could not be reached a moment ago.

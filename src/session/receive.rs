@@ -8,6 +8,7 @@ use std::time::Instant;
 use crate::trust::TlsEvidence;
 
 mod admission;
+mod authenticate;
 mod candidate;
 mod chunks;
 mod clock;
@@ -70,14 +71,17 @@ impl ReceiveSession {
             | State::ShowingSender(_)
             | State::Verifying(_)
             | State::ShowingRecipient(_)
+            | State::Showing(_)
             | State::Drafting(..)
             | State::Examining(_)
             | State::Filtering(_)
             | State::Storing(_)
             | State::Closed => None,
-            State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Mailing(_) => {
-                self.core.clock.deadline(connector)
-            }
+            State::Greeted
+            | State::Handshaking(_)
+            | State::Ready(_)
+            | State::Authenticating(_)
+            | State::Mailing(_) => self.core.clock.deadline(connector),
             State::Receiving(content) | State::BetweenChunks(content) => {
                 self.core.clock.content_deadline(connector, content.pace())
             }

@@ -8,6 +8,7 @@ use crate::mail::Now;
 use crate::trust::RevocationSet;
 
 mod admission;
+mod authenticate;
 mod core;
 mod delivery;
 mod envelope;

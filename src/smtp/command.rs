@@ -6,18 +6,29 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use crate::mail::dsn::{MessageRequest, RecipientRequest};
 use crate::mail::{BodyType, Domain, ForwardPath, ReversePath};
 
+use super::sasl::{self, HIDDEN, Secret};
 use super::{Chunk, Extensions, SyntaxError, parameter, path};
 
 /// Longest HELO argument: a domain name has at most 255 octets on the wire (RFC 5321 4.5.3.1.2).
 const HELO_BYTES_MAX: usize = 255;
 
-/// One command line, understood. `Display` writes it as it goes over the wire, without CRLF.
+/// Longest name of a SASL mechanism (RFC 4422 3.1).
+const MECHANISM_BYTES_MAX: usize = 20;
+
+/// One command line, understood. `Display` writes it as it goes over the wire, without CRLF, but of AUTH
+/// only what may stand in a log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     Ehlo(HeloName),
     Helo(HeloName),
-    Mail { path: ReversePath, params: MailParams },
-    Rcpt { path: ForwardPath, dsn: RecipientRequest },
+    Mail {
+        path: ReversePath,
+        params: MailParams,
+    },
+    Rcpt {
+        path: ForwardPath,
+        dsn: RecipientRequest,
+    },
     Data,
     Bdat(Chunk),
     Rset,
@@ -26,6 +37,11 @@ pub enum Command {
     Vrfy,
     Help,
     StartTls,
+    /// RFC 4954; whether there is such a mechanism is not looked at here.
+    Auth {
+        mechanism: String,
+        initial: Option<Secret>,
+    },
 }
 
 /// The parameters of `MAIL`.
@@ -71,7 +87,7 @@ impl Command {
                 _ => Ok(Command::Vrfy),
             },
             b"EXPN" => Err(SyntaxError::NotImplemented("EXPN")),
-            b"AUTH" => Err(SyntaxError::NotImplemented("AUTH")),
+            b"AUTH" => parse_auth(argument()?),
             b"ETRN" => Err(SyntaxError::NotImplemented("ETRN")),
             b"TURN" => Err(SyntaxError::NotImplemented("TURN")),
             _ => Err(SyntaxError::UnknownCommand),
@@ -93,6 +109,7 @@ impl Command {
             Command::Vrfy => "VRFY",
             Command::Help => "HELP",
             Command::StartTls => "STARTTLS",
+            Command::Auth { .. } => "AUTH",
         }
     }
 }
@@ -125,6 +142,21 @@ fn parse_rcpt(argument: &str, extensions: &Extensions) -> Result<Command, Syntax
         .ok_or_else(|| SyntaxError::BadForwardPath("RCPT TO:<address> is expected".to_owned()))?;
     let (path, params) = path::forward(text)?;
     Ok(Command::Rcpt { path, dsn: parameter::rcpt(params, extensions)? })
+}
+
+fn parse_auth(argument: &str) -> Result<Command, SyntaxError> {
+    let mut words = argument.split(' ').filter(|word| !word.is_empty());
+    let mechanism = words.next().ok_or(SyntaxError::MissingArgument("AUTH"))?;
+    let is_name = |octet: u8| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_');
+    if mechanism.len() > MECHANISM_BYTES_MAX || !mechanism.bytes().all(is_name) {
+        return Err(SyntaxError::MalformedParameters);
+    }
+    let initial = words.next().map(Secret::decode_initial).transpose();
+    let initial = initial.map_err(|sasl::NotBase64| SyntaxError::NotBase64)?;
+    if words.next().is_some() {
+        return Err(SyntaxError::MalformedParameters);
+    }
+    Ok(Command::Auth { mechanism: mechanism.to_ascii_uppercase(), initial })
 }
 
 fn behind_keyword<'a>(argument: &'a str, keyword: &str) -> Option<&'a str> {
@@ -188,6 +220,8 @@ impl fmt::Display for Command {
                 write!(f, "RCPT TO:<{address}>{dsn}")
             }
             Command::Bdat(chunk) => write!(f, "BDAT {chunk}"),
+            Command::Auth { mechanism, initial: None } => write!(f, "AUTH {mechanism}"),
+            Command::Auth { mechanism, initial: Some(_) } => write!(f, "AUTH {mechanism} {HIDDEN}"),
             // We verify nothing and ask nobody to: the argument is not kept.
             Command::Vrfy => f.write_str("VRFY postmaster"),
             Command::Data

@@ -3,6 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::mail::Address;
 use crate::mail::dsn::request::{EnvelopeId, Notify, OriginalRecipient, Return};
+use crate::smtp::sasl::Mechanisms;
 use crate::smtp::{Limits, SizeLimit};
 
 fn offered() -> Extensions {
@@ -18,6 +19,7 @@ fn offered() -> Extensions {
         dsn: true,
         requiretls: true,
         limits: Limits::default(),
+        auth: Mechanisms { plain: true, ..Mechanisms::default() },
     }
 }
 
@@ -42,6 +44,23 @@ fn address(text: &str) -> Address {
 fn refusal(line: &[u8]) -> String {
     let reply = Command::parse(line, &offered()).expect_err("the line must be refused").reply();
     format!("{} {}", reply.code, reply.enhanced.unwrap())
+}
+
+#[test]
+fn what_is_said_to_authenticate_is_read_and_not_written() {
+    for (line, initial) in
+        [("AUTH plain", None), ("auth PLAIN =", Some("")), ("AUTH PLAIN AGEAYg==", Some("\0a\0b"))]
+    {
+        let initial = initial.map(Secret::new);
+        let hidden = if initial.is_some() { " <authentication data>" } else { "" };
+        let command = parse(line).unwrap();
+        assert_eq!(command, Command::Auth { mechanism: "PLAIN".to_owned(), initial });
+        assert_eq!(command.to_string(), format!("AUTH PLAIN{hidden}"));
+        assert!(!format!("{command:?}").contains("AGEAYg"));
+    }
+    for known in ["AUTH=<>", "AUTH=a+2Bb@c.example"] {
+        assert!(parse(&format!("MAIL FROM:<a@b.example> {known}")).is_ok(), "{known}");
+    }
 }
 
 #[test]
@@ -165,7 +184,12 @@ fn lines_that_are_refused_and_with_what() {
         (b"BDAT 1\t", "501 5.5.4"),
         (b"BDAT \xd9\xa1", "501 5.5.4"),
         (b"BDAT \xff", "501 5.5.4"),
-        (b"AUTH PLAIN AGEAYg==", "502 5.5.1"),
+        (b"AUTH", "501 5.5.4"),
+        (b"AUTH PL/AIN", "501 5.5.4"),
+        (b"AUTH PLAIN AGEAYg== x", "501 5.5.4"),
+        (b"AUTH PLAIN AGEAYg", "501 5.5.2"),
+        (b"MAIL FROM:<a@b.example> AUTH=nobody", "501 5.5.4"),
+        (b"MAIL FROM:<a@b.example> AUTH=<> AUTH=<>", "501 5.5.4"),
         (b"EXPN list", "502 5.5.1"),
         (b"MAIL FROM:<\xff@b.example>", "500 5.5.2"),
         (b"EHLO", "501 5.5.4"),

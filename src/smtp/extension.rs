@@ -2,6 +2,7 @@
 
 use crate::mail::Domain;
 
+use super::sasl::Mechanisms;
 use super::{Limits, Reply};
 
 /// The extensions in force in one session; empty after HELO and before any greeting.
@@ -29,6 +30,8 @@ pub struct Extensions {
     pub requiretls: bool,
     /// RFC 9422
     pub limits: Limits,
+    /// RFC 4954
+    pub auth: Mechanisms,
 }
 
 /// The SIZE extension (RFC 1870).
@@ -71,6 +74,7 @@ impl Extensions {
                 "DSN" => extensions.dsn = true,
                 "REQUIRETLS" => extensions.requiretls = true,
                 "LIMITS" => extensions.limits = Limits::parse(words),
+                "AUTH" => extensions.auth = Mechanisms::parse(words),
                 _ => {}
             }
         }
@@ -93,6 +97,7 @@ impl Extensions {
             plain(self.enhanced_status_codes, "ENHANCEDSTATUSCODES"),
             plain(self.starttls, "STARTTLS"),
             plain(self.requiretls, "REQUIRETLS"),
+            (!self.auth.is_empty()).then(|| format!("AUTH {}", self.auth)),
             plain(self.eight_bit_mime, "8BITMIME"),
             plain(self.binary_mime, "BINARYMIME"),
             plain(self.chunking, "CHUNKING"),
@@ -170,6 +175,7 @@ mod tests {
                 dsn,
                 requiretls,
                 limits: Limits { rcpt_max: std::num::NonZeroU32::new(rcpt_max), ..Limits::default() },
+                auth: Mechanisms { plain: dsn, external: starttls, scram_sha_256_plus: smtputf8, ..Mechanisms::default() },
             };
             let fqdn = Domain::parse("mail.contoso.example").unwrap();
             prop_assert_eq!(Extensions::parse_ehlo(&ours.ehlo_reply(&fqdn, "Hello [192.0.2.1]")), ours);

@@ -42,6 +42,11 @@ impl LineReader {
         Self { buffer: Vec::new(), start: 0, scanned: 0, limit, dropping: false, faulty: [0; 4] }
     }
 
+    /// From the next line on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
     /// Adds what came from the peer. The caller bounds how much it pushes before it takes lines.
     pub fn push(&mut self, bytes: &[u8]) {
         self.buffer.drain(..self.start);

@@ -11,6 +11,7 @@ mod parameter;
 mod path;
 mod reply;
 pub mod reply_parser;
+pub mod sasl;
 mod session_id;
 mod syntax_error;
 

@@ -1,10 +1,10 @@
 //! The parameters of `MAIL` and `RCPT` (RFC 5321 4.1.2; SIZE: RFC 1870, BODY: RFC 6152 and 3030,
 //! SMTPUTF8: RFC 6531, RET, ENVID, NOTIFY and ORCPT: RFC 3461,
-//! REQUIRETLS: RFC 8689).
+//! REQUIRETLS: RFC 8689, AUTH: RFC 4954).
 
-use crate::mail::BodyType;
 use crate::mail::dsn::RecipientRequest;
 use crate::mail::dsn::request::{EnvelopeId, Notify, OriginalRecipient, Return};
+use crate::mail::{Address, BodyType, xtext};
 
 use super::extension::SizeLimit;
 use super::{Extensions, MailParams, SyntaxError};
@@ -15,7 +15,7 @@ const KEYWORD_SHOWN_MAX: usize = 40;
 /// Reads the parameters of `MAIL`, of which only those of an extension in force are known.
 pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, SyntaxError> {
     let mut params = MailParams::default();
-    let mut body = None;
+    let (mut body, mut submitted_by) = (None, None);
     for parameter in split(text) {
         let (keyword, value) = parameter?;
         match keyword.to_ascii_uppercase().as_str() {
@@ -32,6 +32,11 @@ pub(super) fn mail(text: &str, extensions: &Extensions) -> Result<MailParams, Sy
             }
             "REQUIRETLS" if extensions.requiretls => {
                 flag("REQUIRETLS", value, &mut params.requiretls)?;
+            }
+            // Whose message it was first; read and not believed: `session/receive/authenticate.rs`.
+            "AUTH" if !extensions.auth.is_empty() => {
+                once("AUTH", submitted_by.is_some())?;
+                submitted_by = Some(given("AUTH", value, submitter)?);
             }
             "RET" if extensions.dsn => {
                 once("RET", params.dsn.returns.is_some())?;
@@ -114,6 +119,12 @@ fn body_type(value: Option<&str>, extensions: &Extensions) -> Result<BodyType, S
         Some(_) => Err(SyntaxError::UnsupportedParameterValue("BODY")),
         None => Err(SyntaxError::BadParameterValue("BODY")),
     }
+}
+
+/// `<>` or an address in xtext (RFC 4954 5).
+fn submitter(value: &str) -> Option<()> {
+    let known = value == "<>" || Address::parse(&xtext::decode(value)?).is_ok();
+    known.then_some(())
 }
 
 type Parameter<'a> = (&'a str, Option<&'a str>);

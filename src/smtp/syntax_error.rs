@@ -26,6 +26,9 @@ pub enum SyntaxError {
     /// The domain of either path; CONTRACT wants one reply for both.
     #[error("bad domain in address: {0}")]
     BadDomain(String),
+    /// RFC 4954 4
+    #[error("what was said to authenticate is not base64")]
+    NotBase64,
     #[error("malformed parameters")]
     MalformedParameters,
     /// Not known, or its extension is not in force.
@@ -56,6 +59,7 @@ impl SyntaxError {
             | SyntaxError::UnexpectedArgument(_)
             | SyntaxError::MissingArgument(_)
             | SyntaxError::BadHelo(_)
+            | SyntaxError::NotBase64
             | SyntaxError::MalformedParameters
             | SyntaxError::UnknownParameter(_)
             | SyntaxError::DuplicateParameter(_)
@@ -70,6 +74,7 @@ impl SyntaxError {
             SyntaxError::UnknownCommand => (500, (5, 5, 1)),
             SyntaxError::NotImplemented(_) => (502, (5, 5, 1)),
             SyntaxError::NotUtf8 => (500, (5, 5, 2)),
+            SyntaxError::NotBase64 => (501, (5, 5, 2)),
             SyntaxError::UnexpectedArgument(_)
             | SyntaxError::MissingArgument(_)
             | SyntaxError::BadHelo(_)

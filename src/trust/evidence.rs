@@ -27,6 +27,8 @@ pub struct TlsEvidence {
     pub peer_chain: Vec<CertificateDer<'static>>,
     /// The OCSP response that a server stapled to it, now or when the resumed session was made.
     pub staple: Option<Arc<[u8]>>,
+    /// `tls-exporter` (RFC 9266), in TLS 1.3: what only the two ends of this session know.
+    pub channel_binding: Option<[u8; 32]>,
 }
 
 /// How far TLS came on a connection.

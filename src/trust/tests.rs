@@ -171,6 +171,7 @@ impl Case {
             resumed: false,
             peer_chain: self.chain.clone(),
             staple: self.staple.as_deref().map(Arc::from),
+            channel_binding: None,
         }
     }
 

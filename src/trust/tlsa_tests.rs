@@ -79,6 +79,7 @@ fn judged(records: &[TlsaRecord], chain: Vec<CertificateDer<'static>>) -> Verdic
         key_exchange: None,
         resumed: false,
         staple: None,
+        channel_binding: None,
         peer_chain: chain,
     };
     let connection = Connection {

@@ -9,8 +9,8 @@ use sealpost::mail::{Now, TlsRequired};
 use sealpost::policy::milter::Milters;
 use sealpost::policy::recipient_verification::Verified;
 use sealpost::policy::{
-    AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Pressure,
-    ReceiveConnector, SendConnector, Settings,
+    AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Permissions,
+    Pressure, ReceiveConnector, SendConnector, Settings,
 };
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, MilterQuestion, Opening, ReceiveSession, Report, StoreFault, Submission,
@@ -77,6 +77,7 @@ impl<'a> Player<'a> {
         settings.receive_connectors.push(Arc::clone(&connector));
         let opening = Opening {
             id: SessionId(0x08D6_75E5_8CA1_DA38),
+            entropy: [0; 32],
             tls_available: connector.offer_starttls && script.setting("certificate") != Some("missing"),
             connector,
             local: "192.0.2.25:25".parse().unwrap(),
@@ -103,6 +104,7 @@ impl<'a> Player<'a> {
                 resumed: script.setting("resumed").is_some(),
                 peer_chain,
                 staple: None,
+                channel_binding: None,
             }),
             now: Instant::now(),
             actions: VecDeque::new(),
@@ -131,6 +133,7 @@ impl<'a> Player<'a> {
                 Some("high") => Pressure::High,
                 _ => Pressure::Normal,
             },
+            auth_blocked: self.script.setting("auth") == Some("blocked"),
         };
         let mut actions = Vec::new();
         self.session.handle(input, world, &mut actions);
@@ -323,6 +326,12 @@ impl<'a> Player<'a> {
             Report::Judged(verdict) => self.record.action(judged(verdict)),
             Report::Discarded { milter, .. } => self.record.action(format!("= discarded by {milter}")),
             Report::HandshakeFailed { .. } => self.record.action("= handshake failed HandshakeFailed"),
+            Report::Authentication { mechanism, user, failure: None } => {
+                self.record.action(format!("= authenticated {mechanism} {user}"));
+            }
+            Report::Authentication { mechanism, user, failure: Some(why) } => {
+                self.record.action(format!("= not authenticated {mechanism} {user}: {why}"));
+            }
             Report::HandshakeDone { .. }
             | Report::Checked { .. }
             | Report::Filtered { .. }
@@ -425,6 +434,10 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("header_from", "mark") => settings.transport.header_from = HeaderFrom::Mark,
         ("header_from", "reject") => settings.transport.header_from = HeaderFrom::Reject,
         ("require_tls", "true") => connector.require_tls = true,
+        ("permissions", "authenticated-relay") => {
+            connector.permissions = Permissions { submit: false, relay: false, authenticated_relay: true };
+        }
+        ("users", "some") => world::let_users_in(settings, connector),
         ("permissions", "relay") => connector.permissions.relay = true,
         ("implicit_tls", "true") => connector.implicit_tls = true,
         ("auth_mechanism", "none") => connector.offer_starttls = false,
@@ -444,7 +457,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         }
         (
             "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate" | "balancer" | "found" | "milter" | "next_hop",
+            | "back_pressure" | "certificate" | "balancer" | "auth" | "found" | "milter" | "next_hop",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sealpost::mail::dsn::Requests;
 use sealpost::mail::{Address, BodyType, Now, ReversePath, TlsRequired};
-use sealpost::policy::{Partner, secure_domains};
+use sealpost::policy::{Partner, SmartHost, SmartHostAuth, SmartHostName, SmartHostWay, secure_domains};
 use sealpost::session::send::{
     Action, Failure, Framing, Input, Opening, Outcome, OwnCertificate, Report, SendSession, Transaction,
 };
@@ -71,6 +71,7 @@ impl<'a> Player<'a> {
                 resumed: script.setting("resumed").is_some(),
                 peer_chain,
                 staple: None,
+                channel_binding: None,
             }),
             now: Instant::now(),
             actions: VecDeque::new(),
@@ -278,6 +279,17 @@ fn published(name: &str, ordinary: &Requirement, host: &str) -> Requirement {
     Requirement { ruled_by, proof, mode, level: Level::DomainValidation, ..ordinary.clone() }
 }
 
+/// `: auth MECHANISM`: what we log in with at the host.
+fn credential(way: &str) -> SmartHostAuth {
+    let way = match way {
+        "basic" => SmartHostWay::Basic,
+        "scram-sha-256" => SmartHostWay::ScramSha256,
+        "external" => SmartHostWay::External,
+        other => panic!("no mechanism {other}"),
+    };
+    SmartHostAuth { way, user: "edge".to_owned(), password: "s3cret pw".to_owned().into() }
+}
+
 /// `: to DOMAIN` and `: level LEVEL`; a listed domain unless a level is given.
 fn opening(script: &Script, pki: &mut Pki) -> Opening {
     let mut settings = world::settings(pki);
@@ -298,6 +310,8 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
             "clear_text",
             "policy",
             "implicit_tls",
+            "auth",
+            "smart_hosts",
         ];
         assert!(known || ours.contains(&key), "no setting {key} = {value}");
     }
@@ -316,7 +330,14 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
     let published = script.setting("policy").map(|name| published(name, &ordinary, host));
     let mut connector = world::send_connector();
     connector.implicit_tls = script.setting("implicit_tls").is_some();
+    if let Some(way) = script.setting("auth") {
+        let name = script.setting("smart_hosts").unwrap_or(host);
+        connector.smart_hosts =
+            vec![SmartHost { host: SmartHostName::Name(world::domain(name)), port: None }];
+        connector.smart_host_auth = Some(Arc::new(credential(way)));
+    }
     Opening {
+        entropy: [0; 32],
         id: SessionId(0x08D6_75E5_8CA1_DA39),
         connector: Arc::new(connector),
         local: "192.0.2.25:40000".parse().unwrap(),

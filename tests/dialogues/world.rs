@@ -8,13 +8,15 @@ use std::time::Duration;
 use sealpost::mail::{Address, Domain};
 use sealpost::policy::recipient_verification::VerificationSettings;
 use sealpost::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, CheckMode, CrlFetchSettings,
-    DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner, Permissions, Priority,
-    ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector, SendConnector, Settings,
-    TlsReportingSettings, Transport,
+    AcceptedDomain, AdminSettings, AllowedSenders, AuthenticationWays, BackPressureSettings, CheckMode,
+    CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner,
+    Permissions, Priority, ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector,
+    SendConnector, Sender, Settings, TlsReportingSettings, Transport, User, Users, secure_domains,
 };
+use sealpost::smtp::sasl::Verifier;
 use sealpost::trust::{
-    Level, Mode, NamePattern, OnFailure, RevocationMode, SpkiPin, TlsVersion, TrustPolicy, UsagePolicy,
+    Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationMode, SpkiPin, TlsVersion,
+    TrustPolicy, UsagePolicy,
 };
 
 use crate::pki::Pki;
@@ -140,6 +142,7 @@ pub fn settings(pki: &Pki) -> Settings {
                 verification: CheckMode::Off,
             },
         ],
+        users: Arc::default(),
         certificates: Vec::new(),
         receive_connectors: Vec::new(),
         send_connectors: Vec::new(),
@@ -194,11 +197,12 @@ pub fn receive_connector() -> ReceiveConnector {
         proxy_protocol_from: Vec::new(),
         fqdn: domain("mail.contoso.example"),
         offer_starttls: true,
+        authentication: AuthenticationWays::default(),
         implicit_tls: false,
         post_quantum_key_exchange: true,
         domain_secure_enabled: true,
         require_tls: false,
-        permissions: Permissions { submit: true, relay: false },
+        permissions: Permissions { submit: true, relay: false, authenticated_relay: false },
         offer_dsn: true,
         offer_chunking: true,
         offer_binary_mime: true,
@@ -217,6 +221,34 @@ pub fn receive_connector() -> ReceiveConnector {
     }
 }
 
+/// Everybody's password is `s3cret pw`; scanner has none and comes with the certificate of
+/// woodgrovebank.example.
+pub fn let_users_in(settings: &mut Settings, connector: &mut ReceiveConnector) {
+    connector.authentication = AuthenticationWays { basic: true, scram_sha_256: true, external: true };
+    let verifier = || Some(Verifier::of_password("s3cret pw", b"0123456789abcdef", 4096));
+    let user =
+        |name: &str| User { name: name.to_owned(), verifier: None, certificate: None, senders: Vec::new() };
+    let alice = User {
+        verifier: verifier(),
+        senders: vec![Sender::Address(Address::parse("alice@contoso.example").unwrap())],
+        ..user("alice")
+    };
+    let scanner = User {
+        certificate: Some(Requirement {
+            level: Level::DomainSecure,
+            ..secure_domains::ordinary(
+                settings,
+                Direction::Inbound,
+                &domain("woodgrovebank.example"),
+                Level::None,
+            )
+        }),
+        ..user("scanner")
+    };
+    let bob = User { verifier: verifier(), ..user("bob") };
+    settings.users = Arc::new(Users::new([alice, bob, scanner], b"secret".to_vec()));
+}
+
 pub fn send_connector() -> SendConnector {
     SendConnector {
         name: "Internet".to_owned(),
@@ -225,6 +257,7 @@ pub fn send_connector() -> SendConnector {
         dns_routing_enabled: true,
         smart_hosts: Vec::new(),
         port: 25,
+        smart_host_auth: None,
         source_addresses: Vec::new(),
         fqdn: domain("mail.contoso.example"),
         domain_secure_enabled: true,

@@ -120,6 +120,12 @@ impl Smtp {
         }
     }
 
+    /// What SCRAM-SHA-256-PLUS binds to.
+    pub fn channel_binding(&self) -> [u8; 32] {
+        let Wire::Tls(stream) = &self.wire else { panic!("no TLS") };
+        stream.conn.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).unwrap()
+    }
+
     /// Writes these octets.
     pub fn write(&mut self, octets: &[u8]) {
         self.try_write(octets).unwrap();

@@ -4,8 +4,8 @@
 mod import;
 mod list;
 mod manage;
-mod passphrase;
-mod place;
+pub(in crate::cli) mod passphrase;
+pub(in crate::cli) mod place;
 mod request;
 mod show;
 mod verify;

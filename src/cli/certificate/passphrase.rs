@@ -78,7 +78,7 @@ impl PassphraseArgs {
     }
 }
 
-fn ask(prompt: &str) -> Result<Zeroizing<String>, Refusal> {
+pub fn ask(prompt: &str) -> Result<Zeroizing<String>, Refusal> {
     let no_terminal = |_: io::Error| {
         Refusal::usage(format!(
             "a passphrase is needed and there is no terminal to ask at; give --passphrase-file or --passphrase-env, \

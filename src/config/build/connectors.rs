@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::policy::milter::Milter;
 use crate::policy::{
-    CheckMode, InboundChecks, Permissions, ProtocolLogging, ReceiveConnector, SendConnector,
+    AuthenticationWays, CheckMode, InboundChecks, Permissions, ProtocolLogging, ReceiveConnector,
+    SendConnector,
 };
 use crate::trust::Level;
 
@@ -21,6 +22,11 @@ pub fn receive(table: &Table, milters: &[Arc<Milter>]) -> ReceiveConnector {
         proxy_protocol_from: table.read_all("proxy_protocol_from", format::range),
         fqdn: table.read("fqdn", format::domain).unwrap_or_else(unnamed),
         offer_starttls: table.holds("auth_mechanism", "tls"),
+        authentication: AuthenticationWays {
+            basic: table.holds("auth_mechanism", "basic"),
+            scram_sha_256: table.holds("auth_mechanism", "scram-sha-256"),
+            external: table.holds("auth_mechanism", "external"),
+        },
         implicit_tls: table.bool("implicit_tls"),
         post_quantum_key_exchange: table.bool("post_quantum_key_exchange"),
         domain_secure_enabled: table.bool("domain_secure_enabled"),
@@ -28,6 +34,7 @@ pub fn receive(table: &Table, milters: &[Arc<Milter>]) -> ReceiveConnector {
         permissions: Permissions {
             submit: table.holds("permissions", "submit"),
             relay: table.holds("permissions", "relay"),
+            authenticated_relay: table.holds("permissions", "authenticated-relay"),
         },
         offer_dsn: table.bool("delivery_status_notification_enabled"),
         offer_chunking: table.bool("chunking_enabled"),
@@ -79,6 +86,8 @@ pub fn send(table: &Table) -> SendConnector {
         dns_routing_enabled: table.bool("dns_routing_enabled"),
         smart_hosts: table.read_all("smart_hosts", format::smart_host),
         port: table.integer("port"),
+        // From a file, which the caller reads.
+        smart_host_auth: None,
         source_addresses: table.read_all("source_addresses", format::ip),
         fqdn: table.read("fqdn", format::domain).unwrap_or_else(unnamed),
         domain_secure_enabled: table.bool("domain_secure_enabled"),

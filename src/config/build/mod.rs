@@ -3,11 +3,13 @@
 //! can still be checked; settings with an error never take effect.
 
 mod connectors;
+mod credentials;
 mod files;
 mod milters;
 pub use files::TRUST_FILE_BYTES_MAX;
 mod partners;
 mod trust;
+mod users;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +18,8 @@ use crate::mail::{Address, Domain};
 use crate::policy::recipient_verification::VerificationSettings;
 use crate::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
-    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, Settings, TlsReportingSettings, Transport,
+    MessageTrackingSettings, ProtocolLogSettings, QueueSettings, SendConnector, Settings,
+    TlsReportingSettings, Transport,
 };
 
 use super::document::{Document, Table, Value};
@@ -29,6 +32,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
     let mut anchors = trust::Anchors::new(document);
     let default_policy = trust::default_policy(document, &mut anchors, problems);
     let transport = transport(document);
+    let users = users::users(document, &default_policy, &mut anchors, problems);
     let partners = partners::partners(document, &transport, &default_policy, &mut anchors, problems);
     let milters = milters::milters(document);
     Settings {
@@ -42,13 +46,14 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         watched_files: watched_files(document),
         partners,
         accepted_domains: accepted_domains(document, problems),
+        users,
         certificates: trust::certificates(document, problems),
         receive_connectors: document
             .tables("receive_connector")
             .map(|table| connectors::receive(table, &milters))
             .map(Arc::new)
             .collect(),
-        send_connectors: document.tables("send_connector").map(connectors::send).map(Arc::new).collect(),
+        send_connectors: send_connectors(document, problems),
         queue: queue(document.table("queue")),
         dns: dns(document.table("dns")),
         recipient_verification: recipient_verification(document.table("recipient_verification")),
@@ -60,6 +65,15 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
     }
 }
 
+fn send_connectors(document: &Document, problems: &mut Problems) -> Vec<Arc<SendConnector>> {
+    let tables = document.tables("send_connector");
+    let built = tables.map(|table| {
+        let smart_host_auth = credentials::smart_host_auth(document, table, problems);
+        Arc::new(SendConnector { smart_host_auth, ..connectors::send(table) })
+    });
+    built.collect()
+}
+
 /// Files whose content is part of the settings: anchors, certificates, keys, recipients.
 fn watched_files(document: &Document) -> Vec<PathBuf> {
     let anchors =
@@ -68,6 +82,11 @@ fn watched_files(document: &Document) -> Vec<PathBuf> {
     for partner in document.tables("partner") {
         names.extend(anchors(partner, "trust_anchors"));
     }
+    let authentication = document.table("authentication");
+    names.extend(anchors(authentication, "trust_anchors"));
+    names.extend(authentication.text("users_file").map(str::to_owned));
+    let credentials = document.tables("send_connector").filter_map(|t| t.text("authentication_credential"));
+    names.extend(credentials.map(str::to_owned));
     for certificate in document.tables("certificate") {
         names.extend(["chain", "key"].iter().filter_map(|key| certificate.text(key)).map(str::to_owned));
     }

@@ -1,6 +1,7 @@
 //! Contradictions, which are errors, and doubtful choices, which are warnings (each reported where
 //! the key that should change is written).
 
+mod authentication;
 mod certificates;
 mod files;
 mod milters;

@@ -24,6 +24,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
         balancers_are_few(table, connector, problems);
         headers_need_relay(table, connector, problems);
         binary_content_needs_chunks(table, connector, problems);
+        super::authentication::receive(subject, table, connector, problems);
         tls_is_offered_where_it_is_needed(subject, table, connector, problems);
         for (other_table, other) in &connectors[..index] {
             bindings_do_not_collide(table, connector, other_table, other, problems);

@@ -16,6 +16,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     {
         one_kind_of_routing(table, connector, problems);
         source_addresses(table, connector, problems);
+        super::authentication::send(table, connector, problems);
     }
     listed_domains_are_served(subject, problems);
     postmaster_is_reached(subject, problems);

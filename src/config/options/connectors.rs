@@ -40,9 +40,9 @@ pub const KEYS: &[Key] = &[
     Key::new(
         RECEIVE,
         "auth_mechanism",
-        words(&["tls"]),
+        words(&["tls", "basic", "scram-sha-256", "external"]),
         Default::List(&["tls"]),
-        "`tls` offers STARTTLS; `[]` does not.",
+        "`tls` offers STARTTLS; `[]` does not. The others let users of `[authentication]` log in, inside TLS: `basic` with a password (PLAIN), `scram-sha-256` with a proof of it, `external` with the certificate that they show.",
     ),
     Key::new(
         RECEIVE,
@@ -55,9 +55,9 @@ pub const KEYS: &[Key] = &[
     Key::new(
         RECEIVE,
         "permissions",
-        words(&["submit", "relay"]),
+        words(&["submit", "relay", "authenticated-relay"]),
         Default::List(&["submit"]),
-        "`submit`: to accepted domains. `relay`: to any recipient, for internal connectors only.",
+        "`submit`: to accepted domains. `relay`: to any recipient, for internal connectors only. `authenticated-relay`: the same for those who have logged in; without `submit` beside it nobody else sends here.",
     ),
     Key::new(
         RECEIVE,

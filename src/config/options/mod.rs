@@ -116,6 +116,7 @@ pub const SECTIONS: &[Section] = &[
         "recipient_verification",
         "Asking next hops whether they know a recipient; accepted domains say whether that is done.",
     ),
+    single("authentication", "Who may log in at receive connectors that offer AUTH (`sealpost user`)."),
     single("queue", "How long mail waits and how often it is tried."),
     single("dns", "Name servers."),
     single(

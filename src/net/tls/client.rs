@@ -24,7 +24,9 @@ use super::ahead::ReadAhead;
 use super::error::may_be_refusal;
 use super::possession::ProofOfPossession;
 use super::sessions::{CURRENT, Presentation, SessionMemory};
-use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, promised, provider};
+use super::{
+    HandshakeError, KeyExchange, TlsSetupError, VERSIONS, channel_binding, evidence, promised, provider,
+};
 
 /// One configuration and session memory: for one send connector, certificate of ours and secure
 /// domain (`ClientTlsPool`), never for one connection, which could resume nothing.
@@ -109,6 +111,7 @@ impl ClientTls {
         let mut evidence = evidence(tls.get_ref().1);
         let shown = presentation.settle(evidence.resumed);
         evidence.staple = shown.staple;
+        evidence.channel_binding = channel_binding(tls.get_ref().1);
         Ok((Stream::Client(Box::new(ClientStream { tls, presentation })), evidence, shown.own))
     }
 }

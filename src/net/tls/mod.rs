@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::CertificateDer;
-use rustls::{CommonState, HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
+use rustls::{CommonState, ConnectionCommon, HandshakeKind, ProtocolVersion, SupportedProtocolVersion};
 
 use crate::trust::{TlsEvidence, TlsVersion};
 
@@ -85,7 +85,17 @@ fn evidence(session: &CommonState) -> TlsEvidence {
         resumed: session.handshake_kind() == Some(HandshakeKind::Resumed),
         peer_chain: chain.iter().cloned().map(CertificateDer::into_owned).collect(),
         staple: None,
+        channel_binding: None,
     }
+}
+
+/// `tls-exporter` (RFC 9266). In TLS 1.2 it would need the extended master secret, of which we do not
+/// know whether it was used.
+fn channel_binding<Data>(session: &ConnectionCommon<Data>) -> Option<[u8; 32]> {
+    if session.protocol_version() != Some(ProtocolVersion::TLSv1_3) {
+        return None;
+    }
+    session.export_keying_material([0; 32], b"EXPORTER-Channel-Binding", None).ok()
 }
 
 #[cfg(test)]

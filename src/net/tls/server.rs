@@ -14,7 +14,9 @@ use crate::trust::TlsEvidence;
 
 use super::ahead::ReadAhead;
 use super::possession::ProofOfPossession;
-use super::{HandshakeError, KeyExchange, TlsSetupError, VERSIONS, evidence, promised, provider};
+use super::{
+    HandshakeError, KeyExchange, TlsSetupError, VERSIONS, channel_binding, evidence, promised, provider,
+};
 
 /// Sessions kept for resumption, with the client's chain some 5 KB each.
 const SESSIONS_MAX: usize = 2048;
@@ -71,7 +73,8 @@ impl ServerTls {
         let tls = accepted
             .map_err(|_| HandshakeError::timed_out(timeout))?
             .map_err(|error| HandshakeError::new(&error, false))?;
-        let evidence = evidence(tls.get_ref().1);
+        let mut evidence = evidence(tls.get_ref().1);
+        evidence.channel_binding = channel_binding(tls.get_ref().1);
         Ok((Stream::Server(Box::new(tls)), evidence))
     }
 }

@@ -4,6 +4,11 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::smtp::SessionId;
+use crate::smtp::sasl::Mechanism;
+
+use super::fields::display;
+
 /// See `Event`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event")]
@@ -13,4 +18,25 @@ pub enum AccessEvent {
     /// A connection from an address of `proxy_protocol_from` did not begin with a PROXY header that we
     /// take, and was closed.
     ProxyHeaderRefused { balancer: SocketAddr, binding: SocketAddr, error: String },
+    /// A client has logged in at a receive connector.
+    AuthenticationSucceeded {
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+        #[serde(serialize_with = "display")]
+        mechanism: Mechanism,
+        user: String,
+    },
+    /// It could not; `user` is empty where there is none of that name.
+    AuthenticationFailed {
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+        #[serde(serialize_with = "display")]
+        mechanism: Mechanism,
+        user: String,
+        reason: String,
+    },
 }

@@ -42,6 +42,7 @@ fn evidence() -> Option<Arc<TlsEvidence>> {
         resumed: false,
         peer_chain: identity.chain,
         staple: None,
+        channel_binding: None,
     }))
 }
 

@@ -49,6 +49,7 @@ fn connector() -> SendConnector {
         dns_routing_enabled: true,
         smart_hosts: Vec::new(),
         port: 25,
+        smart_host_auth: None,
         source_addresses: Vec::new(),
         fqdn: crate::mail::Domain::parse("mail1.contoso.example").unwrap(),
         domain_secure_enabled: true,

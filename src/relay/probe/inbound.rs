@@ -53,6 +53,7 @@ pub async fn judge_inbound(gear: Gear<'_>, domain: &Domain, chain: &[Certificate
         resumed: false,
         peer_chain: chain.to_vec(),
         staple: None,
+        channel_binding: None,
     };
     let connection = Connection {
         tls: TlsState::Established(&evidence),

@@ -167,6 +167,7 @@ async fn go(gear: Gear<'_>, demand: &Demand<'_>, target: &Target, key_exchange: 
         local,
         remote: target.address,
         host: target.host.clone(),
+        entropy: rand::random(),
         requirement: no_more_than_encryption(&demand.requirement),
         fallback: None,
         own_certificate_fault: None,

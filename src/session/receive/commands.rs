@@ -3,13 +3,13 @@
 use std::num::NonZeroU32;
 
 use crate::mail::text::printable;
-use crate::policy::ReceiveConnector;
+use crate::policy::{ReceiveConnector, limits};
 use crate::session::transcript::LineKind;
 use crate::smtp::{Command, Extensions, HeloName, Limits, LineError, SizeLimit, SyntaxError};
 
 use super::core::{Core, Step, Tarpit};
 use super::state::{Hello, State, discard_draft};
-use super::{chunks, replies, starttls, transaction};
+use super::{authenticate, chunks, replies, starttls, transaction};
 
 pub(super) fn take(
     core: &mut Core,
@@ -29,11 +29,13 @@ pub(super) fn take(
     };
     match Command::parse(&line, &extensions(core, &state)) {
         Ok(command) => {
-            core.note(step, LineKind::Received, &printable(&line), "");
+            core.note(step, LineKind::Received, &shown(&line, &command), "");
             execute(core, state, command, step)
         }
         Err(error) => {
-            core.note(step, LineKind::Received, &unparsed(&line), "");
+            let shown = if core.auth_tried { "...".to_owned() } else { unparsed(&line) };
+            core.auth_tried |= begins_with_auth(&line);
+            core.note(step, LineKind::Received, &shown, "");
             if error == SyntaxError::BadChunk {
                 return chunks::uncounted(core, state, &error.reply(), step);
             }
@@ -59,6 +61,18 @@ fn unparsed(line: &[u8]) -> String {
     if shown.len() < line.len() { format!("{shown} ...") } else { shown }
 }
 
+/// What a client says to log in is nothing for a log.
+fn shown(line: &[u8], command: &Command) -> String {
+    match command {
+        Command::Auth { .. } => command.to_string(),
+        _ => printable(line),
+    }
+}
+
+fn begins_with_auth(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH"))
+}
+
 fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>) -> State {
     match command {
         Command::Ehlo(name) => hello(core, state, name, true, step),
@@ -68,6 +82,10 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
         Command::Rcpt { path, dsn } => transaction::rcpt(core, state, &path, dsn, step),
         Command::Data => transaction::data(core, state, step),
         Command::Bdat(chunk) => chunks::command(core, state, chunk, step),
+        Command::Auth { mechanism, initial } => {
+            core.auth_tried = true;
+            authenticate::command(core, state, &mechanism, initial, step)
+        }
         Command::Rset => {
             discard_draft(&state, step);
             core.say(step, &replies::ok());
@@ -82,7 +100,8 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
             state
         }
         Command::Help => {
-            core.say(step, &replies::help());
+            let offered = core.opening.connector.authentication.is_offered();
+            core.say(step, &replies::help(offered));
             state
         }
         Command::Quit => {
@@ -104,6 +123,9 @@ fn hello(core: &mut Core, state: State, name: HeloName, extended: bool, step: &m
     } else {
         replies::hello(fqdn)
     };
+    if !authenticate::offered(core).is_empty() {
+        core.input.set_limit(limits::AUTH_LINE_BYTES_MAX);
+    }
     core.say(step, &reply);
     State::Ready(Hello { name, extended, announced })
 }
@@ -131,6 +153,7 @@ fn offered(core: &Core) -> Extensions {
         dsn: connector.offer_dsn,
         requiretls: core.tls.is_some(),
         limits: Limits { rcpt_max: recipients_max(connector), ..Limits::default() },
+        auth: authenticate::offered(core),
     }
 }
 

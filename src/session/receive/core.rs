@@ -7,10 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::policy::{Settings, limits};
+use crate::session::tls_facts;
 use crate::session::transcript::{LineKind, Transcript};
+use crate::smtp::sasl;
 use crate::smtp::{LineReader, Reply};
-use crate::trust::{CertificateFacts, Connection, OwnCertificateState, TlsEvidence, TlsState};
+use crate::trust::{CertificateFacts, Connection, OwnCertificateState, TlsEvidence, TlsState, WantedList};
 
+use super::authenticate::Identity;
 use super::clock::Clock;
 use super::replies;
 use super::state::{State, discard_draft};
@@ -28,7 +31,14 @@ pub(super) struct Core {
     pub tls: Option<Arc<TlsEvidence>>,
     /// The client's certificate in words, rendered with the first message that needs them.
     peer: OnceLock<Option<Arc<CertificateFacts>>>,
-    /// A partner proved itself in this session: no tarpit.
+    /// Who has logged in.
+    pub identity: Option<Identity>,
+    /// Attempts to log in that failed, since one did not.
+    pub auth_failures: u32,
+    nonces: u32,
+    /// AUTH was said: what is no command may be a part of an exchange that we have ended.
+    pub auth_tried: bool,
+    /// A partner proved itself in this session, or somebody logged in: no tarpit.
     pub proved: bool,
     pub draining: bool,
     protocol_errors: u32,
@@ -59,6 +69,10 @@ impl Core {
             input: LineReader::new(limits::COMMAND_LINE_BYTES_MAX),
             tls: None,
             peer: OnceLock::new(),
+            identity: None,
+            auth_failures: 0,
+            nonces: 0,
+            auth_tried: false,
             proved: false,
             draining: false,
             protocol_errors: 0,
@@ -100,6 +114,26 @@ impl Core {
     pub fn note(&mut self, step: &mut Step<'_>, kind: LineKind, data: &str, context: &str) {
         let line = self.transcript.note(step.world.now.wall, kind, data, context);
         step.actions.extend(line.map(Action::Log));
+    }
+
+    /// Notes which lists are about to be fetched.
+    pub fn note_fetch(&mut self, step: &mut Step<'_>, wanted: &[WantedList]) {
+        for (data, context) in tls_facts::fetch_lines(wanted) {
+            self.note(step, LineKind::Information, &data, &context);
+        }
+    }
+
+    /// Says a line of which the log gets another.
+    pub fn say_hidden(&mut self, step: &mut Step<'_>, line: &str, shown: &str) {
+        self.note(step, LineKind::Sent, shown, "");
+        self.output.extend_from_slice(line.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+    }
+
+    /// Printable, and never the same.
+    pub fn fresh_nonce(&mut self) -> String {
+        self.nonces += 1;
+        sasl::nonce(&self.opening.entropy, self.nonces)
     }
 
     pub fn say(&mut self, step: &mut Step<'_>, reply: &Reply) {

@@ -266,6 +266,7 @@ impl Filtering {
         let settings = Arc::clone(step.world.settings);
         let transaction = self.content.transaction();
         let rights = Rights {
+            relays: core.relays(),
             settings: &settings,
             connector: &core.opening.connector,
             session: core.opening.id,

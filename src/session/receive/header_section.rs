@@ -107,6 +107,7 @@ fn received<'a>(site: &'a Site<'a>, world: World<'a>) -> Received<'a> {
             version: evidence.version.as_str(),
             cipher_suite: &evidence.cipher_suite,
         }),
+        authenticated: site.core.identity.is_some(),
         id: site.queue_id,
         recipients: &site.envelope.recipients,
         at: world.now.wall,

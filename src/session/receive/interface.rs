@@ -12,6 +12,7 @@ use crate::policy::recipient_verification::Verified;
 use crate::policy::{
     CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, ReceiveConnector, Settings,
 };
+use crate::smtp::sasl::Mechanism;
 use crate::smtp::{HeloName, SessionId};
 use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
@@ -26,6 +27,8 @@ pub struct Opening {
     pub remote: SocketAddr,
     /// The balancer that handed the connection over and says that `remote` and `local` are its ends.
     pub balancer: Option<SocketAddr>,
+    /// Random octets that nobody else has, of which the session makes its nonces.
+    pub entropy: [u8; 32],
     /// The connector offers STARTTLS and has a certificate for it.
     pub tls_available: bool,
     /// What we present in the handshake, for the protocol log.
@@ -40,6 +43,8 @@ pub struct World<'a> {
     pub now: Now,
     /// Back pressure: whose mail is taken for now.
     pub pressure: Pressure,
+    /// The source has failed to log in too often to be heard.
+    pub auth_blocked: bool,
 }
 
 /// Why the store does not take a message.
@@ -270,5 +275,12 @@ pub enum Report {
     },
     ProtocolError {
         what: String,
+    },
+    /// An attempt to log in ended; `user` is empty where it named none of ours, `failure` says why it
+    /// came to nothing.
+    Authentication {
+        mechanism: Mechanism,
+        user: String,
+        failure: Option<String>,
     },
 }

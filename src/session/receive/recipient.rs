@@ -13,6 +13,8 @@ pub(super) struct Rights<'a> {
     pub session: SessionId,
     /// The domains this transaction has proved by mutual TLS.
     pub proved: &'a [Domain],
+    /// To any recipient.
+    pub relays: bool,
     pub smtputf8: bool,
 }
 
@@ -61,7 +63,7 @@ fn permitted(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal
     let Some(accepted) = accepted else {
         return relay(rights, path, address);
     };
-    if !rights.connector.permissions.submit && !rights.connector.permissions.relay {
+    if !rights.connector.permissions.submit && !rights.relays {
         return Err(Refusal::Plain(replies::relaying_denied()));
     }
     if is_source_route(address.local()) {
@@ -81,18 +83,18 @@ fn permitted(rights: &Rights<'_>, path: &ForwardPath) -> Result<Address, Refusal
     }
 }
 
-/// A domain that is not ours: for connectors with relay permission only. `<postmaster>` is always
+/// A domain that is not ours: for connectors with relay permission, and for whoever logged in, only. `<postmaster>` is always
 /// taken (RFC 5321 4.5.1), wherever the operator has it delivered.
 fn relay(rights: &Rights<'_>, path: &ForwardPath, address: &Address) -> Result<Address, Refusal> {
     let is_postmaster = matches!(path, ForwardPath::Postmaster);
-    if rights.connector.permissions.relay || (is_postmaster && rights.connector.permissions.submit) {
+    if rights.relays || (is_postmaster && rights.connector.permissions.submit) {
         Ok(address.clone())
     } else {
         Err(Refusal::Plain(replies::relaying_denied()))
     }
 }
 
-/// The hub rule: whose mail is taken for this domain.
+/// The hub rule: whose mail is taken for this domain. Who has only logged in proves no domain.
 fn is_allowed(rights: &Rights<'_>, accepted: &AcceptedDomain) -> bool {
     if rights.connector.permissions.relay {
         return true;

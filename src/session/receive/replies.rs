@@ -54,8 +54,58 @@ pub(super) fn cannot_verify() -> Reply {
     Reply::new(252, (2, 1, 5), "Cannot VRFY user, but will take a message and try to deliver it")
 }
 
-pub(super) fn help() -> Reply {
-    Reply::new(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS")
+pub(super) fn help(auth: bool) -> Reply {
+    let commands = "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY HELP STARTTLS";
+    Reply::new(214, (2, 0, 0), format!("{commands}{}", if auth { " AUTH" } else { "" }))
+}
+
+pub(super) fn authenticated() -> Reply {
+    Reply::new(235, (2, 7, 0), "Authentication successful")
+}
+
+/// Whatever the reason was (RFC 4954 6).
+pub(super) fn not_authenticated() -> Reply {
+    Reply::new(535, (5, 7, 8), "Authentication credentials invalid")
+}
+
+pub(super) fn auth_not_now() -> Reply {
+    Reply::new(454, (4, 7, 0), "Temporary authentication failure")
+}
+
+pub(super) fn auth_needs_tls() -> Reply {
+    Reply::new(538, (5, 7, 11), "Encryption required for authentication, start TLS first")
+}
+
+pub(super) fn mechanism_not_offered() -> Reply {
+    Reply::new(504, (5, 5, 4), "Authentication mechanism not offered")
+}
+
+pub(super) fn auth_cancelled() -> Reply {
+    Reply::new(501, (5, 7, 0), "Authentication cancelled")
+}
+
+pub(super) fn authenticated_already() -> Reply {
+    Reply::new(503, (5, 5, 1), "Authenticated already")
+}
+
+pub(super) fn auth_in_transaction() -> Reply {
+    Reply::new(503, (5, 5, 1), "AUTH is not permitted during a transaction")
+}
+
+pub(super) fn too_many_auth_failures() -> Reply {
+    Reply::new(421, (4, 7, 0), "Too many failed attempts to authenticate, closing transmission channel")
+}
+
+pub(super) fn no_longer_authenticated() -> Reply {
+    Reply::new(421, (4, 7, 0), "Authentication no longer holds, closing transmission channel")
+}
+
+pub(super) fn authentication_required() -> Reply {
+    Reply::new(530, (5, 7, 0), "Authentication required")
+}
+
+pub(super) fn not_your_address() -> Reply {
+    Reply::new(550, (5, 7, 1), "Sender address is not one that you may send as")
 }
 
 pub(super) fn hello_first() -> Reply {

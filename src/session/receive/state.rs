@@ -6,6 +6,7 @@ use crate::session::transcript::LineKind;
 use crate::smtp::{Chunk, Extensions, HeloName};
 
 use super::admission::Lists;
+use super::authenticate::{self, Exchange, Showing};
 use super::candidate::{self, Candidate};
 use super::chunks::Skipped;
 use super::content::Receiving;
@@ -25,6 +26,10 @@ pub(super) enum State {
     Handshaking(Begun),
     /// EHLO or HELO taken, no transaction.
     Ready(Hello),
+    /// AUTH came; awaits the next line of the exchange.
+    Authenticating(Box<Exchange>),
+    /// A certificate was shown to log in with and lists are lacking; awaits `RevocationRefreshed`.
+    Showing(Box<Showing>),
     /// MAIL came; awaits `RateChecked`.
     Rating(Hello, MailRequest),
     /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
@@ -126,6 +131,9 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             input @ (Input::RecipientVerified(_) | Input::MiltersAsked(_) | Input::MilterAnswered(_)),
             state,
         ) => consulted(core, state, input, step),
+        (Input::RevocationRefreshed, State::Showing(showing)) => {
+            authenticate::show(core, *showing, Lists::AsTheyAre, step)
+        }
         (Input::DraftOpened(answer), State::Drafting(transaction, chunk)) => {
             transaction::draft_opened(core, transaction, chunk, answer, step)
         }
@@ -215,6 +223,10 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                     None => return State::BetweenChunks(content),
                 }
             }
+            State::Authenticating(exchange) => match core.input.next_line() {
+                Some(line) => authenticate::line(core, *exchange, line, step),
+                None => return State::Authenticating(exchange),
+            },
             State::Receiving(content) => {
                 if core.input.is_empty() {
                     return State::Receiving(content);
@@ -236,6 +248,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::ShowingSender(_)
             | State::Verifying(_)
             | State::ShowingRecipient(_)
+            | State::Showing(_)
             | State::Drafting(..)
             | State::Examining(_)
             | State::Filtering(_)
@@ -309,6 +322,7 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::ShowingSender(_)
         | State::Verifying(_)
         | State::ShowingRecipient(_)
+        | State::Showing(_)
         | State::Drafting(..)
         | State::Examining(_)
         | State::Filtering(_)
@@ -317,6 +331,7 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
         State::Greeted
         | State::Ready(_)
+        | State::Authenticating(_)
         | State::Mailing(_)
         | State::Receiving(_)
         | State::BetweenChunks(_)
@@ -331,6 +346,7 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
     discard_draft(state, step);
     let why = match state {
         State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
+        State::Authenticating(_) | State::Showing(_) => "closed by the peer while it logged in",
         State::Handshaking(_) => "closed by the peer during the TLS handshake",
         State::Rating(..)
         | State::Refreshing(..)
@@ -370,6 +386,8 @@ pub(super) fn discard_draft(state: &State, step: &mut Step<'_>) {
         | State::Handshaking(_)
         | State::Ready(_)
         | State::Rating(..)
+        | State::Authenticating(_)
+        | State::Showing(_)
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)

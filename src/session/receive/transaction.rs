@@ -16,7 +16,7 @@ use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::recipient::{self, Refusal, Rights};
 use super::state::{Hello, State};
-use super::{Action, StoreFault, chunks, filtering, inspection, replies};
+use super::{Action, StoreFault, authenticate, chunks, filtering, inspection, replies};
 
 /// A MAIL command whose rate is being checked.
 pub(super) struct MailRequest {
@@ -60,7 +60,11 @@ pub(super) fn mail(
     if !core.follow_settings(step.world.settings) {
         return core.hang_up(step, &replies::connector_gone());
     }
-    if let Err(reply) = check_parameters(core, &path, &params) {
+    if !authenticate::still_holds(core, step) {
+        return core.hang_up(step, &replies::no_longer_authenticated());
+    }
+    let checked = authenticate::may_send(core, &path).and_then(|()| check_parameters(core, &path, &params));
+    if let Err(reply) = checked {
         core.refuse(step, &reply, Tarpit::Allowed);
         return State::Ready(hello);
     }
@@ -146,9 +150,7 @@ pub(super) fn judge(
             State::Ready(hello)
         }
         Err(NotAdmitted::Lacks(wanted)) => {
-            for (data, context) in tls_facts::fetch_lines(&wanted) {
-                core.note(step, LineKind::Information, &data, &context);
-            }
+            core.note_fetch(step, &wanted);
             core.flush(step);
             step.actions.push(Action::FetchRevocation(wanted));
             State::Refreshing(hello, request)
@@ -159,7 +161,7 @@ pub(super) fn judge(
 /// A partner that has proved itself, or a client of a connector that may relay: those that back
 /// pressure spares as long as it can.
 fn is_known(core: &Core, admission: &Admission) -> bool {
-    core.opening.connector.permissions.relay || !admission.proved.is_empty()
+    core.relays() || !admission.proved.is_empty()
 }
 
 pub(super) fn rcpt(
@@ -204,6 +206,7 @@ fn take_recipient(
         connector: &core.opening.connector,
         session: core.opening.id,
         proved: &transaction.admission.proved,
+        relays: core.relays(),
         smtputf8: envelope.smtputf8,
     };
     recipient::resolve(&rights, path)

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::mail::Now;
 use crate::policy::limits;
 use crate::session::transcript::{LineKind, Transcript};
+use crate::smtp::sasl::HIDDEN;
 use crate::smtp::{Reply, ReplyError, ReplyParser};
 use crate::trust::RevocationSet;
 
@@ -21,6 +22,8 @@ pub(super) struct Core {
     /// When the reply that is awaited began to be awaited.
     pub since: Option<Instant>,
     output: Vec<u8>,
+    /// The peer's challenges are nothing for a log.
+    pub hides_replies: bool,
 }
 
 /// One call of `handle`.
@@ -37,6 +40,7 @@ impl Core {
             replies: fresh_parser(),
             since: None,
             output: Vec::new(),
+            hides_replies: false,
             opening,
         }
     }
@@ -50,6 +54,14 @@ impl Core {
     pub fn say(&mut self, step: &mut Step<'_>, command: &str) {
         self.note(step, LineKind::Sent, command, "");
         self.output.extend_from_slice(command.as_bytes());
+        self.output.extend_from_slice(b"\r\n");
+        self.since = Some(step.now.mono);
+    }
+
+    /// Says a line of which the log gets another.
+    pub fn say_hidden(&mut self, step: &mut Step<'_>, line: &str, shown: &str) {
+        self.note(step, LineKind::Sent, shown, "");
+        self.output.extend_from_slice(line.as_bytes());
         self.output.extend_from_slice(b"\r\n");
         self.since = Some(step.now.mono);
     }
@@ -69,6 +81,9 @@ impl Core {
     pub fn next_reply(&mut self, step: &mut Step<'_>) -> Option<Result<Reply, ReplyError>> {
         let reply = self.replies.next()?;
         match &reply {
+            Ok(reply) if reply.code == 334 && self.hides_replies => {
+                self.note(step, LineKind::Received, &format!("334 {HIDDEN}"), "");
+            }
             Ok(reply) => {
                 for line in reply.wire_lines() {
                     self.note(step, LineKind::Received, &line, "");

@@ -22,6 +22,8 @@ pub struct Opening {
     pub remote: SocketAddr,
     /// MX or smart-host name, or the address literal, for texts and SNI.
     pub host: String,
+    /// Random octets that nobody else has, of which the session makes its nonce.
+    pub entropy: [u8; 32],
     /// What the peer must prove before MAIL is said.
     pub requirement: Requirement,
     /// With `requirement.mode` report: what holds when that fails.
@@ -150,7 +152,7 @@ pub enum Outcome {
 pub enum Failure {
     /// Judgement said no.
     NotAdmitted(Arc<Verdict>),
-    /// The peer answered banner, EHLO or STARTTLS with an error, or broke off.
+    /// The peer answered banner, EHLO, STARTTLS or AUTH with an error, or broke off.
     Refused { reply: Reply, command: &'static str },
     Broken {
         error: String,

@@ -9,6 +9,7 @@ use crate::smtp::{Extensions, Reply};
 use crate::trust::{OwnCertificateState, TlsEvidence, TlsState, TlsVersion};
 
 use super::admission::{self, Judged, Lists};
+use super::authenticate;
 use super::core::{Core, Step};
 use super::state::{Admitted, State};
 use super::{Action, Failure, OwnCertificate, Report, greeting};
@@ -113,9 +114,9 @@ pub(super) fn greeted(core: &mut Core, secured: Secured, reply: Reply, step: &mu
     if reply.code != 250 {
         return greeting::refused(core, reply, "EHLO", step);
     }
-    step.actions.push(Action::Ready);
     let extensions = Extensions::parse_ehlo(&reply);
-    State::Ready(Admitted { permit: secured.judged.permit, extensions })
+    let admitted = Admitted { permit: secured.judged.permit, extensions };
+    authenticate::begin(core, admitted, &secured.evidence, step)
 }
 
 /// The connection ended before the peer's first word inside TLS. In TLS 1.3 this is how a server

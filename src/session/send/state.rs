@@ -9,6 +9,7 @@ use crate::smtp::{Extensions, Reply};
 use crate::trust::{Permit, TlsEvidence};
 
 use super::admission::Lists;
+use super::authenticate::{self, Exchange};
 use super::core::{Core, Step};
 use super::delivery::{self, Delivery, Purpose};
 use super::greeting::{self, Hello};
@@ -36,6 +37,8 @@ pub(super) enum State {
     Secured(Box<Secured>),
     /// EHLO said behind the handshake; the peer is judged but not yet heard.
     GreetingAgain(Box<Secured>),
+    /// AUTH said; the peer is admitted but does not know us yet.
+    Authenticating(Box<Exchange>),
     /// Awaits `Deliver` or `Finish`.
     Ready(Admitted),
     /// Envelope or final dot said; awaits replies.
@@ -69,6 +72,7 @@ impl State {
             | State::Handshaking
             | State::Secured(_)
             | State::GreetingAgain(_)
+            | State::Authenticating(_)
             | State::Resetting(_) => Some(REPLY_TIMEOUT),
             State::Delivering(_, delivery) => Some(delivery.reply_timeout()),
             State::Quitting => Some(QUIT_TIMEOUT),
@@ -156,6 +160,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             | State::StartingTls(_)
             | State::Secured(_)
             | State::GreetingAgain(_)
+            | State::Authenticating(_)
             | State::Ready(_)
             | State::Delivering(..)
             | State::SendingContent(..)
@@ -177,6 +182,7 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
         State::StartingTls(extensions) => starttls::answered(core, extensions, reply, step),
         State::Secured(secured) => starttls::banner(core, secured, reply, step),
         State::GreetingAgain(secured) => starttls::greeted(core, *secured, reply, step),
+        State::Authenticating(exchange) => authenticate::replied(core, *exchange, reply, step),
         State::Delivering(admitted, delivery) => delivery::replied(core, admitted, delivery, reply, step),
         State::SendingContent(_, delivery) => delivery.answered_early(core, &reply, step),
         State::Resetting(admitted) if reply.code / 100 == 2 => {
@@ -193,7 +199,7 @@ fn replied(core: &mut Core, state: State, reply: Reply, step: &mut Step<'_>) -> 
 /// The connection broke off, or no longer speaks SMTP.
 pub(super) fn broken(core: &mut Core, state: State, error: &str, step: &mut Step<'_>) -> State {
     match state {
-        State::Unopened | State::Connected | State::Greeting(_) => {
+        State::Unopened | State::Connected | State::Greeting(_) | State::Authenticating(_) => {
             core.fail(Failure::broken(error.to_owned()), error, step)
         }
         State::StartingTls(_) => starttls::unusable(core, error, step),
@@ -216,6 +222,7 @@ fn awaited(state: &State) -> &'static str {
         State::Connected | State::Secured(_) => "banner",
         State::Greeting(_) | State::GreetingAgain(_) => "reply to EHLO",
         State::StartingTls(_) => "reply to STARTTLS",
+        State::Authenticating(_) => "reply to AUTH",
         State::Handshaking => "end of the TLS handshake",
         State::Delivering(_, delivery) => delivery.awaits(),
         State::Resetting(_) => "reply to RSET",
