@@ -78,9 +78,10 @@ fn nothing_is_left_out() {
     for fault in Fault::all() {
         assert!(judged.contains(fault.name()), "no dialogue ends in {}", fault.name());
     }
-    for verb in
-        ["EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "HELP", "STARTTLS", "AUTH"]
-    {
+    for verb in [
+        "EHLO", "HELO", "MAIL", "RCPT", "DATA", "BDAT", "RSET", "NOOP", "QUIT", "VRFY", "HELP", "STARTTLS",
+        "AUTH",
+    ] {
         assert!(text.lines().any(|line| line.starts_with(&format!("< {verb}"))), "{verb} is never said");
     }
 }

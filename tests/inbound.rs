@@ -15,8 +15,14 @@ mod client;
 mod content;
 #[path = "inbound/envelope.rs"]
 mod envelope;
+#[path = "inbound/floods.rs"]
+mod floods;
 #[path = "inbound/foreign_signer.rs"]
 mod foreign_signer;
+#[path = "inbound/handshakes.rs"]
+mod handshakes;
+#[path = "inbound/injection.rs"]
+mod injection;
 #[path = "inbound/limits.rs"]
 mod limits;
 #[path = "inbound/milter.rs"]
@@ -27,6 +33,10 @@ mod pki;
 mod rig;
 #[path = "inbound/scripted_milter.rs"]
 mod scripted_milter;
+#[path = "inbound/smuggling.rs"]
+mod smuggling;
+#[path = "inbound/tickets.rs"]
+mod tickets;
 #[path = "inbound/verdict.rs"]
 mod verdict;
 #[path = "inbound/verification.rs"]

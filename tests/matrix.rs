@@ -334,8 +334,8 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                         }
                     }
                 }
-                receive::Action::AskRate => {
-                    input(receive::Input::RateChecked { allowed: true }, &mut actions);
+                receive::Action::AskRate | receive::Action::AskPartnerRate(_) => {
+                    input(receive::Input::RateChecked(Ok(())), &mut actions);
                 }
                 receive::Action::FetchRevocation(_) => {
                     input(receive::Input::RevocationRefreshed, &mut actions);
@@ -378,7 +378,7 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                     unreachable!("this connector checks nothing")
                 }
                 receive::Action::DiscardDraft => draft = None,
-                receive::Action::Delay(_) => {}
+                receive::Action::CountRecipient | receive::Action::Delay(_) => {}
             }
         }
         match stream.as_mut().expect("closed only with Close").read(&mut buffer).await {

@@ -6,6 +6,8 @@ mod common;
 mod cut_through;
 #[path = "outbound/disk.rs"]
 mod disk;
+#[path = "outbound/hostile.rs"]
+mod hostile;
 #[path = "outbound/lab.rs"]
 mod lab;
 #[path = "outbound/operator.rs"]

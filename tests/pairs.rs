@@ -250,7 +250,9 @@ impl Server<'_> {
                     Err(error) => self.input(receive::Input::TlsFailed(error.to_string())),
                 }
             }
-            receive::Action::AskRate => self.input(receive::Input::RateChecked { allowed: true }),
+            receive::Action::AskRate | receive::Action::AskPartnerRate(_) => {
+                self.input(receive::Input::RateChecked(Ok(())))
+            }
             receive::Action::FetchRevocation(_) => self.input(receive::Input::RevocationRefreshed),
             receive::Action::OpenDraft => {
                 self.content.clear();
@@ -271,6 +273,7 @@ impl Server<'_> {
             | receive::Action::DiscardDraft
             | receive::Action::Log(_)
             | receive::Action::Report(_)
+            | receive::Action::CountRecipient
             | receive::Action::Close => {}
         }
     }

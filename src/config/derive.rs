@@ -40,6 +40,8 @@ fn connector(table: &mut Table, hostname: &str) {
         table.fill("domain_secure_enabled", Value::Bool(secure));
         let port = if table.bool("implicit_tls") { 465 } else { 25 };
         table.fill("port", Value::Integer(port));
+    } else {
+        inbound_limits(table);
     }
     if table.section.name == "receive_connector" {
         let chunking = table.bool("chunking_enabled");
@@ -47,6 +49,23 @@ fn connector(table: &mut Table, hostname: &str) {
     }
     let logging = if table.bool("domain_secure_enabled") { "verbose" } else { "none" };
     table.fill("protocol_logging_level", Value::Text(logging.to_owned()));
+}
+
+/// A limit that somebody raised takes along what would otherwise stand in its way.
+fn inbound_limits(table: &mut Table) {
+    const MAX: u64 = u32::MAX as u64;
+    let number = |key| table.integer::<u64>(key);
+    let (all, of_source) = (number("max_inbound_connections"), number("max_inbound_connections_per_source"));
+    let messages = number("message_rate_limit");
+    for (key, value) in [
+        ("max_inbound_connections_per_subnet", of_source * 5),
+        ("reserved_partner_connections", all / 10),
+        ("connection_rate_limit", messages.max(of_source * 60)),
+        ("recipient_rate_limit", messages * 50),
+        ("protocol_error_rate_limit", messages),
+    ] {
+        table.fill(key, Value::Integer(value.min(MAX)));
+    }
 }
 
 fn tls_reporting(table: &mut Table, postmaster: &str) {

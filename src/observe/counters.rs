@@ -52,6 +52,7 @@ pub const CUT_THROUGH: &str = "sealpost_messages_cut_through_total";
 pub const DELIVERED: &str = "sealpost_messages_delivered_total";
 pub const DEFERRED: &str = "sealpost_messages_deferred_total";
 pub const BOUNCED: &str = "sealpost_messages_bounced_total";
+pub const LIMITS_REACHED: &str = "sealpost_limits_reached_total";
 pub const CONNECTIONS: &str = "sealpost_connections";
 pub const HANDSHAKES: &str = "sealpost_tls_handshakes_total";
 pub const AUTHENTICATIONS: &str = "sealpost_authentications_total";
@@ -177,6 +178,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["direction", "connector"],
         "Open SMTP connections",
         "Now; `direction` is `inbound` or `outbound`.",
+    ),
+    row(
+        LIMITS_REACHED,
+        Kind::Counter,
+        &["connector", "limit", "scope"],
+        "Limits that clients ran into",
+        "Once a connection, command or message that was refused or cut off for it; `limit` is what there was too much of, such as `connections`, `message-rate` or `command-time`, and `scope` whose limit it is: `connector`, `source`, `subnet`, `partner` or `session`.",
     ),
     row(
         HANDSHAKES,

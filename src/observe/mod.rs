@@ -15,6 +15,7 @@ mod protocol_log;
 mod record;
 mod registry;
 mod rotating;
+mod sparing;
 #[cfg(test)]
 pub(crate) mod test_settings;
 pub mod text;

@@ -8,27 +8,26 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use prometheus_client::metrics::gauge::Gauge;
 
-use crate::policy::{Consequence, Pressure, Settings};
+use crate::policy::{Consequence, Limit, Pressure, Scope, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
-use super::event::Event;
+use super::event::{AccessEvent, Event};
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
+use super::sparing::Sparing;
 use super::tls_reports::TlsReports;
 use super::tracking::{MessageTracking, Tracked};
-
-/// How often lost protocol log lines are worth an error record.
-const LOSS_TOLD_EVERY: Duration = Duration::from_secs(10);
 
 /// Events in, log records and counters out. Shared by everyone who sees something happen.
 pub struct Observer {
     counters: Counters,
     stopping: AtomicBool,
     shown: Mutex<Shown>,
-    loss_told: Mutex<Option<Instant>>,
+    losses_told: Sparing<()>,
+    limits_told: Sparing<(Limit, Scope)>,
     partners: PartnerWatch,
     tracking: OnceLock<MessageTracking>,
     tls_reports: TlsReports,
@@ -51,7 +50,8 @@ impl Observer {
             counters: Counters::new(settings),
             stopping: AtomicBool::new(false),
             shown: Mutex::default(),
-            loss_told: Mutex::default(),
+            losses_told: Sparing::default(),
+            limits_told: Sparing::default(),
             partners: PartnerWatch::default(),
             tracking: OnceLock::new(),
             tls_reports: TlsReports::default(),
@@ -117,6 +117,8 @@ impl Observer {
             | Event::StsPolicyFetchFailed { .. }
             | Event::TlsReportSent { .. }
             | Event::TlsReportFailed { .. }
+            | Event::RevocationListFetched { .. }
+            | Event::RevocationListFetchFailed { .. }
             | Event::InboundChecked(_) => self.policy(event),
             Event::MessageReceived { connector, secured, accept_to_durable, .. } => {
                 counters.message_received(connector, secured.as_ref());
@@ -135,7 +137,7 @@ impl Observer {
                 counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
                 Level::Info
             }
-            Event::Access(event) => counters.accessed(event),
+            Event::Access(event) => self.access(event),
             Event::MessageDeferred { .. } => {
                 counters.deferred.inc();
                 Level::Info
@@ -144,21 +146,13 @@ impl Observer {
                 counters.bounced.inc();
                 Level::Warning
             }
-            Event::RevocationListFetched { changed, .. } => {
-                counters.crl_fetch(if *changed { "fetched" } else { "unchanged" });
-                if *changed { Level::Info } else { Level::Debug }
-            }
-            Event::RevocationListFetchFailed { .. } => {
-                counters.crl_fetch("failed");
-                Level::Warning
-            }
             Event::ProtocolLogLost { lines } => {
                 counters.log_lines_lost.inc_by(*lines);
-                if self.may_tell_loss() { Level::Error } else { Level::Debug }
+                self.loss_level()
             }
             Event::TrackingLost { records } => {
                 counters.tracking_lost.inc_by(*records);
-                if self.may_tell_loss() { Level::Error } else { Level::Debug }
+                self.loss_level()
             }
             Event::BackPressureChanged { resource, level, .. } => {
                 counters.back_pressure(*resource, *level);
@@ -186,6 +180,13 @@ impl Observer {
                     return Level::Debug;
                 }
             }
+            Event::RevocationListFetched { changed, .. } => {
+                counters.crl_fetch(if *changed { "fetched" } else { "unchanged" });
+                if !changed {
+                    return Level::Debug;
+                }
+            }
+            Event::RevocationListFetchFailed { .. } => counters.crl_fetch("failed"),
             Event::StsPolicyFetched { .. } => counters.sts_fetch("fetched"),
             Event::StsPolicyFetchFailed { .. } => counters.sts_fetch("failed"),
             Event::TlsReportSent { .. } => counters.tls_report("sent"),
@@ -212,15 +213,15 @@ impl Observer {
         if verdict.is_good() { Level::Debug } else { Level::Warning }
     }
 
-    /// Lost protocol log lines are counted each, and told once in ten seconds.
-    fn may_tell_loss(&self) -> bool {
-        let mut last = self.loss_told.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        let may = last.is_none_or(|last| now.duration_since(last) >= LOSS_TOLD_EVERY);
-        if may {
-            *last = Some(now);
-        }
-        may
+    /// Who came, and who took too much.
+    fn access(&self, event: &AccessEvent) -> Level {
+        let level = self.counters.accessed(event);
+        let AccessEvent::LimitReached { limit, scope, .. } = event else { return level };
+        if self.limits_told.may_tell((*limit, *scope), Instant::now()) { level } else { Level::Debug }
+    }
+
+    fn loss_level(&self) -> Level {
+        if self.losses_told.may_tell((), Instant::now()) { Level::Error } else { Level::Debug }
     }
 
     /// What `/metrics` answers: OpenMetrics text, names as in docs/counters.md.

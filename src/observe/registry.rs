@@ -12,7 +12,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
 use crate::policy::milter::MilterResult;
-use crate::policy::{Finding, Pressure, Resource, Settings};
+use crate::policy::{Finding, Limit, Pressure, Resource, Scope, Settings};
 use crate::smtp::sasl::Mechanism;
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
@@ -48,6 +48,7 @@ pub(super) struct Counters {
     pub(super) deferred: Counter,
     pub(super) bounced: Counter,
     pub(super) connections: Family<Labels<2>, Gauge>,
+    limits_reached: Family<Labels<3>, Counter>,
     handshakes: Family<Labels<3>, Counter>,
     authentications: Family<Labels<2>, Counter>,
     pub(super) queue: Family<Labels<1>, Gauge>,
@@ -92,6 +93,7 @@ impl Counters {
             deferred: register(&mut r, counters::DEFERRED, Counter::default()),
             bounced: register(&mut r, counters::BOUNCED, Counter::default()),
             connections: register(&mut r, counters::CONNECTIONS, Family::default()),
+            limits_reached: register(&mut r, counters::LIMITS_REACHED, Family::default()),
             handshakes: register(&mut r, counters::HANDSHAKES, Family::default()),
             authentications: register(&mut r, counters::AUTHENTICATIONS, Family::default()),
             queue: register(&mut r, counters::QUEUE, Family::default()),
@@ -207,6 +209,10 @@ impl Counters {
         let (mechanism, result, level) = match event {
             AccessEvent::ConnectionNotAdmitted { .. } => return Level::Info,
             AccessEvent::ProxyHeaderRefused { .. } => return Level::Warning,
+            AccessEvent::LimitReached { connector, limit, scope, .. } => {
+                self.limit_reached(connector, *limit, *scope);
+                return Level::Warning;
+            }
             AccessEvent::AuthenticationSucceeded { mechanism, .. } => (*mechanism, "ok", Level::Info),
             AccessEvent::AuthenticationFailed { mechanism, .. } => (*mechanism, "failed", Level::Warning),
         };
@@ -297,6 +303,15 @@ impl Counters {
     pub(super) fn message_delivered(&self, connector: &str, secured: Option<&Domain>) {
         self.delivered.get_or_create(&connector_label(connector)).inc();
         count_listed(&self.domain_secure_sent, secured);
+    }
+
+    fn limit_reached(&self, connector: &str, limit: Limit, scope: Scope) {
+        let labels = [
+            ("connector", connector.to_owned()),
+            ("limit", limit.as_str().to_owned()),
+            ("scope", scope.as_str().to_owned()),
+        ];
+        self.limits_reached.get_or_create(&labels).inc();
     }
 
     pub(super) fn handshake(&self, direction: Direction, version: Option<TlsVersion>, ok: bool) {

@@ -13,8 +13,13 @@ pub const SKIPPED_CHUNK_OCTETS_MAX: u64 = 1 << 30;
 pub const HEADER_SECTION_BYTES_MAX: usize = 256 << 10;
 /// `Received` fields after which a message is taken to loop (RFC 5321 6.3 asks for at least 100).
 pub const RECEIVED_FIELDS_MAX: usize = 100;
-/// Syntax errors and unknown commands of one session before it is closed (Exchange: 5).
-pub const PROTOCOL_ERRORS_MAX: u32 = 5;
+/// TLS handshakes of strangers at one time, each up to some 100 KB, and those of sources that a partner
+/// is known to send from.
+pub const HANDSHAKES_MAX: usize = 500;
+pub const HANDSHAKES_OF_PARTNERS_MAX: usize = 100;
+/// Content that is refused for its size is read on to its final dot, for the client to hear the
+/// reply; after so many times the allowed size the connection is closed instead.
+pub const OVERSIZE_FACTOR: u64 = 2;
 /// Longest reply line, and most lines of one reply, that we take from a server.
 pub const REPLY_LINE_BYTES_MAX: usize = 4096;
 pub const REPLY_LINES_MAX: usize = 128;

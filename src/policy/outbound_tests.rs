@@ -56,6 +56,8 @@ fn settings(listed: Option<Mode>) -> Settings {
         priority: Priority::Normal,
         mode,
         certificate: None,
+        remote_ip_ranges: Vec::new(),
+        limits: crate::policy::PartnerLimits::default(),
     };
     Settings { partners: vec![Arc::new(partner)], ..test_settings::with_lists(&[], &[DOMAIN]) }
 }

@@ -3,8 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::mail::Domain;
 use crate::trust::{Mode, OnFailure, TrustPolicy};
+
+use super::PartnerLimits;
 
 /// `priority`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,4 +37,7 @@ pub struct Partner {
     pub mode: Mode,
     /// Thumbprint or SAN name of the certificate we present to this partner.
     pub certificate: Option<String>,
+    /// Where its servers connect from, so that strangers cannot take their places. Proves nothing.
+    pub remote_ip_ranges: Vec<IpNet>,
+    pub limits: PartnerLimits,
 }

@@ -8,8 +8,8 @@ use ipnet::IpNet;
 
 use crate::mail::Domain;
 
-use super::InboundChecks;
 use super::milter::Milters;
+use super::{InboundChecks, InboundLimits};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ProtocolLogging {
@@ -75,8 +75,8 @@ pub struct ReceiveConnector {
     pub max_recipients_per_message: usize,
     pub max_inbound_connections: usize,
     pub max_inbound_connections_per_source: usize,
-    /// Messages per minute and source address.
-    pub message_rate_limit: u32,
+    /// `message_rate_limit` and the other limits of what clients take.
+    pub limits: InboundLimits,
     pub connection_timeout: Duration,
     pub connection_inactivity_timeout: Duration,
     pub tarpit_interval: Duration,

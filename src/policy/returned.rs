@@ -115,6 +115,8 @@ mod tests {
             priority: Priority::Normal,
             mode: Mode::Report,
             certificate: None,
+            remote_ip_ranges: Vec::new(),
+            limits: crate::policy::PartnerLimits::default(),
         }));
         let sender = address("ann@woodgrove.example");
         let message = Undelivered { asked: Some(Return::Full), size: 1, secured: true, sender: &sender };

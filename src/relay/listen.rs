@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -13,13 +13,13 @@ use crate::net::balancer;
 use crate::net::listener;
 use crate::net::proxy_protocol::Origin;
 use crate::observe::{AccessEvent, Event};
-use crate::policy::{ReceiveConnector, Settings, receive_connector};
-use crate::session::receive::Opening;
+use crate::policy::{Reached, ReceiveConnector, Settings, receive_connector};
+use crate::session::receive::{Opening, Report, TurnedAway};
 use crate::smtp::SessionId;
 
 use super::listeners::Binding;
-use super::receive;
 use super::shared::Shared;
+use super::{receive, receive_events};
 
 /// Pause after `accept` failed (descriptors used up), so that a shortage is not a busy loop.
 const ACCEPT_ERROR_PAUSE: Duration = Duration::from_millis(100);
@@ -115,10 +115,13 @@ fn welcome(shared: &Arc<Shared>, arrival: Arrival, binding: &Binding) {
         shared.observer.event(Event::Access(event));
         return;
     };
-    let refusal_or_place = if shared.protocol_log.must_stop_mail() {
-        Err("this server cannot write its protocol log and takes no mail; try again later")
+    let now = Instant::now();
+    let place = if shared.protocol_log.must_stop_mail() {
+        let text = "this server cannot write its protocol log and takes no mail; try again later";
+        Err(TurnedAway { text: text.to_owned(), reached: None })
     } else {
-        shared.connections.enter(connector, remote.ip())
+        let entered = shared.connections.enter(&settings, connector, remote.ip(), now);
+        entered.map_err(|reached| TurnedAway { text: reached.to_string(), reached: Some(reached) })
     };
     let tls = shared.server_tls.load().get(&connector.name).cloned();
     let opening = Opening {
@@ -131,11 +134,30 @@ fn welcome(shared: &Arc<Shared>, arrival: Arrival, binding: &Binding) {
         tls_available: connector.offer_starttls && tls.is_some(),
         certificate: tls.as_ref().map(|tls| Arc::clone(&tls.certificate)),
     };
-    let shared_of_task = Arc::clone(shared);
-    shared.tasks.spawn(async move {
-        match refusal_or_place {
-            Ok(_place) => receive::serve(shared_of_task, stream, opening, tls, None).await,
-            Err(refusal) => receive::serve(shared_of_task, stream, opening, None, Some(refusal)).await,
-        }
-    });
+    if let Err(TurnedAway { text, reached: Some(reached) }) = &place
+        && !shared.connections.may_log_refusal(now)
+    {
+        return turn_away_in_silence(shared, &stream, &opening, text, *reached);
+    }
+    shared.tasks.spawn(receive::serve(Arc::clone(shared), stream, opening, tls, place));
+}
+
+/// Of a flood, most connections get no session and no line in the protocol log: only the reply, if
+/// it can be sent at once, and their place in the counters.
+fn turn_away_in_silence(
+    shared: &Shared,
+    stream: &TcpStream,
+    opening: &Opening,
+    text: &str,
+    reached: Reached,
+) {
+    let reply = format!("421 4.7.0 {text}\r\n");
+    if !opening.connector.implicit_tls {
+        // Whoever does not take it has lost nothing but the reason.
+        let _ = stream.try_write(reply.as_bytes());
+    }
+    let event = receive_events::event(opening, Report::LimitReached(reached), &mut None, None);
+    if let Some(event) = event {
+        shared.observer.event(event);
+    }
 }

@@ -15,6 +15,7 @@ mod delivery;
 mod delivery_queues;
 mod dispatch;
 mod exchange_fields;
+mod handshakes;
 pub mod holds;
 mod inspection;
 mod linger;

@@ -1,6 +1,7 @@
 //! Driving one receive session: the only async code between a peer and the queue on the way in.
 
 mod accept;
+mod counting;
 mod filter;
 mod inspect;
 mod keep;
@@ -20,20 +21,22 @@ use tokio::time::timeout;
 use crate::net::stream::Stream;
 use crate::observe::Event;
 use crate::observe::tracking::Tracked;
-use crate::session::receive::{Action, Input, Opening, ReceiveSession, Report, StoreFault, World};
+use crate::policy::quota::{Charge, source_of};
+use crate::policy::{Limit, Reached, Scope};
+use crate::session::receive::{
+    Action, Input, Opening, ReceiveSession, Report, StoreFault, TurnedAway, World,
+};
 use crate::trust::{Direction, WantedList};
 
 use self::inspect::Pending;
 use self::reading::{Heard, sleep_until};
-use super::connections::source_of;
+use super::connections::Counted;
 use super::milters::Party;
 use super::receive_events::{self, Accepted};
 use super::session_log::SessionLog;
 use super::shared::{ListenerTls, Shared};
 use super::{linger, revocation};
 
-/// A handshake that takes longer is broken off.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Replies are flushed within this or the peer is taken to be gone.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Content gathered before it is appended to a message that has outgrown memory: each append may
@@ -68,21 +71,27 @@ struct Driver {
     tracked: Tracked,
     held_by: Option<String>,
     closed: bool,
-    /// Turned away with the banner: nothing was heard, and no time is lost on it.
-    refused: bool,
+    /// `None`: turned away with the banner. Nothing was heard, and no time is lost on it.
+    place: Option<Counted>,
+    /// Not yet counted against the source.
+    read_octets: u64,
 }
 
-/// Serves a connection to its end. `refusal` closes it with 421 and that text.
+/// Serves a connection to its end; one that got no place is told so and closed.
 pub async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     opening: Opening,
     tls: Option<ListenerTls>,
-    refusal: Option<&'static str>,
+    place: Result<Counted, TurnedAway>,
 ) {
     // One that is refused at once never was a connection of the connector.
-    let gauge = shared.observer.connection(Direction::Inbound, &opening.connector.name);
-    let _gauge = refusal.is_none().then_some(gauge);
+    let gauge =
+        place.is_ok().then(|| shared.observer.connection(Direction::Inbound, &opening.connector.name));
+    let (place, refusal) = match place {
+        Ok(place) => (Some(place), None),
+        Err(refusal) => (None, Some(refusal)),
+    };
     let Opening { connector, id, local, remote, .. } = &opening;
     let log = SessionLog::new(Direction::Inbound, &connector.name, *id, *local, *remote);
     let mut driver = Driver {
@@ -105,10 +114,13 @@ pub async fn serve(
         tracked: Tracked::default(),
         held_by: None,
         closed: false,
-        refused: refusal.is_some(),
+        place,
+        read_octets: 0,
     };
     driver.input(Input::Connected(refusal));
     driver.run().await;
+    driver.count_octets();
+    drop(gauge);
 }
 
 impl Driver {
@@ -172,6 +184,8 @@ impl Driver {
             Action::Delay(wait) => self.delay(wait).await,
             Action::StartTls => self.start_tls().await,
             Action::AskRate => self.ask_rate(),
+            Action::AskPartnerRate(domain) => self.ask_partner_rate(&domain),
+            Action::CountRecipient => self.count(Charge::Recipient, 1),
             Action::FetchRevocation(wanted) => self.fetch_revocation(wanted).await,
             Action::OpenDraft => self.open_draft(),
             Action::Content(bytes) => self.keep(&bytes),
@@ -232,7 +246,7 @@ impl Driver {
         self.milters.leave().await;
         if let Some(mut stream) = self.stream.take() {
             let _ = timeout(Duration::from_secs(5), stream.shutdown()).await;
-            if !self.refused {
+            if self.place.is_some() {
                 linger::until_silent(&mut stream).await;
             }
         }
@@ -247,12 +261,24 @@ impl Driver {
             self.input(Input::TlsFailed("no certificate is loaded for this connector".to_owned()));
             return;
         };
-        match tls.tls.accept(plain, HANDSHAKE_TIMEOUT).await {
+        let shared = Arc::clone(&self.shared);
+        let is_known = self.place.as_ref().is_some_and(Counted::is_known);
+        let Some(turn) = shared.handshakes.turn(is_known).await else {
+            let reached = Reached { limit: Limit::Handshakes, scope: Scope::Connector };
+            self.report(Report::LimitReached(reached));
+            return self.input(Input::TlsFailed("too many TLS handshakes at one time".to_owned()));
+        };
+        match tls.tls.accept(plain, turn.patience).await {
             Ok((stream, evidence)) => {
                 self.stream = Some(stream);
                 self.input(Input::TlsEstablished(Arc::new(evidence)));
             }
-            Err(error) => self.input(Input::TlsFailed(error.to_string())),
+            Err(error) => {
+                if error.timed_out {
+                    self.report(Report::LimitReached(Limit::HandshakeTime.of_session()));
+                }
+                self.input(Input::TlsFailed(error.to_string()));
+            }
         }
     }
 
@@ -261,12 +287,6 @@ impl Driver {
             revocation::obtain(&self.shared, wanted).await;
             self.input(Input::RevocationRefreshed);
         }
-    }
-
-    fn ask_rate(&mut self) {
-        let remote = self.opening.remote.ip();
-        let allowed = self.shared.connections.allow_message(&self.opening.connector, remote, Instant::now());
-        self.input(Input::RateChecked { allowed });
     }
 
     fn open_draft(&mut self) {
@@ -336,9 +356,7 @@ impl Driver {
         if let Report::Authentication { failure: Some(_), .. } = &report {
             self.shared.auth_failures.failed(source_of(self.opening.remote.ip()), Instant::now());
         }
-        if let Report::Judged(verdict) = &report {
-            self.shared.revocation.note_use(verdict, Shared::now().wall);
-        }
+        self.count_report(&report);
         let evidence = self.session.evidence();
         if let Some(event) = receive_events::event(&self.opening, report, &mut self.message, evidence) {
             self.tell(event);
@@ -349,11 +367,12 @@ impl Driver {
 /// What is still to be done when nobody listens any more. The session closes by itself.
 fn outlives_the_peer(action: &Action) -> bool {
     match action {
-        Action::DiscardDraft | Action::Log(_) | Action::Report(_) => true,
+        Action::DiscardDraft | Action::Log(_) | Action::Report(_) | Action::CountRecipient => true,
         Action::Send(_)
         | Action::Delay(_)
         | Action::StartTls
         | Action::AskRate
+        | Action::AskPartnerRate(_)
         | Action::FetchRevocation(_)
         | Action::OpenDraft
         | Action::Content(_)

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::observe::{AccessEvent, Event, FilterEvent, InboundChecked};
+use crate::policy::Reached;
 use crate::policy::milter::Denied;
 use crate::session::receive::{Kept, Opening, Report};
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
@@ -89,6 +90,9 @@ pub fn event(
                 AccessEvent::AuthenticationFailed { connector, session, remote, mechanism, user, reason }
             }
         }),
+        Report::LimitReached(Reached { limit, scope }) => {
+            Event::Access(AccessEvent::LimitReached { limit, scope, connector, session, remote })
+        }
         Report::ProtocolError { what } => Event::MessageRefused { connector, session, remote, reply: what },
     })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use sealpost_queue::Queue;
@@ -17,9 +17,11 @@ use crate::net::tls::{ClientTlsPool, TlsSetupError};
 use crate::observe::tracking::{MessageTracking, TrackingError};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
+use crate::trust::Direction;
 
 use super::auth_failures::AuthFailures;
 use super::connections::Connections;
+use super::handshakes::Handshakes;
 use super::holds::{HoldError, Holds};
 use super::inspection::{Inspector, InspectorError};
 use super::listeners::Listeners;
@@ -168,6 +170,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let protocol_log = ProtocolLog::open(&settings.protocol_log, Arc::clone(&observer))?;
     let audit = Arc::new(AuditLog::new(&data));
     let holds = Holds::open(&data)?;
+    let connections = known_partners(&observer);
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| StartError::Resolver(e.to_string()))?;
     let inspector = Inspector::open(&data, &settings.dns)?;
     let lists = revocation::open(&settings, &observer);
@@ -189,8 +192,9 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         inspector,
         milters: Gates::default(),
         verifier: Verifier::default(),
-        connections: Arc::new(Connections::default()),
         auth_failures: AuthFailures::default(),
+        connections,
+        handshakes: Handshakes::default(),
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),
         hosts: Mutex::default(),
@@ -201,6 +205,19 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         draining: CancellationToken::new(),
         tasks: TaskTracker::new(),
     }))
+}
+
+/// The addresses from which partners last proved themselves to an earlier run keep their places: a
+/// flood does not wait for us to have been up for a while.
+fn known_partners(observer: &Observer) -> Arc<Connections> {
+    let connections = Arc::new(Connections::default());
+    for seen in observer.partners().snapshot(|_, _| true).domains {
+        let peer = seen.last_good.filter(|_| seen.direction == Direction::Inbound);
+        if let Some(address) = peer.and_then(|peer| peer.peer.parse::<SocketAddr>().ok()) {
+            connections.proved(address.ip(), Instant::now());
+        }
+    }
+    connections
 }
 
 fn spawn_tasks(shared: &Arc<Shared>) {

@@ -25,6 +25,7 @@ use super::auth_failures::AuthFailures;
 use super::back_pressure::BackPressure;
 use super::connections::Connections;
 use super::delivery_queues::DeliveryQueues;
+use super::handshakes::Handshakes;
 use super::holds::Holds;
 use super::inspection::Inspector;
 use super::listeners::Listeners;
@@ -55,6 +56,7 @@ pub struct Shared {
     pub verifier: Verifier,
     pub connections: Arc<Connections>,
     pub auth_failures: AuthFailures,
+    pub handshakes: Handshakes,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,
     /// Which hosts could not be reached a moment ago.

@@ -17,6 +17,8 @@ use super::{report, tls};
 
 const TICK: Duration = Duration::from_secs(1);
 const CERTIFICATE_REMINDER: Duration = Duration::from_secs(3600);
+/// How often the memory of sources that are quiet is given back.
+const FORGET_SOURCES: Duration = Duration::from_secs(60);
 /// Messages looked at in one tick.
 const BATCH: usize = 200;
 
@@ -24,7 +26,7 @@ const BATCH: usize = 200;
 pub async fn run(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut reminded = Instant::now();
+    let (mut reminded, mut forgot) = (Instant::now(), Instant::now());
     loop {
         tokio::select! {
             _ = ticks.tick() => {}
@@ -33,6 +35,10 @@ pub async fn run(shared: Arc<Shared>) {
         expire(&shared).await;
         notify_delays(&shared).await;
         show_queue(&shared);
+        if forgot.elapsed() >= FORGET_SOURCES {
+            forgot = Instant::now();
+            shared.connections.forget_past(forgot);
+        }
         if reminded.elapsed() >= CERTIFICATE_REMINDER {
             reminded = Instant::now();
             tls::remind_of_expired(&shared);

@@ -19,6 +19,7 @@ mod filtering;
 mod header_section;
 mod inspection;
 mod interface;
+mod other_protocol;
 mod recipient;
 mod replies;
 mod starttls;
@@ -27,7 +28,7 @@ mod transaction;
 
 pub use interface::{
     Action, BodyFacts, Filtered, Input, Inspection, Kept, MilterQuestion, MilterWord, Opening, Report,
-    StoreFault, Submission, World,
+    StoreFault, Submission, TurnedAway, World,
 };
 
 use self::core::{Core, Step};
@@ -55,6 +56,11 @@ impl ReceiveSession {
         }
     }
 
+    /// The connection's facts, its connector as a reload left it.
+    pub fn opening(&self) -> &Opening {
+        &self.core.opening
+    }
+
     /// What the handshake showed, if there was one.
     pub fn evidence(&self) -> Option<&Arc<TlsEvidence>> {
         self.core.tls.as_ref()
@@ -66,6 +72,7 @@ impl ReceiveSession {
         match &self.state {
             State::Unopened
             | State::Rating(..)
+            | State::RatingPartner(_)
             | State::Refreshing(..)
             | State::Vetting(_)
             | State::ShowingSender(_)
@@ -77,11 +84,10 @@ impl ReceiveSession {
             | State::Filtering(_)
             | State::Storing(_)
             | State::Closed => None,
-            State::Greeted
-            | State::Handshaking(_)
-            | State::Ready(_)
-            | State::Authenticating(_)
-            | State::Mailing(_) => self.core.clock.deadline(connector),
+            State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Authenticating(_) => {
+                self.core.clock.deadline(connector)
+            }
+            State::Mailing(_) => self.core.clock.transaction_deadline(connector),
             State::Receiving(content) | State::BetweenChunks(content) => {
                 self.core.clock.content_deadline(connector, content.pace())
             }

@@ -2,7 +2,7 @@
 //! ends it (or `.CRLF` at its very start); `LF.CRLF`, `CR.CR` and their kin never do, and we never
 //! send a bare CR or LF that another server might read as a line end.
 
-use memchr::{memchr2, memchr3};
+use memchr::memchr3;
 
 use super::Reply;
 
@@ -162,7 +162,8 @@ impl ContentFault {
 }
 
 /// Content to DATA: adds the dots and the end. Content as we store it has only CRLF and passes
-/// octet by octet; were there a bare CR or LF, it would go out as CRLF, never as it is.
+/// octet by octet; were there a bare CR or LF, it would go out as CRLF, never as it is, and a NUL, which
+/// some servers drop before they look for the end of data, not at all.
 #[derive(Debug, Default)]
 pub struct DataEncoder {
     state: Encoding,
@@ -209,6 +210,7 @@ impl DataEncoder {
             }
             (_, b'\r') => self.state = Encoding::Cr,
             (_, b'\n') => self.end_line(out),
+            (_, 0) => {}
             (state, byte) => {
                 if state == Encoding::LineStart && byte == b'.' {
                     out.push(b'.');
@@ -239,10 +241,10 @@ fn plain_octets(content: &[u8]) -> usize {
     let mut plain = 0;
     loop {
         let rest = &content[plain..];
-        let line = memchr2(b'\r', b'\n', rest).unwrap_or(rest.len());
+        let line = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
         plain += line;
         match rest[line..] {
-            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n') => plain += 2,
+            [b'\r', b'\n', next, ..] if !matches!(next, b'.' | b'\r' | b'\n' | 0) => plain += 2,
             _ => return plain,
         }
     }

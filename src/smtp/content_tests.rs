@@ -94,6 +94,7 @@ fn content_goes_out_stuffed_and_otherwise_as_it_is() {
         ("a\r", "a\r\n.\r\n"),
         ("a\n.\nb\r.\r", "a\r\n..\r\nb\r\n..\r\n.\r\n"),
         ("a\r\r\n", "a\r\n\r\n.\r\n"),
+        ("a\r\n\0.\r\n.\0\r\n", "a\r\n..\r\n..\r\n.\r\n"),
     ] {
         assert_eq!(String::from_utf8_lossy(&encode(content.as_bytes())), wire, "{content:?}");
     }

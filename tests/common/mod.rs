@@ -12,6 +12,7 @@ use std::process::Command;
 use std::time::Duration;
 
 pub mod http;
+pub mod naive;
 
 use rcgen::RevocationReason;
 use sealpost::cli::demo::dns::{DnsServer, Zone};

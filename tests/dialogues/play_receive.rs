@@ -9,12 +9,12 @@ use sealpost::mail::{Now, TlsRequired};
 use sealpost::policy::milter::Milters;
 use sealpost::policy::recipient_verification::Verified;
 use sealpost::policy::{
-    AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Outcome, Partner, Permissions,
-    Pressure, ReceiveConnector, SendConnector, Settings,
+    AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Limit, Outcome, Partner, Permissions,
+    Pressure, Reached, ReceiveConnector, Scope, SendConnector, Settings,
 };
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, MilterQuestion, Opening, ReceiveSession, Report, StoreFault, Submission,
-    World,
+    TurnedAway, World,
 };
 use sealpost::session::transcript::LineKind;
 use sealpost::smtp::SessionId;
@@ -47,7 +47,9 @@ pub fn play(script: &Script, pki: &mut Pki) -> Result<(), String> {
     for step in &script.steps {
         match step {
             Step::Connect => {
-                let refusal = script.setting("refuse").map(|text| -> &'static str { text.to_owned().leak() });
+                let reached = Some(Reached { limit: Limit::Connections, scope: Scope::Connector });
+                let refusal =
+                    script.setting("refuse").map(|text| TurnedAway { text: text.to_owned(), reached });
                 player.input(Input::Connected(refusal));
             }
             Step::Received(bytes) => player.input(Input::Bytes(bytes)),
@@ -165,9 +167,17 @@ impl<'a> Player<'a> {
                 None => self.handle(Input::TlsEstablished(Arc::clone(&self.evidence))),
             },
             Action::AskRate => {
-                let allowed = self.script.setting("rate") != Some("exceeded");
-                self.handle(Input::RateChecked { allowed });
+                let exceeded = self.script.setting("rate") == Some("exceeded");
+                let reached = Reached { limit: Limit::MessageRate, scope: Scope::Source };
+                self.handle(Input::RateChecked(if exceeded { Err(reached) } else { Ok(()) }));
             }
+            Action::AskPartnerRate(domain) => {
+                self.record.action(format!("= partner rate {domain}"));
+                let exceeded = self.script.setting("partner_rate") == Some("exceeded");
+                let reached = Reached { limit: Limit::MessageRate, scope: Scope::Partner };
+                self.handle(Input::RateChecked(if exceeded { Err(reached) } else { Ok(()) }));
+            }
+            Action::CountRecipient => {}
             Action::FetchRevocation(wanted) => {
                 self.record.action(fetch(&wanted));
                 self.revocation = Arc::new(self.published.clone());
@@ -339,6 +349,7 @@ impl<'a> Player<'a> {
             | Report::ChangeDenied { .. }
             | Report::Accepted { .. }
             | Report::Refused { .. }
+            | Report::LimitReached(_)
             | Report::ProtocolError { .. } => {}
         }
     }
@@ -452,12 +463,16 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
             let served = SendConnector { address_spaces, ..world::send_connector() };
             settings.send_connectors.push(Arc::new(served));
         }
+        ("session_timeout", seconds) => {
+            connector.limits.session_timeout = Duration::from_secs(seconds.parse().unwrap());
+        }
         ("tarpit_interval", seconds) => {
             connector.tarpit_interval = Duration::from_secs(seconds.parse().unwrap());
         }
         (
-            "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "store" | "refuse"
-            | "back_pressure" | "certificate" | "balancer" | "auth" | "found" | "milter" | "next_hop",
+            "evidence" | "tls" | "resumed" | "crl" | "crl_fetch" | "handshake" | "rate" | "partner_rate"
+            | "store" | "refuse" | "back_pressure" | "certificate" | "balancer" | "auth" | "found" | "milter"
+            | "next_hop",
             _,
         ) => {}
         (key, value) => panic!("no setting {key} = {value}"),

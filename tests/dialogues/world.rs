@@ -43,6 +43,8 @@ pub fn partner(name: &str, domains: &[&str], policy: TrustPolicy) -> Partner {
         priority: Priority::Normal,
         mode: Mode::Enforce,
         certificate: None,
+        remote_ip_ranges: Vec::new(),
+        limits: sealpost::policy::PartnerLimits::default(),
     }
 }
 
@@ -76,6 +78,7 @@ fn set_trust(partner: &mut Partner, key: &str, value: &str) -> bool {
     match (key, value) {
         ("on_inbound_failure", "defer") => partner.on_inbound_failure = OnFailure::Defer,
         ("mode", "report") => partner.mode = Mode::Report,
+        ("partner_message_rate", messages) => partner.limits.rates.messages = messages.parse().unwrap(),
         ("minimum_tls", "1.3") => policy.minimum_tls = TlsVersion::Tls13,
         ("pin", "other") => policy.pins = vec![SpkiPin([7; 32])],
         ("revocation", "off") => policy.revocation = RevocationMode::Off,
@@ -212,7 +215,7 @@ pub fn receive_connector() -> ReceiveConnector {
         max_recipients_per_message: 3,
         max_inbound_connections: 5000,
         max_inbound_connections_per_source: 20,
-        message_rate_limit: 600,
+        limits: sealpost::policy::InboundLimits::default(),
         connection_timeout: Duration::from_secs(300),
         connection_inactivity_timeout: Duration::from_secs(60),
         checks: Arc::default(),

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConnection, ResolvesClientCert};
+use rustls::client::{ClientConnection, ResolvesClientCert, WantsClientCert};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, StreamOwned,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, Error, HandshakeKind, SignatureScheme, StreamOwned,
     SupportedProtocolVersion,
 };
 
@@ -26,20 +26,27 @@ pub type Tls = Arc<ClientConfig>;
 
 /// Presents this certificate, whatever the server says it would like.
 pub fn tls(version: &'static SupportedProtocolVersion, card: Option<&Card>) -> Tls {
+    match card {
+        None => Arc::new(credulous(version).with_no_client_auth()),
+        Some(card) => {
+            let key = aws_lc_rs::sign::any_supported_type(&card.key).unwrap();
+            tls_with(version, Arc::new(CertifiedKey::new(card.chain.clone(), key)))
+        }
+    }
+}
+
+/// The same with a key that may be none.
+pub fn tls_with(version: &'static SupportedProtocolVersion, certified: Arc<CertifiedKey>) -> Tls {
+    Arc::new(credulous(version).with_client_cert_resolver(Arc::new(Always(certified))))
+}
+
+fn credulous(version: &'static SupportedProtocolVersion) -> ConfigBuilder<ClientConfig, WantsClientCert> {
     let provider = Arc::new(aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
+    ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[version])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Credulous));
-    Arc::new(match card {
-        None => builder.with_no_client_auth(),
-        Some(card) => {
-            let key = aws_lc_rs::sign::any_supported_type(&card.key).unwrap();
-            let certified = Arc::new(CertifiedKey::new(card.chain.clone(), key));
-            builder.with_client_cert_resolver(Arc::new(Always(certified)))
-        }
-    })
+        .with_custom_certificate_verifier(Arc::new(Credulous))
 }
 
 /// An open connection.
@@ -67,7 +74,8 @@ impl Smtp {
         Self::over(socket.into())
     }
 
-    fn over(stream: TcpStream) -> Self {
+    /// The same over a connection that is there.
+    pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
         Self { wire: Wire::Clear(stream), buffer: Vec::new() }
@@ -76,9 +84,14 @@ impl Smtp {
     /// Greeted, in clear text.
     pub fn clear(server: SocketAddr) -> Self {
         let mut client = Self::dial(server);
-        assert!(client.reply().starts_with("220 "));
-        client.ehlo();
+        client.greet();
         client
+    }
+
+    pub fn greet(&mut self) {
+        let banner = self.reply();
+        assert!(banner.starts_with("220 "), "{banner}");
+        self.ehlo();
     }
 
     /// Greeted, over TLS.

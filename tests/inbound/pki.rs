@@ -62,6 +62,13 @@ impl Pki {
         self.woodgrove.issue(names, Validity::Current).unwrap().into()
     }
 
+    /// Woodgrove's certificate for its domain with this subject.
+    pub fn with_common_name(&mut self, name: &str) -> Card {
+        let mut params = leaf_params(&["woodgrove.example"]);
+        params.distinguished_name.push(DnType::CommonName, name);
+        self.woodgrove.sign(params, Validity::Current).unwrap().into()
+    }
+
     /// Woodgrove's certificate for its domain with these usages; none: no such extension.
     pub fn with_usages(&mut self, usages: &[ExtendedKeyUsagePurpose]) -> Card {
         let mut params = leaf_params(&["woodgrove.example"]);
@@ -127,6 +134,15 @@ pub fn self_signed(name: &str, days: std::ops::Range<i64>) -> Card {
     let mut params = leaf_params(&[name]);
     params.not_before = OffsetDateTime::now_utc() + Duration::days(days.start);
     params.not_after = OffsetDateTime::now_utc() + Duration::days(days.end);
+    let certificate = params.self_signed(&key).unwrap();
+    Card { chain: vec![certificate.der().clone()], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
+}
+
+/// The same with this subject.
+pub fn self_signed_as(name: &str, subject: &str) -> Card {
+    let key = KeyPair::generate().unwrap();
+    let mut params = leaf_params(&[name]);
+    params.distinguished_name.push(DnType::CommonName, subject);
     let certificate = params.self_signed(&key).unwrap();
     Card { chain: vec![certificate.der().clone()], key: PrivateKeyDer::Pkcs8(key.serialize_der().into()) }
 }

@@ -70,7 +70,7 @@ pub struct Edge {
     pub admin: SocketAddr,
     pub inside: Peer,
     pub resolver: Resolver,
-    _dns: DnsServer,
+    pub dns: DnsServer,
 }
 
 impl Lab {
@@ -184,7 +184,7 @@ impl Lab {
             config,
             inside,
             resolver,
-            _dns: dns,
+            dns,
         }
     }
 

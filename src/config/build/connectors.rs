@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::policy::milter::Milter;
+use crate::policy::quota::Rates;
 use crate::policy::{
-    AuthenticationWays, CheckMode, InboundChecks, Permissions, ProtocolLogging, ReceiveConnector,
-    SendConnector,
+    AuthenticationWays, CheckMode, InboundChecks, InboundLimits, Permissions, ProtocolLogging,
+    ReceiveConnector, SendConnector,
 };
 use crate::trust::Level;
 
@@ -45,7 +46,7 @@ pub fn receive(table: &Table, milters: &[Arc<Milter>]) -> ReceiveConnector {
         max_recipients_per_message: table.integer("max_recipients_per_message"),
         max_inbound_connections: table.integer("max_inbound_connections"),
         max_inbound_connections_per_source: table.integer("max_inbound_connections_per_source"),
-        message_rate_limit: table.integer("message_rate_limit"),
+        limits: limits(table),
         connection_timeout: duration("connection_timeout"),
         connection_inactivity_timeout: duration("connection_inactivity_timeout"),
         tarpit_interval: duration("tarpit_interval"),
@@ -75,6 +76,32 @@ pub fn check_mode(word: Option<&str>) -> CheckMode {
         Some("mark") => CheckMode::Mark,
         Some("enforce") => CheckMode::Enforce,
         _ => CheckMode::Off,
+    }
+}
+
+fn limits(table: &Table) -> InboundLimits {
+    InboundLimits {
+        max_connections_per_subnet: table.integer("max_inbound_connections_per_subnet"),
+        reserved_partner_connections: table.integer("reserved_partner_connections"),
+        rates: Rates {
+            connections: table.integer("connection_rate_limit"),
+            protocol_errors: table.integer("protocol_error_rate_limit"),
+            ..message_rates(table)
+        },
+        subnet_rate_factor: table.integer("subnet_rate_factor"),
+        max_protocol_errors: table.integer("max_protocol_errors"),
+        minimum_data_rate: table.integer("minimum_data_rate"),
+        session_timeout: table.read("session_timeout", format::duration).unwrap_or_default(),
+    }
+}
+
+/// The rates that connectors and partner entries have in common.
+pub fn message_rates(table: &Table) -> Rates {
+    Rates {
+        messages: table.integer("message_rate_limit"),
+        recipients: table.integer("recipient_rate_limit"),
+        bytes: table.read("byte_rate_limit", format::size).unwrap_or_default(),
+        ..Rates::default()
     }
 }
 

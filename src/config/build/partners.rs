@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mail::Domain;
-use crate::policy::{Partner, Priority, Transport};
+use crate::policy::{Partner, PartnerLimits, Priority, Transport};
 use crate::trust::{Mode, OnFailure, TrustPolicy};
 
 use super::super::document::{Document, Table};
 use super::super::format;
 use super::super::problem::Problems;
+use super::connectors::message_rates;
 use super::trust::{Anchors, partner_policy};
 
 /// When senders to a partner hear that their mail waits; for everyone else `[queue]` says it.
@@ -60,6 +61,11 @@ fn written(table: &Table, anchors: &mut Anchors<'_>, problems: &mut Problems) ->
             _ => Mode::Enforce,
         },
         certificate: table.text("certificate").map(str::to_owned),
+        remote_ip_ranges: table.read_all("remote_ip_ranges", format::range),
+        limits: PartnerLimits {
+            max_connections: table.integer("max_inbound_connections"),
+            rates: message_rates(table),
+        },
     }
 }
 
@@ -76,5 +82,7 @@ fn implied(domain: &Domain, default_policy: &Arc<TrustPolicy>) -> Partner {
         priority: Priority::Normal,
         mode: Mode::Enforce,
         certificate: None,
+        remote_ip_ranges: Vec::new(),
+        limits: PartnerLimits::default(),
     }
 }

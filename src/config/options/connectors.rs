@@ -146,7 +146,7 @@ pub const KEYS: &[Key] = &[
         "connection_inactivity_timeout",
         one(format::POSITIVE_DURATION),
         Default::Text("1 min"),
-        "Since the last byte.",
+        "For each command to come whole, and between pieces of content.",
     ),
     Key::new(
         RECEIVE,

@@ -6,6 +6,7 @@ mod access;
 mod connectors;
 mod general;
 mod inbound_checks;
+mod inbound_limits;
 mod look_ups;
 mod milters;
 mod tls_reporting;
@@ -143,6 +144,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         connectors::KEYS,
         access::KEYS,
         inbound_checks::KEYS,
+        inbound_limits::KEYS,
         look_ups::KEYS,
         milters::KEYS,
         tls_reporting::KEYS,

@@ -113,7 +113,7 @@ listen = "127.0.9.9:8025"
         let connector = &settings.receive_connectors[0];
         assert_eq!(connector.max_message_size, 200 << 20);
         assert_eq!(connector.tarpit_interval, Duration::ZERO);
-        assert_eq!(connector.message_rate_limit, 100_000_000);
+        assert_eq!(connector.limits.rates.messages, 100_000_000);
         assert_eq!(connector.offer_starttls, tls);
         assert!(connector.permissions.relay);
         assert_eq!(settings.send_connectors[0].port, 2526);
@@ -152,7 +152,7 @@ fn what_is_not_written_has_the_contracts_default() {
     assert_eq!(receive.max_recipients_per_message, 200);
     assert_eq!(receive.max_inbound_connections, 5000);
     assert_eq!(receive.max_inbound_connections_per_source, 20);
-    assert_eq!(receive.message_rate_limit, 600);
+    assert_eq!(receive.limits.rates.messages, 600);
     assert_eq!(receive.connection_timeout, minutes(5));
     assert_eq!(receive.connection_inactivity_timeout, minutes(1));
     assert_eq!(receive.tarpit_interval, Duration::from_secs(5));

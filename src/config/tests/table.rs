@@ -97,7 +97,10 @@ fn the_reference_has_every_key_with_its_unit() {
     let json = reference::to_json();
     let rows = json.as_array().unwrap();
     assert_eq!(rows.len(), options::all().count());
-    let rate = rows.iter().find(|row| row["key"] == "message_rate_limit").unwrap();
+    let is_rate = |row: &&serde_json::Value| {
+        row["section"] == "receive_connector" && row["key"] == "message_rate_limit"
+    };
+    let rate = rows.iter().find(is_rate).unwrap();
     assert_eq!(rate["unit"], "messages per minute");
     assert_eq!(rate["default"], "`600`");
     let row = reference::markdown().lines().filter(|line| line.starts_with("| `")).count();

@@ -126,6 +126,7 @@ fn server_name(host: &str) -> Result<ServerName<'static>, HandshakeError> {
     DnsName::try_from(name).map(ServerName::DnsName).map_err(|_| HandshakeError {
         error: format!("the host name {host:?} cannot be sent in TLS; correct the MX record"),
         certificate_refused: false,
+        timed_out: false,
     })
 }
 

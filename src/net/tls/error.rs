@@ -22,16 +22,18 @@ pub struct HandshakeError {
     pub error: String,
     /// Outbound: the alert, or the close, says that the peer did not take our certificate.
     pub certificate_refused: bool,
+    /// It was we who lost patience.
+    pub timed_out: bool,
 }
 
 impl HandshakeError {
     pub(super) fn timed_out(after: Duration) -> Self {
         let error = format!("the TLS handshake was not complete after {} s", after.as_secs());
-        Self { error, certificate_refused: false }
+        Self { error, certificate_refused: false, timed_out: true }
     }
 
     pub(super) fn new(error: &io::Error, certificate_refused: bool) -> Self {
-        Self { error: describe(error), certificate_refused }
+        Self { error: describe(error), certificate_refused, timed_out: false }
     }
 }
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::Serialize;
 
+use crate::policy::{Limit, Scope};
 use crate::smtp::SessionId;
 use crate::smtp::sasl::Mechanism;
 
@@ -15,6 +16,16 @@ use super::fields::display;
 pub enum AccessEvent {
     /// A connection came from an address that no receive connector of its binding admits.
     ConnectionNotAdmitted { remote: SocketAddr, binding: SocketAddr },
+    /// A client took all that it, its network or its partner may take of something, and was refused or
+    /// cut off. Each is counted; of one kind one in ten seconds is told. `scope` is whose limit it is.
+    LimitReached {
+        limit: Limit,
+        scope: Scope,
+        connector: String,
+        #[serde(serialize_with = "display")]
+        session: SessionId,
+        remote: SocketAddr,
+    },
     /// A connection from an address of `proxy_protocol_from` did not begin with a PROXY header that we
     /// take, and was closed.
     ProxyHeaderRefused { balancer: SocketAddr, binding: SocketAddr, error: String },

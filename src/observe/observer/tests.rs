@@ -161,6 +161,13 @@ fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
         session: SessionId(7),
         remote: "192.0.2.9:61061".parse().unwrap(),
     }));
+    observer.event(Event::Access(AccessEvent::LimitReached {
+        limit: Limit::Connections,
+        scope: Scope::Source,
+        connector: "Internet".to_owned(),
+        session: SessionId(7),
+        remote: "192.0.2.9:61061".parse().unwrap(),
+    }));
     let metrics = observer.render_metrics();
     let exposed = |name: &str| {
         metrics.lines().any(|line| {

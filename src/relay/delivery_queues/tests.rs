@@ -36,6 +36,8 @@ fn settings() -> Settings {
         priority: Priority::Normal,
         mode: crate::trust::Mode::Enforce,
         certificate: None,
+        remote_ip_ranges: Vec::new(),
+        limits: crate::policy::PartnerLimits::default(),
     })];
     settings.send_connectors = vec![Arc::new(connector())];
     settings

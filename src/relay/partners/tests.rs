@@ -36,6 +36,8 @@ fn site(mode: Mode, on_inbound_failure: OnFailure) -> (Settings, PartnerRecord, 
         priority: crate::policy::Priority::Normal,
         mode,
         certificate: None,
+        remote_ip_ranges: Vec::new(),
+        limits: crate::policy::PartnerLimits::default(),
     };
     settings.partners =
         vec![Arc::new(partner("Woodgrove Bank", BANK)), Arc::new(partner("Sister", "sister.example"))];

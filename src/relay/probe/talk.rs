@@ -134,7 +134,7 @@ impl Driver<'_> {
             }
             Err(error) => {
                 self.talk.tls = Some(Err(error.clone()));
-                let HandshakeError { error, certificate_refused } = error;
+                let HandshakeError { error, certificate_refused, timed_out: _ } = error;
                 self.input(Input::TlsFailed { error, certificate_refused });
             }
         }

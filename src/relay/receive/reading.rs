@@ -32,6 +32,7 @@ impl Driver {
             if read.is_err() || room.filled().is_empty() {
                 return Poll::Ready(Heard::End);
             }
+            self.read_octets += room.filled().len() as u64;
             self.input(Input::Bytes(room.filled()));
             Poll::Ready(Heard::Bytes)
         })

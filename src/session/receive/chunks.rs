@@ -81,7 +81,7 @@ impl Receiving {
         }
         let size_max = core.opening.connector.max_message_size;
         if self.received.saturating_add(chunk.octets) > size_max {
-            self.refuse(replies::too_large(size_max), step);
+            self.refuse_size(core, step);
         }
         match chunk.octets {
             0 => self.end_chunk(core, chunk.last, step),

@@ -1,18 +1,18 @@
-//! The two timers of a receive connector: `connection_timeout` since the last completed
-//! transaction, and `connection_inactivity_timeout` since the peer was last heard.
+//! The deadlines of a receive session: `connection_inactivity_timeout` for each command and each
+//! piece of content, `connection_timeout` for each transaction, `session_timeout` for all of it.
 
 use std::time::{Duration, Instant};
 
-use crate::policy::ReceiveConnector;
+use crate::policy::{Limit, ReceiveConnector};
 
-/// Content that comes at least this fast keeps a connection alive, in octets per second.
-const CONTENT_OCTETS_PER_SECOND_MIN: u64 = 1024;
+use super::state::State;
 
 #[derive(Debug, Default)]
 pub(super) struct Clock {
+    opened: Option<Instant>,
     /// The connection, or the last completed transaction.
     since: Option<Instant>,
-    /// The last input, or the end of our own last answer to one.
+    /// The last command or content, or the end of our own last answer to one.
     heard: Option<Instant>,
 }
 
@@ -25,6 +25,7 @@ pub(super) struct Pace {
 
 impl Clock {
     pub fn start(&mut self, now: Instant) {
+        self.opened = Some(now);
         self.since = Some(now);
         self.heard = Some(now);
     }
@@ -43,9 +44,15 @@ impl Clock {
         self.since = self.heard;
     }
 
-    /// Whether the connection has outlived `connection_timeout`, answers that wait included.
-    pub fn is_over(&self, connector: &ReceiveConnector) -> bool {
-        self.since.zip(self.heard).is_some_and(|(since, heard)| heard >= since + connector.connection_timeout)
+    /// What the connection has outlived, answers that wait included. A transaction that has begun
+    /// may end, whatever the age of its session.
+    pub fn over(&self, connector: &ReceiveConnector, state: &State) -> Option<Limit> {
+        let (opened, since, heard) = (self.opened?, self.since?, self.heard?);
+        if heard >= since + connector.connection_timeout {
+            return Some(Limit::ConnectionTime);
+        }
+        let is_old = heard >= opened + connector.limits.session_timeout;
+        (is_old && !matches!(state, State::Mailing(_))).then_some(Limit::SessionTime)
     }
 
     /// The same within content, which may outlast `connection_timeout` while it keeps its pace.
@@ -54,12 +61,34 @@ impl Clock {
         self.since.zip(self.heard).is_some_and(over)
     }
 
+    /// Which deadline it is that has passed.
+    pub fn passed(&self, connector: &ReceiveConnector, state: &State, now: Instant) -> Limit {
+        let is_silent =
+            self.heard.is_some_and(|heard| now >= heard + connector.connection_inactivity_timeout);
+        match (is_silent, state) {
+            (true, _) => Limit::CommandTime,
+            (false, State::Receiving(_) | State::BetweenChunks(_) | State::Skipping(_)) => Limit::DataRate,
+            (false, state) => {
+                let transaction = self.transaction_deadline(connector);
+                let is_old =
+                    transaction.is_none_or(|deadline| now < deadline) && !matches!(state, State::Mailing(_));
+                if is_old { Limit::SessionTime } else { Limit::ConnectionTime }
+            }
+        }
+    }
+
+    /// Between transactions.
     pub fn deadline(&self, connector: &ReceiveConnector) -> Option<Instant> {
+        let session = self.opened? + connector.limits.session_timeout;
+        Some(self.transaction_deadline(connector)?.min(session))
+    }
+
+    pub fn transaction_deadline(&self, connector: &ReceiveConnector) -> Option<Instant> {
         let (since, heard) = self.since.zip(self.heard)?;
         Some((since + connector.connection_timeout).min(heard + connector.connection_inactivity_timeout))
     }
 
-    /// As `deadline`, but content may outlast `connection_timeout` while it keeps its pace.
+    /// As `transaction_deadline`, but content may outlast `connection_timeout` while it keeps its pace.
     pub fn content_deadline(&self, connector: &ReceiveConnector, pace: Pace) -> Option<Instant> {
         let (since, heard) = self.since.zip(self.heard)?;
         let connection = end_of_content(since, connector, pace);
@@ -68,6 +97,6 @@ impl Clock {
 }
 
 fn end_of_content(since: Instant, connector: &ReceiveConnector, pace: Pace) -> Instant {
-    let earned = Duration::from_secs(pace.octets / CONTENT_OCTETS_PER_SECOND_MIN);
+    let earned = Duration::from_secs(pace.octets / connector.limits.minimum_data_rate.max(1));
     (since + connector.connection_timeout).max(pace.started + earned)
 }

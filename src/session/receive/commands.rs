@@ -9,7 +9,7 @@ use crate::smtp::{Command, Extensions, HeloName, Limits, LineError, SizeLimit, S
 
 use super::core::{Core, Step, Tarpit};
 use super::state::{Hello, State, discard_draft};
-use super::{authenticate, chunks, replies, starttls, transaction};
+use super::{Action, Report, authenticate, chunks, other_protocol, replies, starttls, transaction};
 
 pub(super) fn take(
     core: &mut Core,
@@ -36,6 +36,10 @@ pub(super) fn take(
             let shown = if core.auth_tried { "...".to_owned() } else { unparsed(&line) };
             core.auth_tried |= begins_with_auth(&line);
             core.note(step, LineKind::Received, &shown, "");
+            if let Some(protocol) = other_protocol::recognise(&line) {
+                discard_draft(&state, step);
+                return other_protocol(core, protocol, step);
+            }
             if error == SyntaxError::BadChunk {
                 return chunks::uncounted(core, state, &error.reply(), step);
             }
@@ -46,6 +50,13 @@ pub(super) fn take(
             core.protocol_error(step, state, &error.reply())
         }
     }
+}
+
+/// The rest of what was sent is another protocol's, too, and may hold what looks like commands.
+pub(super) fn other_protocol(core: &mut Core, protocol: &str, step: &mut Step<'_>) -> State {
+    let reply = replies::other_protocol(protocol);
+    step.actions.push(Action::Report(Report::ProtocolError { what: reply.to_string() }));
+    core.hang_up(step, &reply)
 }
 
 /// What a line that is no command of ours looks like in the protocol log. Of an unknown verb or

@@ -12,7 +12,7 @@ use bytes::Bytes;
 
 use crate::mail::Envelope;
 use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
-use crate::policy::{Finding, InboundChecks, limits};
+use crate::policy::{Finding, InboundChecks, Limit, limits};
 use crate::smtp::{Chunk, ContentRules, DataDecoder, Reply};
 
 use super::clock::Pace;
@@ -101,7 +101,9 @@ impl Receiving {
     }
 
     pub fn pace(&self) -> Pace {
-        Pace { started: self.started, octets: self.received }
+        // Content that is refused already earns its client no more time.
+        let octets = if self.refused.is_none() { self.received } else { 0 };
+        Pace { started: self.started, octets }
     }
 
     pub fn has_draft(&self) -> bool {
@@ -118,9 +120,8 @@ impl Receiving {
                 if let Some(fault) = status.fault {
                     self.refuse(fault.reply(), step);
                 }
-                let size_max = core.opening.connector.max_message_size;
-                if self.received > size_max {
-                    self.refuse(replies::too_large(size_max), step);
+                if self.is_endless(core, status.finished, step) {
+                    return core.hang_up(step, &replies::too_large(core.opening.connector.max_message_size));
                 }
                 self.take(core, content, step);
                 if !status.finished {
@@ -134,6 +135,9 @@ impl Receiving {
                 *left -= count as u64;
                 let (left, last) = (*left, *last);
                 self.received += count as u64;
+                if self.is_endless(core, left == 0, step) {
+                    return core.hang_up(step, &replies::too_large(core.opening.connector.max_message_size));
+                }
                 self.take(core, bytes[..count].to_vec(), step);
                 if left > 0 {
                     return State::Receiving(self);
@@ -144,6 +148,23 @@ impl Receiving {
         }
     }
 
+    /// Refuses what is too large. To go on reading what nobody wants is a courtesy, and courtesies have
+    /// an end: true when there was enough of it.
+    fn is_endless(&mut self, core: &mut Core, is_whole: bool, step: &mut Step<'_>) -> bool {
+        let size_max = core.opening.connector.max_message_size;
+        if self.received > size_max {
+            self.refuse_size(core, step);
+        }
+        !is_whole && self.received > size_max.saturating_mul(limits::OVERSIZE_FACTOR)
+    }
+
+    pub(super) fn refuse_size(&mut self, core: &mut Core, step: &mut Step<'_>) {
+        if self.refused.is_none() {
+            core.reached(step, Limit::MessageSize.of_session());
+        }
+        self.refuse(replies::too_large(core.opening.connector.max_message_size), step);
+    }
+
     /// Notes the first refusal and gives the draft back; later ones change nothing.
     pub fn refuse(&mut self, refusal: impl Into<Refusal>, step: &mut Step<'_>) {
         if self.refused.is_none() {
@@ -152,7 +173,7 @@ impl Receiving {
         }
     }
 
-    fn take(&mut self, core: &Core, mut content: Vec<u8>, step: &mut Step<'_>) {
+    fn take(&mut self, core: &mut Core, mut content: Vec<u8>, step: &mut Step<'_>) {
         if self.refused.is_some() {
             return;
         }
@@ -168,6 +189,7 @@ impl Receiving {
                 self.take_body(body, step);
             }
             HeadStatus::TooLong => {
+                core.reached(step, Limit::HeaderSize.of_session());
                 self.refuse(replies::header_too_large(limits::HEADER_SECTION_BYTES_MAX), step);
             }
         }

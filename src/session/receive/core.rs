@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::policy::{Settings, limits};
+use crate::policy::{Limit, Reached, Settings, limits};
 use crate::session::tls_facts;
 use crate::session::transcript::{LineKind, Transcript};
 use crate::smtp::sasl;
@@ -154,12 +154,25 @@ impl Core {
     pub fn protocol_error(&mut self, step: &mut Step<'_>, state: State, reply: &Reply) -> State {
         step.actions.push(Action::Report(Report::ProtocolError { what: reply.to_string() }));
         self.protocol_errors += 1;
-        if self.protocol_errors >= limits::PROTOCOL_ERRORS_MAX {
+        if self.protocol_errors >= self.opening.connector.limits.max_protocol_errors {
+            self.reached(step, Limit::ProtocolErrors.of_session());
             discard_draft(&state, step);
             return self.hang_up(step, &replies::too_many_errors());
         }
         self.answer(step, reply, Tarpit::Allowed);
         state
+    }
+
+    /// Notes and reports a limit that the client ran into.
+    pub fn reached(&mut self, step: &mut Step<'_>, reached: Reached) {
+        let Reached { limit, scope } = reached;
+        self.note(
+            step,
+            LineKind::Information,
+            &format!("{} of the {}", limit.as_str(), scope.as_str()),
+            "Limit reached",
+        );
+        step.actions.push(Action::Report(Report::LimitReached(reached)));
     }
 
     /// Says `reply`, delayed if it is the second or a later 5xx of a session that proved nothing.

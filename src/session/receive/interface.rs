@@ -10,7 +10,7 @@ use crate::milter::Change;
 use crate::policy::milter::{Denied, MilterResult, Milters, Ruling};
 use crate::policy::recipient_verification::Verified;
 use crate::policy::{
-    CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, ReceiveConnector, Settings,
+    CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, Reached, ReceiveConnector, Settings,
 };
 use crate::smtp::sasl::Mechanism;
 use crate::smtp::{HeloName, SessionId};
@@ -64,10 +64,18 @@ pub enum Kept {
     Relayed,
 }
 
+/// Why a connection is refused before anything was said: the text of its 421.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TurnedAway {
+    pub text: String,
+    /// Where it is for a limit.
+    pub reached: Option<Reached>,
+}
+
 #[derive(Debug)]
 pub enum Input<'a> {
-    /// The first input. `Some` refuses the connection with 421 and this text.
-    Connected(Option<&'static str>),
+    /// The first input. `Some` refuses the connection.
+    Connected(Option<TurnedAway>),
     Bytes(&'a [u8]),
     TlsEstablished(Arc<TlsEvidence>),
     TlsFailed(String),
@@ -77,10 +85,8 @@ pub enum Input<'a> {
     Stored(Result<Kept, StoreFault>),
     /// May come at any time between `DraftOpened` and `Commit`: content could not be kept.
     StoreFailed(StoreFault),
-    /// The source sends faster than its `message_rate_limit`: answers `AskRate`.
-    RateChecked {
-        allowed: bool,
-    },
+    /// Answers `AskRate` and `AskPartnerRate`: whether one more message is within all rates.
+    RateChecked(Result<(), Reached>),
     /// Answers `FetchRevocation`: what could be had is in the snapshot now.
     RevocationRefreshed,
     /// Answers `Inspect` of a sender.
@@ -111,6 +117,10 @@ pub enum Action {
     StartTls,
     /// Count one message of this source; answered by `RateChecked`.
     AskRate,
+    /// The same of the partner with this domain, which has proved itself; answered by `RateChecked`.
+    AskPartnerRate(Domain),
+    /// The client named a recipient, whether or not it was taken.
+    CountRecipient,
     /// Flush, then get the lists that the verdict lacks, as far as they can be had in time; answered
     /// by `RevocationRefreshed`.
     FetchRevocation(Vec<WantedList>),
@@ -283,4 +293,6 @@ pub enum Report {
         user: String,
         failure: Option<String>,
     },
+    /// The client took all that it may of something.
+    LimitReached(Reached),
 }

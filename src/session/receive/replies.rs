@@ -2,7 +2,7 @@
 //! (RFC 5321 4.2, RFC 3463; CONTRACT section 3). One line each.
 
 use crate::mail::{Address, Domain};
-use crate::policy::ReceiveConnector;
+use crate::policy::{Reached, ReceiveConnector};
 use crate::smtp::{Reply, SessionId};
 
 use super::{Kept, StoreFault};
@@ -164,8 +164,8 @@ pub(super) fn bytes_behind_starttls() -> Reply {
     Reply::new(421, (4, 7, 0), "Bytes behind STARTTLS before the handshake, closing transmission channel")
 }
 
-pub(super) fn rate_exceeded() -> Reply {
-    Reply::new(421, (4, 7, 0), "Message rate limit of this source exceeded, try again later")
+pub(super) fn exceeded(reached: Reached) -> Reply {
+    Reply::new(421, (4, 7, 0), reached.to_string())
 }
 
 pub(super) fn too_large(octets_max: u64) -> Reply {
@@ -233,6 +233,10 @@ pub(super) fn store(fault: StoreFault) -> Reply {
 
 pub(super) fn back_pressure() -> Reply {
     Reply::new(452, (4, 3, 1), "This server is short of resources, try again later")
+}
+
+pub(super) fn other_protocol(protocol: &str) -> Reply {
+    Reply::new(421, (4, 7, 0), format!("{protocol} is not spoken here, closing transmission channel"))
 }
 
 pub(super) fn too_many_errors() -> Reply {

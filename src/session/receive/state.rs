@@ -2,6 +2,7 @@
 //! one to the next.
 
 use crate::mail::Domain;
+use crate::policy::Limit;
 use crate::session::transcript::LineKind;
 use crate::smtp::{Chunk, Extensions, HeloName};
 
@@ -12,10 +13,9 @@ use super::chunks::Skipped;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
 use super::filtering::Filtering;
-use super::transaction::{MailRequest, Transaction};
-use super::{
-    Action, Input, Kept, Report, StoreFault, commands, filtering, inspection, replies, starttls, transaction,
-};
+use super::transaction::{Admitted, MailRequest, Transaction};
+use super::{Action, Input, Kept, Report, StoreFault, TurnedAway};
+use super::{commands, filtering, inspection, other_protocol, replies, starttls, transaction};
 
 pub(super) enum State {
     /// Before `Connected`.
@@ -32,6 +32,8 @@ pub(super) enum State {
     Showing(Box<Showing>),
     /// MAIL came; awaits `RateChecked`.
     Rating(Hello, MailRequest),
+    /// The verdict is good, and the partner's entry has limits; awaits `RateChecked`.
+    RatingPartner(Box<Admitted>),
     /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
     Refreshing(Hello, MailRequest),
     /// MAIL is permitted; awaits `SenderInspected`.
@@ -94,7 +96,7 @@ impl State {
     /// Whether the driver answers without waiting for disk or peer, so that replies may wait for
     /// that answer and leave with what follows.
     pub fn awaits_at_once(&self) -> bool {
-        matches!(self, State::Rating(..) | State::Drafting(..))
+        matches!(self, State::Rating(..) | State::RatingPartner(_) | State::Drafting(..))
     }
 }
 
@@ -107,7 +109,17 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         }
         return State::Closed;
     }
-    core.clock.heard(step.world.now.mono);
+    // Octets that complete no line are not heard: a command has one deadline, however slowly it comes.
+    let is_content = matches!(state, State::Receiving(_) | State::Skipping(_));
+    let within_line = !is_content && !core.input.is_empty();
+    let is_heard = match input {
+        Input::Bytes(_) => !within_line,
+        Input::Timeout => false,
+        _ => true,
+    };
+    if is_heard {
+        core.clock.heard(step.world.now.mono);
+    }
     match (input, state) {
         (Input::Connected(refusal), State::Unopened) => connected(core, refusal, step),
         (Input::Bytes(bytes), state) => bytes_came(core, state, bytes, step),
@@ -115,8 +127,11 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             starttls::established(core, begun, evidence, step)
         }
         (Input::TlsFailed(error), State::Handshaking(_)) => starttls::failed(core, error, step),
-        (Input::RateChecked { allowed }, State::Rating(hello, request)) => {
-            transaction::rate_checked(core, hello, request, allowed, step)
+        (Input::RateChecked(answer), State::Rating(hello, request)) => {
+            transaction::rate_checked(core, hello, request, answer, step)
+        }
+        (Input::RateChecked(answer), State::RatingPartner(admitted)) => {
+            transaction::partner_rate_checked(core, *admitted, answer, step)
         }
         (Input::RevocationRefreshed, State::Refreshing(hello, request)) => {
             transaction::judge(core, hello, request, Lists::AsTheyAre, step)
@@ -165,7 +180,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             Input::Connected(_)
             | Input::TlsEstablished(_)
             | Input::TlsFailed(_)
-            | Input::RateChecked { .. }
+            | Input::RateChecked(_)
             | Input::RevocationRefreshed
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
@@ -205,11 +220,15 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                 return core.hang_up(step, &replies::shutting_down());
             }
             State::Greeted | State::Ready(_) | State::Mailing(_) => {
-                if core.clock.is_over(&core.opening.connector) {
+                if let Some(limit) = core.clock.over(&core.opening.connector, &state) {
+                    core.reached(step, limit.of_session());
                     return core.hang_up(step, &replies::timed_out());
                 }
                 match core.input.next_line() {
-                    Some(line) => commands::take(core, state, line, step),
+                    Some(line) => {
+                        core.clock.heard(step.world.now.mono);
+                        commands::take(core, state, line, step)
+                    }
                     None => return state,
                 }
             }
@@ -219,12 +238,18 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                     return timed_out(core, state, step);
                 }
                 match core.input.next_line() {
-                    Some(line) => commands::take(core, State::BetweenChunks(content), line, step),
+                    Some(line) => {
+                        core.clock.heard(step.world.now.mono);
+                        commands::take(core, State::BetweenChunks(content), line, step)
+                    }
                     None => return State::BetweenChunks(content),
                 }
             }
             State::Authenticating(exchange) => match core.input.next_line() {
-                Some(line) => authenticate::line(core, *exchange, line, step),
+                Some(line) => {
+                    core.clock.heard(step.world.now.mono);
+                    authenticate::line(core, *exchange, line, step)
+                }
                 None => return State::Authenticating(exchange),
             },
             State::Receiving(content) => {
@@ -243,6 +268,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
             State::Unopened
             | State::Handshaking(_)
             | State::Rating(..)
+            | State::RatingPartner(_)
             | State::Refreshing(..)
             | State::Vetting(_)
             | State::ShowingSender(_)
@@ -258,16 +284,19 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
     }
 }
 
-fn connected(core: &mut Core, refusal: Option<&'static str>, step: &mut Step<'_>) -> State {
+fn connected(core: &mut Core, refusal: Option<TurnedAway>, step: &mut Step<'_>) -> State {
     core.clock.start(step.world.now.mono);
     core.note(step, LineKind::Connect, "", "");
     if let Some(balancer) = core.opening.balancer {
         core.note(step, LineKind::Information, &balancer.to_string(), "Balancer");
     }
+    if let Some(reached) = refusal.as_ref().and_then(|refusal| refusal.reached) {
+        core.reached(step, reached);
+    }
     match refusal {
         // Who awaits a handshake could not read the reply.
-        Some(text) if core.opening.connector.implicit_tls => core.close(step, text),
-        Some(text) => core.hang_up(step, &replies::refused_connection(text)),
+        Some(TurnedAway { text, .. }) if core.opening.connector.implicit_tls => core.close(step, &text),
+        Some(TurnedAway { text, .. }) => core.hang_up(step, &replies::refused_connection(&text)),
         None if core.opening.connector.implicit_tls => starttls::begin(core, Begun::AtOnce, step),
         None => greet(core, step),
     }
@@ -284,11 +313,15 @@ fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) 
         // Clear text behind STARTTLS: an injection, or a client that cannot wait (RFC 3207 6).
         State::Handshaking(_) => core.close(step, "clear text behind STARTTLS"),
         State::Receiving(content) if core.input.is_empty() => content.feed(core, bytes, step),
+        State::Greeted if core.input.is_empty() && other_protocol::is_tls_record(bytes) => {
+            commands::other_protocol(core, "TLS without STARTTLS", step)
+        }
         state => {
             if core.take_input(bytes) {
                 return state;
             }
             discard_draft(&state, step);
+            core.reached(step, Limit::InputAhead.of_session());
             core.hang_up(step, &replies::too_much_input())
         }
     }
@@ -317,6 +350,7 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
     match state {
         State::Unopened
         | State::Rating(..)
+        | State::RatingPartner(_)
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)
@@ -337,6 +371,8 @@ fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
         | State::BetweenChunks(_)
         | State::Skipping(_) => {
             discard_draft(&state, step);
+            let limit = core.clock.passed(&core.opening.connector, &state, step.world.now.mono);
+            core.reached(step, limit.of_session());
             core.hang_up(step, &replies::timed_out())
         }
     }
@@ -349,6 +385,7 @@ fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
         State::Authenticating(_) | State::Showing(_) => "closed by the peer while it logged in",
         State::Handshaking(_) => "closed by the peer during the TLS handshake",
         State::Rating(..)
+        | State::RatingPartner(_)
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)
@@ -388,6 +425,7 @@ pub(super) fn discard_draft(state: &State, step: &mut Step<'_>) {
         | State::Rating(..)
         | State::Authenticating(_)
         | State::Showing(_)
+        | State::RatingPartner(_)
         | State::Refreshing(..)
         | State::Vetting(_)
         | State::ShowingSender(_)

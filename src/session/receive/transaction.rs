@@ -3,11 +3,9 @@
 use std::sync::Arc;
 
 use crate::mail::dsn::RecipientRequest;
-use crate::mail::{Address, BodyType, Envelope, ForwardPath, ReversePath, TlsRequired};
+use crate::mail::{Address, BodyType, Domain, Envelope, ForwardPath, ReversePath, TlsRequired};
 use crate::policy::milter::Milters;
-use crate::policy::{Finding, InboundChecks, limits};
-use crate::session::tls_facts;
-use crate::session::transcript::LineKind;
+use crate::policy::{Finding, InboundChecks, Limit, Reached, Settings, limits};
 use crate::smtp::{Chunk, MailParams, Reply};
 
 use super::admission::{self, Admission, Lists, NotAdmitted};
@@ -22,6 +20,13 @@ use super::{Action, StoreFault, authenticate, chunks, filtering, inspection, rep
 pub(super) struct MailRequest {
     pub path: ReversePath,
     pub params: MailParams,
+}
+
+/// A MAIL command that was judged and found good.
+pub(super) struct Admitted {
+    hello: Hello,
+    request: MailRequest,
+    admission: Admission,
 }
 
 /// A MAIL command that was permitted, and the recipients so far.
@@ -90,13 +95,11 @@ pub(super) fn rate_checked(
     core: &mut Core,
     hello: Hello,
     request: MailRequest,
-    allowed: bool,
+    answer: Result<(), Reached>,
     step: &mut Step<'_>,
 ) -> State {
-    if !allowed {
-        step.actions
-            .push(Action::Report(super::Report::Refused { reply: replies::rate_exceeded().to_string() }));
-        return core.hang_up(step, &replies::rate_exceeded());
+    if let Err(reached) = answer {
+        return exceeded(core, reached, step);
     }
     if step.world.pressure.refuses(true) {
         core.refuse(step, &replies::back_pressure(), Tarpit::Never);
@@ -120,30 +123,14 @@ pub(super) fn judge(
             State::Ready(hello)
         }
         Ok(admission) => {
-            let params = request.params;
-            let envelope = Envelope {
-                reverse_path: request.path,
-                recipients: Vec::new(),
-                body: params.body,
-                smtputf8: params.smtputf8,
-                tls_required: match params.requiretls {
-                    true => TlsRequired::Yes,
-                    false => TlsRequired::Unstated,
-                },
-                dsn: params.dsn.into(),
-            };
-            let checks = inspection::checks_of(core, &admission, step);
-            let transaction = Transaction {
-                milters: filtering::milters_of(core),
-                declared_size: params.size,
-                discarded_by: None,
-                hello,
-                admission,
-                envelope,
-                checks,
-                findings: Vec::new(),
-            };
-            inspection::sender(core, transaction, step)
+            let admitted = Admitted { hello, request, admission };
+            match limited_partner(&admitted.admission, step.world.settings) {
+                Some(domain) => {
+                    step.actions.push(Action::AskPartnerRate(domain));
+                    State::RatingPartner(Box::new(admitted))
+                }
+                None => begin(core, admitted, step),
+            }
         }
         Err(NotAdmitted::Refused(reply)) => {
             core.refuse(step, &reply, Tarpit::Never);
@@ -156,6 +143,61 @@ pub(super) fn judge(
             State::Refreshing(hello, request)
         }
     }
+}
+
+/// The domain of the partner that was proved, if its entry says how much it may take.
+fn limited_partner(admission: &Admission, settings: &Settings) -> Option<Domain> {
+    let limited =
+        |domain: &&Domain| settings.partner_of(domain).is_some_and(|partner| !partner.limits.is_unlimited());
+    admission.proved.iter().find(limited).cloned()
+}
+
+pub(super) fn partner_rate_checked(
+    core: &mut Core,
+    admitted: Admitted,
+    answer: Result<(), Reached>,
+    step: &mut Step<'_>,
+) -> State {
+    match answer {
+        Ok(()) => begin(core, admitted, step),
+        Err(reached) => exceeded(core, reached, step),
+    }
+}
+
+/// Too fast: the client is sent away, and does better to come back later.
+fn exceeded(core: &mut Core, reached: Reached, step: &mut Step<'_>) -> State {
+    let reply = replies::exceeded(reached);
+    core.reached(step, reached);
+    step.actions.push(Action::Report(super::Report::Refused { reply: reply.to_string() }));
+    core.hang_up(step, &reply)
+}
+
+fn begin(core: &mut Core, admitted: Admitted, step: &mut Step<'_>) -> State {
+    let Admitted { hello, request: MailRequest { path, params }, admission } = admitted;
+    let declared_size = params.size;
+    let envelope = Envelope {
+        reverse_path: path,
+        recipients: Vec::new(),
+        body: params.body,
+        smtputf8: params.smtputf8,
+        tls_required: match params.requiretls {
+            true => TlsRequired::Yes,
+            false => TlsRequired::Unstated,
+        },
+        dsn: params.dsn.into(),
+    };
+    let checks = inspection::checks_of(core, &admission, step);
+    let transaction = Transaction {
+        milters: filtering::milters_of(core),
+        declared_size,
+        discarded_by: None,
+        hello,
+        admission,
+        envelope,
+        checks,
+        findings: Vec::new(),
+    };
+    inspection::sender(core, transaction, step)
 }
 
 /// A partner that has proved itself, or a client of a connector that may relay: those that back
@@ -178,6 +220,7 @@ pub(super) fn rcpt(
             return other;
         }
     };
+    step.actions.push(Action::CountRecipient);
     match take_recipient(core, &transaction, path, &dsn, step) {
         Ok(address) => {
             return candidate::consider(core, Box::new(Candidate { transaction, address, dsn }), step);
@@ -189,16 +232,17 @@ pub(super) fn rcpt(
 }
 
 fn take_recipient(
-    core: &Core,
+    core: &mut Core,
     transaction: &Transaction,
     path: &ForwardPath,
     dsn: &RecipientRequest,
-    step: &Step<'_>,
+    step: &mut Step<'_>,
 ) -> Result<Address, Refusal> {
     let envelope = &transaction.envelope;
     if envelope.recipients.len() >= core.opening.connector.max_recipients_per_message
         || envelope.dsn.stored_bytes_with(dsn) > limits::DSN_REQUEST_BYTES_MAX
     {
+        core.reached(step, Limit::RecipientsPerMessage.of_session());
         return Err(Refusal::Plain(replies::too_many_recipients()));
     }
     let rights = Rights {

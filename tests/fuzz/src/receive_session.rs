@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use sealpost::mail::ReversePath;
 use sealpost::mail::header::{HeaderSection, split};
-use sealpost::policy::{Check, CheckMode, Finding, InboundChecks, Outcome, Pressure, ReceiveConnector};
+use sealpost::policy::{
+    Check, CheckMode, Finding, InboundChecks, Limit, Outcome, Pressure, Reached, ReceiveConnector, Scope,
+};
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
@@ -239,10 +241,12 @@ impl Player {
                 self.note("starttls".to_owned());
                 self.handshaking = true;
             }
-            Action::AskRate => {
-                let allowed = !std::mem::take(&mut self.fails.rate);
-                return Some(Input::RateChecked { allowed });
+            Action::AskRate | Action::AskPartnerRate(_) => {
+                let reached = Reached { limit: Limit::MessageRate, scope: Scope::Source };
+                let exceeded = std::mem::take(&mut self.fails.rate);
+                return Some(Input::RateChecked(if exceeded { Err(reached) } else { Ok(()) }));
             }
+            Action::CountRecipient => {}
             Action::FetchRevocation(_) => {
                 self.lists = Arc::clone(&LAB.lists);
                 return Some(Input::RevocationRefreshed);
@@ -389,6 +393,7 @@ impl Player {
             | Report::Filtered { .. }
             | Report::ChangeDenied { .. }
             | Report::Discarded { .. }
+            | Report::LimitReached(_)
             | Report::ProtocolError { .. } => {}
         }
     }
