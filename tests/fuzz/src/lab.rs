@@ -120,6 +120,7 @@ impl Lab {
                 Shown::Garbage => vec![CertificateDer::from(b"0\x03\x02\x01\x05".to_vec())],
             },
             staple: None,
+            channel_binding: None,
         })
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use sealpost::mail::ReversePath;
 use sealpost::mail::header::{HeaderSection, split};
 use sealpost::policy::{
-    Check, CheckMode, Finding, InboundChecks, Limit, Outcome, Pressure, Reached, ReceiveConnector, Scope,
+    Check, CheckMode, Finding, InboundChecks, Limit, Outcome, Pressure, ReceiveConnector,
 };
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, Opening, ReceiveSession, Report, StoreFault, Submission, World,
@@ -106,6 +106,7 @@ impl Player {
             tls_available: way & 2 == 0,
             certificate: LAB.settings.certificates.first().cloned(),
             balancer: None,
+            entropy: [7; 32],
             connector: Arc::new(connector),
         };
         Self {
@@ -213,6 +214,7 @@ impl Player {
                 revocation: &self.lists,
                 now: LAB.now_and(self.passed),
                 pressure: self.pressure,
+                auth_blocked: false,
             };
             let mut actions = Vec::new();
             let unanswered = !matches!(input, Input::Bytes(_));
@@ -242,9 +244,9 @@ impl Player {
                 self.handshaking = true;
             }
             Action::AskRate | Action::AskPartnerRate(_) => {
-                let reached = Reached { limit: Limit::MessageRate, scope: Scope::Source };
                 let exceeded = std::mem::take(&mut self.fails.rate);
-                return Some(Input::RateChecked(if exceeded { Err(reached) } else { Ok(()) }));
+                let answer = if exceeded { Err(Limit::MessageRate.of_session()) } else { Ok(()) };
+                return Some(Input::RateChecked(answer));
             }
             Action::CountRecipient => {}
             Action::FetchRevocation(_) => {
@@ -393,6 +395,7 @@ impl Player {
             | Report::Filtered { .. }
             | Report::ChangeDenied { .. }
             | Report::Discarded { .. }
+            | Report::Authentication { .. }
             | Report::LimitReached(_)
             | Report::ProtocolError { .. } => {}
         }

@@ -106,6 +106,7 @@ impl Player {
             local: "192.0.2.25:40000".parse().expect("an address"),
             remote: "203.0.113.25:25".parse().expect("an address"),
             host: "mx.woodgrove.example".to_owned(),
+            entropy: [7; 32],
             requirement,
             fallback,
             own_certificate_fault: (!own_is_valid).then(|| "it expired yesterday".to_owned()),
@@ -251,7 +252,7 @@ impl Player {
             }
             Action::FetchRevocation(_) => self.awaits(Awaited::Lists),
             Action::Ready => self.awaits(Awaited::Message),
-            Action::SendContent => self.awaits(Awaited::Content),
+            Action::SendContent(_) => self.awaits(Awaited::Content),
             Action::Done(outcomes) => self.done(&outcomes),
             Action::Failed(failure) => {
                 let text = match *failure {
@@ -340,7 +341,9 @@ fn transaction(number: usize) -> Transaction {
         body: BodyType::SevenBit,
         smtputf8: false,
         eight_bit: false,
+        binary: false,
         size: 4096,
+        octets: 4096,
         dsn: Requests::default(),
         tls_required: TlsRequired::Unstated,
     };
