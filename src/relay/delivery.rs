@@ -173,7 +173,7 @@ impl Delivery {
         mut pending: Vec<Pending>,
         settlement: &mut Settlement<'_>,
     ) -> Vec<Pending> {
-        let mut usable = self.reusable(settings, connector, meta.tls_required).await;
+        let mut usable = self.reusable(settings, connector, meta.tls_required, &pending).await;
         if usable {
             pending = self.transact(settings, connector, claim, meta, pending, settlement).await;
             if pending.is_empty() {
@@ -306,12 +306,14 @@ impl Delivery {
         settings: &Settings,
         connector: &SendConnector,
         tls_required: TlsRequired,
+        pending: &[Pending],
     ) -> bool {
         let Some(connection) = self.connection.as_mut() else { return false };
         let fresh = self.epochs == (settings.epoch, self.shared.revocation.load().epoch)
             && self.serves >= tls_required
             && connection.messages < connector.max_messages_per_connection;
-        if fresh && connection.is_ready().await {
+        let addresses = pending.iter().map(|pending| &pending.address);
+        if fresh && connection.is_ready().await && connection.admits(addresses).contains(&true) {
             return true;
         }
         self.close().await;

@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::mail::Domain;
+use crate::mail::{Address, Domain};
 use crate::net::stream::Stream;
 use crate::net::tls::{self, ClientTls};
 use crate::observe::{ConnectionGuard, Event};
@@ -136,6 +136,11 @@ impl SendConnection {
         self.input(Input::Verify(Box::new(transaction)));
         self.drive(|this| this.outcomes.is_some()).await;
         self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
+    }
+
+    /// Which of these recipients the next transaction may name, each in its place.
+    pub fn admits<'a>(&self, recipients: impl IntoIterator<Item = &'a Address>) -> Vec<bool> {
+        self.session.admits(recipients)
     }
 
     /// Waits until another message can go, and says whether one can.

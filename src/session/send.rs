@@ -1,13 +1,14 @@
-//! The send session: our conversation with a next hop (RFC 5321, 2920, 3030, 3207). It does no I/O: the
+//! The send session: our conversation with a next hop (RFC 5321, 2920, 3030, 3207, 9422). It does no I/O: the
 //! driver hands in what happened, carries out the actions in order, and hands in their answers.
 //! `Ready` is said only on a connection that was judged and permitted (DESIGN rule 5).
 
 use std::time::{Duration, Instant};
 
-use crate::mail::Now;
+use crate::mail::{Address, Now};
 use crate::trust::RevocationSet;
 
 mod admission;
+mod allowance;
 mod authenticate;
 mod core;
 mod delivery;
@@ -50,6 +51,15 @@ impl SendSession {
         let state = state::take(&mut self.core, state, input, &mut step);
         self.state = state::advance(&mut self.core, state, &mut step);
         self.core.flush(&mut step);
+    }
+
+    /// Which of these recipients the next `Deliver` may name by the peer's LIMITS (RFC 9422), each in its
+    /// place: none when it takes no more messages on this connection, or the connection is not ready.
+    pub fn admits<'a>(&self, recipients: impl IntoIterator<Item = &'a Address>) -> Vec<bool> {
+        match &self.state {
+            State::Ready(admitted) => self.core.spent.admits(&admitted.extensions.limits, recipients),
+            _ => recipients.into_iter().map(|_| false).collect(),
+        }
     }
 
     /// When `Timeout` is due (RFC 5321 4.5.3.2); none while the driver owes an answer.

@@ -1,5 +1,8 @@
 //! Mail for domains on no list: where it goes, what stops it, and what goes back to its sender.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use sealpost::cli::demo::pki::{Authority, Validity};
 
 use super::lab::{Asks, BOTH, Lab, OURS, SENDER, letter, server_config};
@@ -286,6 +289,45 @@ async fn a_connection_serves_one_delivery_queue_and_so_many_messages() {
     assert!(smart.messages().iter().all(|message| message.recipients.len() == 2));
     let series = "sealpost_domain_secure_messages_sent_total{domain=\"two.example\"}";
     assert_eq!(edge.counter(series).await, 5.0);
+}
+
+/// LIMITS (RFC 9422), and a peer that says 452 where others say LIMITS (RFC 5321 4.5.3.1.10).
+#[tokio::test(flavor = "multi_thread")]
+async fn recipients_go_in_as_many_transactions_as_a_peer_wants() {
+    let mut lab = Lab::new();
+    let limited = Part { extensions: "PIPELINING\nLIMITS MAILMAX=2 RCPTMAX=2", ..Part::default() };
+    let limited = lab.peer("limited.example", limited).await;
+    let named = Arc::new(AtomicUsize::new(0));
+    let at_most_two = Part::default().playing(move |moment| match moment.verb {
+        "MAIL" => {
+            named.store(0, Ordering::SeqCst);
+            Answer::Usual
+        }
+        // A peer is asked twice about one RCPT: what to keep, and what to say.
+        "RCPT" if named.fetch_add(1, Ordering::SeqCst) >= 4 => {
+            Answer::Say("452 4.5.3 too many recipients".to_owned())
+        }
+        _ => Answer::Usual,
+    });
+    let silent = lab.peer("silent.example", at_most_two).await;
+    let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
+    for (domain, peer) in [("limited.example", &limited), ("silent.example", &silent)] {
+        let recipients: Vec<String> = (0..5).map(|number| format!("r{number}@{domain}")).collect();
+        let to: Vec<&str> = recipients.iter().map(String::as_str).collect();
+        edge.submit(SENDER, &to, &letter(domain)).await;
+        edge.until("all is delivered", <[_]>::is_empty).await;
+        let messages = peer.messages();
+        assert_eq!(messages.len(), 3, "{domain}: {messages:?}");
+        assert!(messages.iter().all(|message| message.recipients.len() <= 2), "{domain}: {messages:?}");
+        let mut got: Vec<&String> = messages.iter().flat_map(|message| &message.recipients).collect();
+        got.sort();
+        let wanted: Vec<String> = recipients.iter().map(|address| format!("RCPT TO:<{address}>")).collect();
+        assert!(got.into_iter().eq(&wanted), "{domain}: each once");
+    }
+    let connections = |peer: &Peer| peer.messages().iter().map(|message| message.connection).collect();
+    let of_limited: std::collections::BTreeSet<usize> = connections(&limited);
+    let of_silent: std::collections::BTreeSet<usize> = connections(&silent);
+    assert_eq!((of_limited.len(), of_silent.len()), (2, 1), "a third MAIL needs another connection");
 }
 
 #[tokio::test(flavor = "multi_thread")]

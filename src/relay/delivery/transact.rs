@@ -1,4 +1,5 @@
-//! One message over the open connection, and what its outcomes tell.
+//! One message over the open connection, in as many transactions as the peer wants it (RFC 9422,
+//! RFC 5321 4.5.3.1.10), and what their outcomes tell.
 
 use sealpost_queue::Claim;
 
@@ -6,7 +7,7 @@ use crate::mail::dsn::Requests;
 use crate::policy::concurrency::{Feedback, says_enough};
 use crate::policy::{SendConnector, Settings};
 use crate::session::send::{Outcome, Transaction};
-use crate::smtp::Reply;
+use crate::smtp::{EnhancedCode, Reply};
 
 use super::super::content::{HeadRules, Outgoing};
 use super::super::record::{AttemptNote, MessageMeta};
@@ -16,7 +17,9 @@ use super::super::{exchange_fields, route};
 use super::{Delivery, Pending, with_note};
 
 impl Delivery {
-    /// One transaction on the open connection; gives back the recipients still unsettled.
+    /// As many transactions on the open connection as the recipients need and it takes; gives back the
+    /// recipients that were tried and are still unsettled. Those that it did not come to are due as they
+    /// were, and the next to be claimed: over another connection, or this one.
     pub(super) async fn transact(
         &mut self,
         settings: &Settings,
@@ -26,9 +29,48 @@ impl Delivery {
         pending: Vec<Pending>,
         settlement: &mut Settlement<'_>,
     ) -> Vec<Pending> {
+        let (mut rest, mut left, mut delivered) = (pending, Vec::new(), Vec::new());
+        while let Some(batch) = self.next_batch(&mut rest).await {
+            let met = self.transaction(settings, connector, claim, meta, batch, settlement).await;
+            rest.extend(met.again);
+            left.extend(met.left);
+            delivered.extend(met.delivered);
+        }
+        if let Some(connection) = self.connection.as_mut() {
+            let secured = connection.secured.take();
+            let opening = connection.opening();
+            settlement.sent_over(opening, &delivered);
+            settlement.delivered(delivered, &opening.host, opening.id, secured);
+        }
+        left
+    }
+
+    /// Takes out of `rest` who may be named next; none when there is nobody, or no way to.
+    async fn next_batch(&mut self, rest: &mut Vec<Pending>) -> Option<Vec<Pending>> {
+        let connection = self.connection.as_mut()?;
+        if rest.is_empty() || !connection.is_ready().await {
+            return None;
+        }
+        let admitted = connection.admits(rest.iter().map(|pending| &pending.address));
+        let (batch, later): (Vec<_>, Vec<_>) =
+            std::mem::take(rest).into_iter().zip(admitted).partition(|(_, admitted)| *admitted);
+        *rest = later.into_iter().map(|(pending, _)| pending).collect();
+        let batch: Vec<Pending> = batch.into_iter().map(|(pending, _)| pending).collect();
+        (!batch.is_empty()).then_some(batch)
+    }
+
+    async fn transaction(
+        &mut self,
+        settings: &Settings,
+        connector: &SendConnector,
+        claim: &Claim,
+        meta: &MessageMeta,
+        pending: Vec<Pending>,
+        settlement: &mut Settlement<'_>,
+    ) -> Met {
         let content = match self.outgoing(settings, connector, claim, meta, &pending).await {
             Ok(content) => content,
-            Err(note) => return with_note(pending, &note),
+            Err(note) => return Met { left: with_note(pending, &note), ..Met::default() },
         };
         let transaction = Transaction {
             reverse_path: meta.reverse_path.clone(),
@@ -43,22 +85,28 @@ impl Delivery {
             tls_required: meta.tls_required,
         };
         let guard = Guard::new(&self.shared, claim.message.id, self.epochs);
-        let Some(connection) = self.connection.as_mut() else { return pending };
+        let Some(connection) = self.connection.as_mut() else {
+            return Met { left: pending, ..Met::default() };
+        };
         let outcomes = connection.deliver(transaction, content, guard).await;
         let feedback = feedback_of(&outcomes);
         let host = connection.opening().host.clone();
         let all_taken = outcomes.iter().all(|outcome| matches!(outcome, Outcome::Delivered { .. }));
         let tail = if all_taken { Vec::new() } else { connection.transcript_tail() };
-        let secured = connection.secured.take();
-        let (mut left, mut doubtful) = (Vec::new(), Vec::new());
-        let mut delivered = Vec::new();
+        let some_taken = outcomes.iter().any(|outcome| matches!(outcome, Outcome::Delivered { .. }));
+        let (mut met, mut doubtful) = (Met::default(), Vec::new());
         for (pending, outcome) in pending.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Delivered { reply, takes_dsn } => {
                     if !takes_dsn && meta.dsn.of(pending.recipient.index).wants_success() {
                         settlement.relayed(&pending, &reply, &host);
                     }
-                    delivered.push(pending);
+                    met.delivered.push(pending);
+                }
+                Outcome::Refused { reply, command: "RCPT", from_peer: true }
+                    if some_taken && is_too_many_recipients(&reply) =>
+                {
+                    met.again.push(pending);
                 }
                 Outcome::Refused { reply, command, from_peer } => {
                     let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
@@ -66,28 +114,25 @@ impl Delivery {
                     if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {
-                        left.push(pending.met(note));
+                        met.left.push(pending.met(note));
                     }
                 }
                 // No answer: nobody asked for verification.
-                Outcome::Taken { reply } => left.push(pending.met(refusal(&reply, "RCPT", false, &host))),
+                Outcome::Taken { reply } => met.left.push(pending.met(refusal(&reply, "RCPT", false, &host))),
                 Outcome::Broken { error, in_doubt } => {
                     let note = AttemptNote::broken(&host, &error).with_transcript(&tail);
-                    let met = pending.met(note.in_session(connection.opening().id));
+                    let broken = pending.met(note.in_session(connection.opening().id));
                     // It may have been taken: whoever is asked next makes a second copy of it. So
                     // nobody is, before the retry.
-                    if in_doubt { doubtful.push(met) } else { left.push(met) }
+                    if in_doubt { doubtful.push(broken) } else { met.left.push(broken) }
                 }
             }
         }
-        let session = connection.opening().id;
-        settlement.sent_over(connection.opening(), &delivered);
-        settlement.delivered(delivered, &host, session, secured);
         if let Some(feedback) = feedback {
             self.tell(settings, feedback, self.connected_at);
         }
         settlement.leave(doubtful, &self.worker.destination, meta.tls_required);
-        left
+        met
     }
 
     /// The content as this connector sends it.
@@ -114,6 +159,21 @@ impl Delivery {
         let rules = HeadRules { send_organization_headers, exchange_fields: &exchange_fields };
         Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))
     }
+}
+
+/// What one transaction came to, where that is not written down yet.
+#[derive(Default)]
+struct Met {
+    delivered: Vec<Pending>,
+    left: Vec<Pending>,
+    /// The peer wants them in another transaction.
+    again: Vec<Pending>,
+}
+
+/// 452 to RCPT, which is said of the number and not of the recipient (RFC 5321 4.5.3.1.10).
+fn is_too_many_recipients(reply: &Reply) -> bool {
+    let of_the_number = |code: EnhancedCode| (code.subject, code.detail) == (5, 3);
+    reply.code == 452 && reply.enhanced.is_none_or(of_the_number)
 }
 
 /// What the outcomes of one message tell of the peer's capacity, if anything.

@@ -12,6 +12,7 @@ use crate::smtp::sasl::HIDDEN;
 use crate::smtp::{Reply, ReplyError, ReplyParser};
 use crate::trust::RevocationSet;
 
+use super::allowance::Spent;
 use super::state::State;
 use super::{Action, Failure, Opening};
 
@@ -21,6 +22,7 @@ pub(super) struct Core {
     replies: ReplyParser,
     /// When the reply that is awaited began to be awaited.
     pub since: Option<Instant>,
+    pub spent: Spent,
     output: Vec<u8>,
     /// The peer's challenges are nothing for a log.
     pub hides_replies: bool,
@@ -39,6 +41,7 @@ impl Core {
             transcript: Transcript::new(opening.connector.protocol_logging),
             replies: fresh_parser(),
             since: None,
+            spent: Spent::default(),
             output: Vec::new(),
             hides_replies: false,
             opening,

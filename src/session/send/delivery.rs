@@ -170,6 +170,14 @@ impl Delivery {
                 return;
             }
             core.say(step, &self.command(part, admitted));
+            match part {
+                Part::Mail => core.spent.mail(),
+                Part::Rcpt(index) => {
+                    let address = &self.transaction.recipients[index];
+                    core.spent.recipient(&admitted.extensions.limits, address);
+                }
+                Part::Data | Part::FinalDot | Part::Bdat | Part::EmptyDot => {}
+            }
             self.awaited.push_back(part);
         }
     }
