@@ -356,3 +356,27 @@ fn partner(mut site: Site) {
     });
     assert_eq!(line.data, "woodgrove.example is proved: inbound checks are made and refuse nothing");
 }
+
+/// Nothing is known within the time given, and nobody waits longer for it.
+#[test]
+fn a_silent_name_server_puts_off_what_is_enforced() {
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let settings = SETTINGS
+        .replace("check_timeout = \"5 s\"\n", "")
+        .replace("tarpit_interval = \"0 s\"\n", "tarpit_interval = \"0 s\"\ncheck_timeout = \"1 s\"\n")
+        .replace("{dns}", &silent.local_addr().unwrap().to_string());
+    let rig = Rig::start(move |_, _: &Path| settings);
+    let text = message("b@pass.example", "unheard");
+    let reply = Smtp::clear(rig.at("Enforcing")).mail("a@pass.example");
+    assert_eq!(reply, "451 4.7.24 SPF temperror: not known in time, try again later");
+    let reply = Smtp::clear(rig.at("Listed")).mail("a@pass.example");
+    assert!(reply.starts_with("451 4.7.1 DNS block list temperror"), "{reply}");
+    let reply = Smtp::clear(rig.at("Policies")).send("a@pass.example", "bob@contoso.example", &text);
+    assert_eq!(reply, "451 4.7.26 DMARC temperror: not known in time, try again later");
+    let reply = Smtp::clear(rig.at("Marking")).send("a@pass.example", "bob@contoso.example", &text);
+    assert!(reply.starts_with("250 "), "{reply}");
+    let field = rig.arrival("unheard").field("Authentication-Results").unwrap();
+    for result in ["x-dns-block-list=temperror", "spf=temperror", "dkim=none", "dmarc=temperror"] {
+        assert!(field.contains(result), "{field}");
+    }
+}
