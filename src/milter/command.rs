@@ -119,7 +119,7 @@ impl Command<'_> {
             }
             Command::Body(content) => packet::write(out, letter, &[content]),
             Command::Data | Command::EndOfHeader | Command::EndOfMessage | Command::Abort | Command::Quit => {
-                packet::write(out, letter, &[])
+                packet::write(out, letter, &[]);
             }
         }
     }

@@ -15,7 +15,7 @@ const TEXT_BYTES_MAX: usize = 480;
 pub fn read(text: &[u8]) -> Result<Reply, Fault> {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii_end).collect();
     let lines = match lines.split_last() {
-        Some((last, rest)) if last.is_empty() => rest,
+        Some(([], rest)) => rest,
         _ => &lines[..],
     };
     if lines.len() > LINES_MAX {

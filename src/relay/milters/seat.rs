@@ -227,22 +227,23 @@ impl Seat {
         shown: Shown<'_>,
         said: &mut Vec<Answer>,
     ) -> Result<Ruling, NoAnswer> {
+        if !self.link.as_ref().is_some_and(|link| link.connection.hears(&Command::Body(&[]))) {
+            return Ok(Ruling::GoOn);
+        }
         let mut from = shown.body_from;
-        let hears = self.link.as_ref().is_some_and(|link| link.connection.hears(&Command::Body(&[])));
-        while hears {
+        let wait = self.milter.content_timeout;
+        loop {
             let piece = shown.held.piece(from, BODY_BYTES_MAX).map_err(NoAnswer::Held)?;
             if piece.is_empty() {
-                break;
+                return Ok(Ruling::GoOn);
             }
             from += piece.len() as u64;
-            let wait = self.milter.content_timeout;
             match self.answer(&Command::Body(&piece), client, wait, said).await? {
                 None | Some(Answer::Continue) => {}
-                Some(Answer::Skip) => break,
+                Some(Answer::Skip) => return Ok(Ruling::GoOn),
                 Some(answer) => return Ok(Ruling::of(&answer)),
             }
         }
-        Ok(Ruling::GoOn)
     }
 
     fn seen(&mut self, ruling: Ruling, said: Vec<Answer>) -> Result<Seen, NoAnswer> {
