@@ -79,10 +79,11 @@ pub fn run(command: &AccountCommand, config: &Path) -> ExitCode {
 }
 
 fn add(args: &AddArgs, config: &Path) -> Result<(), Refusal> {
-    let name = users_file::name(&args.name).map_err(usage)?;
+    let name = users_file::name(&args.name).map_err(|wrong| usage(&wrong))?;
     let certificate = args.certificate.iter().map(|name| format::domain(name)).collect::<Result<_, _>>();
     let from = args.from.iter().map(|sender| users_file::sender(sender)).collect::<Result<_, _>>();
-    let (certificate, from) = (certificate.map_err(usage)?, from.map_err(usage)?);
+    let (certificate, from) =
+        (certificate.map_err(|wrong| usage(&wrong))?, from.map_err(|wrong| usage(&wrong))?);
     let mut file = UsersFile::open(config)?;
     if file.find(&name).is_some() && !args.replace {
         let sentence = format!("{name} is there already; give --replace to set password and rights anew");
@@ -102,7 +103,7 @@ fn add(args: &AddArgs, config: &Path) -> Result<(), Refusal> {
 }
 
 fn remove(args: &RemoveArgs, config: &Path) -> Result<(), Refusal> {
-    let name = users_file::name(&args.name).map_err(usage)?;
+    let name = users_file::name(&args.name).map_err(|wrong| usage(&wrong))?;
     let mut file = UsersFile::open(config)?;
     let Some(before) = file.remove(&name)? else {
         return Err(Refusal::no(format!("there is no user {name}; `sealpost user list` shows who there is")));
@@ -163,7 +164,7 @@ fn told(entry: &Entry) -> String {
     )
 }
 
-fn usage(wrong: Wrong) -> Refusal {
+fn usage(wrong: &Wrong) -> Refusal {
     Refusal::usage(format!("{}; {}", wrong.what, wrong.remedy))
 }
 

@@ -289,7 +289,9 @@ impl Disk for SimulatedDisk {
         let World { names, durable_names, .. } = &mut *world;
         let gone = entries(durable_names, path).filter(|(name, _)| !names.contains_key(name));
         let gone: Vec<Name> = gone.map(|(name, _)| name.clone()).collect();
-        gone.iter().for_each(|name| drop(durable_names.remove(name)));
+        for name in &gone {
+            durable_names.remove(name);
+        }
         durable_names.extend(entries(names, path).map(|(name, file)| (name.clone(), *file)));
         Ok(())
     }

@@ -51,8 +51,8 @@ pub(super) fn refuse(core: &mut Core, then: State, chunk: Chunk, reply: Reply, s
 }
 
 /// How many octets follow is not known, so that nothing behind the command can be read.
-pub(super) fn uncounted(core: &mut Core, state: State, reply: &Reply, step: &mut Step<'_>) -> State {
-    discard_draft(&state, step);
+pub(super) fn uncounted(core: &mut Core, state: &State, reply: &Reply, step: &mut Step<'_>) -> State {
+    discard_draft(state, step);
     step.actions.push(Action::Report(Report::ProtocolError { what: reply.to_string() }));
     core.hang_up(step, reply)
 }

@@ -22,7 +22,7 @@ pub(super) fn take(
         Err(fault) => {
             core.note(step, LineKind::Received, "", &fault.to_string());
             if core.input.faulty_line_began(*b"BDAT") {
-                return chunks::uncounted(core, state, &fault.reply(), step);
+                return chunks::uncounted(core, &state, &fault.reply(), step);
             }
             return core.protocol_error(step, state, &fault.reply());
         }
@@ -41,7 +41,7 @@ pub(super) fn take(
                 return other_protocol(core, protocol, step);
             }
             if error == SyntaxError::BadChunk {
-                return chunks::uncounted(core, state, &error.reply(), step);
+                return chunks::uncounted(core, &state, &error.reply(), step);
             }
             if error.is_of_an_address() {
                 core.refuse(step, &error.reply(), Tarpit::Allowed);
@@ -86,8 +86,8 @@ fn begins_with_auth(line: &[u8]) -> bool {
 
 fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>) -> State {
     match command {
-        Command::Ehlo(name) => hello(core, state, name, true, step),
-        Command::Helo(name) => hello(core, state, name, false, step),
+        Command::Ehlo(name) => hello(core, &state, name, true, step),
+        Command::Helo(name) => hello(core, &state, name, false, step),
         Command::StartTls => starttls::command(core, state, step),
         Command::Mail { path, params } => transaction::mail(core, state, path, params, step),
         Command::Rcpt { path, dsn } => transaction::rcpt(core, state, &path, dsn, step),
@@ -124,8 +124,8 @@ fn execute(core: &mut Core, state: State, command: Command, step: &mut Step<'_>)
 }
 
 /// EHLO and HELO also abandon a transaction (RFC 5321 4.1.4).
-fn hello(core: &mut Core, state: State, name: HeloName, extended: bool, step: &mut Step<'_>) -> State {
-    discard_draft(&state, step);
+fn hello(core: &mut Core, state: &State, name: HeloName, extended: bool, step: &mut Step<'_>) -> State {
+    discard_draft(state, step);
     let fqdn = &core.opening.connector.fqdn;
     let announced = if extended { offered(core) } else { Extensions::default() };
     let reply = if extended {

@@ -34,7 +34,7 @@ impl Spent {
         let is_spent = limits.mail_max.is_some_and(|max| self.mails >= max.get());
         let of = |limit: Option<std::num::NonZeroU32>| limit.map_or(usize::MAX, |max| max.get() as usize);
         let (mut count, mut domains) = (0, self.domains.clone());
-        let mut admits = |address: &Address| {
+        let admits = |address: &Address| {
             if is_spent || count >= of(limits.rcpt_max) {
                 return false;
             }
@@ -48,7 +48,7 @@ impl Spent {
             count += 1;
             true
         };
-        recipients.into_iter().map(|address| admits(address)).collect()
+        recipients.into_iter().map(admits).collect()
     }
 }
 
