@@ -251,7 +251,7 @@ impl Server<'_> {
                 }
             }
             receive::Action::AskRate | receive::Action::AskPartnerRate(_) => {
-                self.input(receive::Input::RateChecked(Ok(())))
+                self.input(receive::Input::RateChecked(Ok(())));
             }
             receive::Action::FetchRevocation(_) => self.input(receive::Input::RevocationRefreshed),
             receive::Action::OpenDraft => {

@@ -172,7 +172,7 @@ fn consent(rig: &Rig, milter: &ScriptedMilter) {
         assert!(sent(&mut client, deed).starts_with("250 2.6.0 "), "{deed}");
         rig.arrival(deed);
         let told = milter.heard();
-        let told = told.iter().filter(|line| !line.starts_with(['D', 'A', 'Q'])).next_back().unwrap();
+        let told = told.iter().rfind(|line| !line.starts_with(['D', 'A', 'Q'])).unwrap();
         assert!(told.starts_with(last), "{deed}: {told}");
     }
     milter.forget();
