@@ -158,7 +158,7 @@ async fn attack(number: usize, to: SocketAddr, tls: Arc<ClientConfig>) -> std::i
     socket.bind(SocketAddr::new(from.into(), 0))?;
     let mut stream = socket.connect(to).await?;
     let mut banner = [0; 512];
-    if number % 6 != 0 {
+    if !number.is_multiple_of(6) {
         let count = stream.read(&mut banner).await?;
         if banner[..count].starts_with(b"421") {
             return Ok(true);
@@ -181,7 +181,7 @@ async fn attack(number: usize, to: SocketAddr, tls: Arc<ClientConfig>) -> std::i
             let mut secured = TlsConnector::from(tls).connect(name, stream).await?;
             secured.write_all(b"EHLO x.example\r\nMAIL FROM:<a@nowhere.example>\r\n").await?;
             secured.flush().await?;
-            secured.read(&mut banner).await?;
+            let _count = secured.read(&mut banner).await?;
         }
     }
     Ok(false)

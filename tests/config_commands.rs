@@ -75,7 +75,7 @@ fn show_answers_for_one_connector_and_says_no_to_one_that_is_not_there() {
         shown.starts_with("[[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"*\"]\n"),
         "{shown}"
     );
-    assert!(shown.contains("port = 25  # default\n"), "{shown}");
+    assert!(shown.contains("port = 25  # derived\n"), "{shown}");
     let json = sealpost(&["show", "--json", "queue", "-c", path]).assert().code(0).get_output().clone();
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(json[0]["retry_intervals"][10], "30 min");

@@ -1,6 +1,8 @@
 //! The counters themselves: registered under the names of `counters`, moved by `Observer::event`
 //! and by the gauges the relay sets.
 
+mod access;
+
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
@@ -12,7 +14,7 @@ use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
 use crate::policy::milter::MilterResult;
-use crate::policy::{Finding, Limit, Pressure, Resource, Scope, Settings};
+use crate::policy::{Finding, Pressure, Resource, Settings};
 use crate::smtp::sasl::Mechanism;
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
@@ -204,22 +206,6 @@ impl Counters {
         }
     }
 
-    /// Also says how much the event matters.
-    pub(super) fn accessed(&self, event: &AccessEvent) -> Level {
-        let (mechanism, result, level) = match event {
-            AccessEvent::ConnectionNotAdmitted { .. } => return Level::Info,
-            AccessEvent::ProxyHeaderRefused { .. } => return Level::Warning,
-            AccessEvent::LimitReached { connector, limit, scope, .. } => {
-                self.limit_reached(connector, *limit, *scope);
-                return Level::Warning;
-            }
-            AccessEvent::AuthenticationSucceeded { mechanism, .. } => (*mechanism, "ok", Level::Info),
-            AccessEvent::AuthenticationFailed { mechanism, .. } => (*mechanism, "failed", Level::Warning),
-        };
-        self.authentications.get_or_create(&authentication_labels(mechanism, result)).inc();
-        level
-    }
-
     pub(super) fn sts_fetch(&self, result: &str) {
         self.sts_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
@@ -303,15 +289,6 @@ impl Counters {
     pub(super) fn message_delivered(&self, connector: &str, secured: Option<&Domain>) {
         self.delivered.get_or_create(&connector_label(connector)).inc();
         count_listed(&self.domain_secure_sent, secured);
-    }
-
-    fn limit_reached(&self, connector: &str, limit: Limit, scope: Scope) {
-        let labels = [
-            ("connector", connector.to_owned()),
-            ("limit", limit.as_str().to_owned()),
-            ("scope", scope.as_str().to_owned()),
-        ];
-        self.limits_reached.get_or_create(&labels).inc();
     }
 
     pub(super) fn handshake(&self, direction: Direction, version: Option<TlsVersion>, ok: bool) {

@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::mail::Domain;
 use crate::observe::{AccessEvent, Event, FilterEvent, InboundChecked};
 use crate::policy::Reached;
 use crate::policy::milter::Denied;
 use crate::session::receive::{Kept, Opening, Report};
+use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, TlsVersion};
 
 /// What is told of a message once its 250 is on its way.
@@ -70,18 +72,7 @@ pub fn event(
             })
         }
         Report::Accepted { queue_id, size: _, secured } => {
-            let Accepted { sender, recipients, size, kept, after } = accepted.take()?;
-            let accept_to_durable = (kept == Kept::Durable).then_some(after);
-            Event::MessageReceived {
-                queue_id,
-                connector,
-                session,
-                sender,
-                size,
-                recipients,
-                secured,
-                accept_to_durable,
-            }
+            received(accepted.take()?, queue_id, connector, session, secured)
         }
         Report::Refused { reply } => Event::MessageRefused { connector, session, remote, reply },
         Report::Authentication { mechanism, user, failure } => Event::Access(match failure {
@@ -95,6 +86,27 @@ pub fn event(
         }
         Report::ProtocolError { what } => Event::MessageRefused { connector, session, remote, reply: what },
     })
+}
+
+fn received(
+    accepted: Accepted,
+    queue_id: String,
+    connector: String,
+    session: SessionId,
+    secured: Option<Domain>,
+) -> Event {
+    let Accepted { sender, recipients, size, kept, after } = accepted;
+    let accept_to_durable = (kept == Kept::Durable).then_some(after);
+    Event::MessageReceived {
+        queue_id,
+        connector,
+        session,
+        sender,
+        size,
+        recipients,
+        secured,
+        accept_to_durable,
+    }
 }
 
 fn handshake(opening: &Opening, version: Option<TlsVersion>, error: Option<String>) -> Event {

@@ -15,6 +15,7 @@ mod clock;
 mod commands;
 mod content;
 mod core;
+mod ending;
 mod filtering;
 mod header_section;
 mod inspection;

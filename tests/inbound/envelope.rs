@@ -115,7 +115,18 @@ fn greetings(rig: &Rig) {
     offers.sort_unstable();
     assert_eq!(
         offers,
-        ["8BITMIME", "DSN", "ENHANCEDSTATUSCODES", "PIPELINING", "SIZE 65536", "SMTPUTF8", "STARTTLS"]
+        [
+            "8BITMIME",
+            "BINARYMIME",
+            "CHUNKING",
+            "DSN",
+            "ENHANCEDSTATUSCODES",
+            "LIMITS RCPTMAX=5",
+            "PIPELINING",
+            "SIZE 65536",
+            "SMTPUTF8",
+            "STARTTLS"
+        ]
     );
     client.start_tls(&tls(&TLS13, None)).unwrap();
     assert!(client.mail("a@b.example").starts_with("503 5.5.1 "), "EHLO again after STARTTLS");

@@ -72,18 +72,7 @@ impl Delivery {
             Ok(content) => content,
             Err(note) => return Met { left: with_note(pending, &note), ..Met::default() },
         };
-        let transaction = Transaction {
-            reverse_path: meta.reverse_path.clone(),
-            recipients: pending.iter().map(|pending| pending.address.clone()).collect(),
-            body: meta.body,
-            smtputf8: meta.smtputf8,
-            eight_bit: meta.eight_bit,
-            binary: meta.binary,
-            size: claim.message.size,
-            octets: content.octets(),
-            dsn: asked_of(meta, &pending),
-            tls_required: meta.tls_required,
-        };
+        let transaction = transaction_of(claim, meta, &pending, content.octets());
         let guard = Guard::new(&self.shared, claim.message.id, self.epochs);
         let Some(connection) = self.connection.as_mut() else {
             return Met { left: pending, ..Met::default() };
@@ -188,6 +177,22 @@ fn feedback_of(outcomes: &[Outcome]) -> Option<Feedback> {
         _ if outcomes.iter().any(enough) => Some(Feedback::Enough),
         _ if outcomes.iter().any(taken) => Some(Feedback::Taken),
         _ => None,
+    }
+}
+
+/// Of content with `octets` as it goes out.
+fn transaction_of(claim: &Claim, meta: &MessageMeta, pending: &[Pending], octets: u64) -> Transaction {
+    Transaction {
+        reverse_path: meta.reverse_path.clone(),
+        recipients: pending.iter().map(|pending| pending.address.clone()).collect(),
+        body: meta.body,
+        smtputf8: meta.smtputf8,
+        eight_bit: meta.eight_bit,
+        binary: meta.binary,
+        size: claim.message.size,
+        octets,
+        dsn: asked_of(meta, pending),
+        tls_required: meta.tls_required,
     }
 }
 

@@ -10,7 +10,8 @@ use crate::smtp::{Chunk, ContentFault, Extensions, Reply};
 use super::clock::Pace;
 use super::content::{Framing, Part, Receiving};
 use super::core::{Core, Step, Tarpit};
-use super::state::{Hello, State, discard_draft};
+use super::ending::discard_draft;
+use super::state::{Hello, State};
 use super::{Action, Report, replies};
 
 /// A chunk that is not taken.

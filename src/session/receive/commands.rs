@@ -8,7 +8,8 @@ use crate::session::transcript::LineKind;
 use crate::smtp::{Command, Extensions, HeloName, Limits, LineError, SizeLimit, SyntaxError};
 
 use super::core::{Core, Step, Tarpit};
-use super::state::{Hello, State, discard_draft};
+use super::ending::discard_draft;
+use super::state::{Hello, State};
 use super::{Action, Report, authenticate, chunks, other_protocol, replies, starttls, transaction};
 
 pub(super) fn take(

@@ -15,8 +15,9 @@ use crate::trust::{CertificateFacts, Connection, OwnCertificateState, TlsEvidenc
 
 use super::authenticate::Identity;
 use super::clock::Clock;
+use super::ending::discard_draft;
 use super::replies;
-use super::state::{State, discard_draft};
+use super::state::State;
 use super::{Action, Opening, Report, World};
 
 /// Unparsed input kept while an answer is awaited, in octets; a client that sends more is cut off.

@@ -8,7 +8,8 @@ use crate::session::transcript::LineKind;
 use crate::trust::TlsEvidence;
 
 use super::core::{Core, Step, Tarpit};
-use super::state::{self, Begun, State, discard_draft};
+use super::ending::discard_draft;
+use super::state::{self, Begun, State};
 use super::{Action, Report, replies};
 
 pub(super) fn command(core: &mut Core, state: State, step: &mut Step<'_>) -> State {

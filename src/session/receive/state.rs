@@ -12,6 +12,7 @@ use super::candidate::{self, Candidate};
 use super::chunks::Skipped;
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
+use super::ending::{discard_draft, peer_closed, timed_out};
 use super::filtering::Filtering;
 use super::transaction::{Admitted, MailRequest, Transaction};
 use super::{Action, Input, Kept, Report, StoreFault, TurnedAway};
@@ -109,15 +110,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
         }
         return State::Closed;
     }
-    // Octets that complete no line are not heard: a command has one deadline, however slowly it comes.
-    let is_content = matches!(state, State::Receiving(_) | State::Skipping(_));
-    let within_line = !is_content && !core.input.is_empty();
-    let is_heard = match input {
-        Input::Bytes(_) => !within_line,
-        Input::Timeout => false,
-        _ => true,
-    };
-    if is_heard {
+    if is_heard(core, &state, &input) {
         core.clock.heard(step.world.now.mono);
     }
     match (input, state) {
@@ -153,22 +146,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             transaction::draft_opened(core, transaction, chunk, answer, step)
         }
         (Input::Stored(answer), State::Storing(storing)) => stored(core, *storing, answer, step),
-        (Input::StoreFailed(fault), State::Receiving(mut content)) => {
-            content.refuse(replies::store(fault), step);
-            State::Receiving(content)
-        }
-        (Input::StoreFailed(fault), State::Examining(mut content)) => {
-            content.refuse(replies::store(fault), step);
-            State::Examining(content)
-        }
-        (Input::StoreFailed(fault), State::BetweenChunks(mut content)) => {
-            content.refuse(replies::store(fault), step);
-            State::BetweenChunks(content)
-        }
-        (Input::StoreFailed(fault), State::Storing(mut storing)) => {
-            storing.fault.get_or_insert(fault);
-            State::Storing(storing)
-        }
+        (Input::StoreFailed(fault), state) => store_failed(state, fault, step),
         (Input::Timeout, state) => timed_out(core, state, step),
         (Input::Closed, state) => peer_closed(core, &state, step),
         (Input::Shutdown, state) => {
@@ -185,10 +163,41 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
             | Input::DraftOpened(_)
-            | Input::Stored(_)
-            | Input::StoreFailed(_),
+            | Input::Stored(_),
             state,
         ) => state,
+    }
+}
+
+/// Octets that complete no line are not heard: a command has one deadline, however slowly it comes.
+fn is_heard(core: &Core, state: &State, input: &Input<'_>) -> bool {
+    match input {
+        Input::Bytes(_) => matches!(state, State::Receiving(_) | State::Skipping(_)) || core.input.is_empty(),
+        Input::Timeout => false,
+        _ => true,
+    }
+}
+
+/// Content could not be kept; of a message that asks for no more of it the fault changes nothing.
+fn store_failed(state: State, fault: StoreFault, step: &mut Step<'_>) -> State {
+    match state {
+        State::Receiving(mut content) => {
+            content.refuse(replies::store(fault), step);
+            State::Receiving(content)
+        }
+        State::BetweenChunks(mut content) => {
+            content.refuse(replies::store(fault), step);
+            State::BetweenChunks(content)
+        }
+        State::Examining(mut content) => {
+            content.refuse(replies::store(fault), step);
+            State::Examining(content)
+        }
+        State::Storing(mut storing) => {
+            storing.fault.get_or_insert(fault);
+            State::Storing(storing)
+        }
+        other => other,
     }
 }
 
@@ -344,95 +353,4 @@ fn stored(core: &mut Core, storing: Storing, answer: Result<Kept, StoreFault>, s
         }
     }
     State::Ready(storing.hello)
-}
-
-fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
-    match state {
-        State::Unopened
-        | State::Rating(..)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
-        | State::Showing(_)
-        | State::Drafting(..)
-        | State::Examining(_)
-        | State::Filtering(_)
-        | State::Storing(_)
-        | State::Closed => state,
-        State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
-        State::Greeted
-        | State::Ready(_)
-        | State::Authenticating(_)
-        | State::Mailing(_)
-        | State::Receiving(_)
-        | State::BetweenChunks(_)
-        | State::Skipping(_) => {
-            discard_draft(&state, step);
-            let limit = core.clock.passed(&core.opening.connector, &state, step.world.now.mono);
-            core.reached(step, limit.of_session());
-            core.hang_up(step, &replies::timed_out())
-        }
-    }
-}
-
-fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -> State {
-    discard_draft(state, step);
-    let why = match state {
-        State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
-        State::Authenticating(_) | State::Showing(_) => "closed by the peer while it logged in",
-        State::Handshaking(_) => "closed by the peer during the TLS handshake",
-        State::Rating(..)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
-        | State::Mailing(_)
-        | State::Drafting(..) => "closed by the peer within a transaction",
-        State::Receiving(_) | State::BetweenChunks(_) | State::Skipping(_) => {
-            "closed by the peer within the content"
-        }
-        State::Examining(_) | State::Filtering(_) | State::Storing(_) => {
-            "closed by the peer before our answer to the content"
-        }
-        State::Closed => "",
-    };
-    core.close(step, why)
-}
-
-/// A draft that will never be committed is given back. One being committed stays: the message is
-/// ours from the moment it is durable, whether or not the peer hears of it.
-pub(super) fn discard_draft(state: &State, step: &mut Step<'_>) {
-    match state {
-        State::Receiving(content) | State::BetweenChunks(content) | State::Examining(content)
-            if content.has_draft() =>
-        {
-            step.actions.push(Action::DiscardDraft);
-        }
-        State::Drafting(..) | State::Filtering(_) => step.actions.push(Action::DiscardDraft),
-        State::Receiving(_)
-        | State::Examining(_)
-        | State::BetweenChunks(_)
-        | State::Skipping(_)
-        | State::Unopened
-        | State::Greeted
-        | State::Handshaking(_)
-        | State::Ready(_)
-        | State::Rating(..)
-        | State::Authenticating(_)
-        | State::Showing(_)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
-        | State::Mailing(_)
-        | State::Storing(_)
-        | State::Closed => {}
-    }
 }

@@ -18,8 +18,11 @@ pub mod reply;
 pub mod revocation_list;
 pub mod send_session;
 
+/// What a target does with one input; it panics where something is wrong.
+pub type Run = fn(&[u8]);
+
 /// Each target by the name of its binary and of its folder of seeds.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Run)] = &[
     ("certificate", certificate::run),
     ("certificate_import", certificate_import::run),
     ("command", command::run),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sealpost::mail::ReversePath;
-use sealpost::mail::header::{HeaderSection, split};
+use sealpost::mail::header::{Field, HeaderSection, split};
 use sealpost::policy::{
     Check, CheckMode, Finding, InboundChecks, Limit, Outcome, Pressure, ReceiveConnector,
 };
@@ -339,7 +339,7 @@ impl Player {
         let stamps: Vec<Vec<u8>> = HeaderSection::new(head)
             .fields()
             .filter(|field| field.is_named("Domain-Secured"))
-            .map(|field| field.value())
+            .map(Field::value)
             .collect();
         self.check_trust(submission, &stamps);
         let recipients: Vec<String> =
