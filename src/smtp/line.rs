@@ -167,6 +167,11 @@ impl LineReader {
         self.buffered() == 0 && !self.dropping
     }
 
+    /// What stands behind the last line that was handed out.
+    pub fn rest(&self) -> &[u8] {
+        &self.buffer[self.start..]
+    }
+
     /// Octets behind the last line that was handed out.
     pub fn buffered(&self) -> usize {
         self.buffer.len() - self.start

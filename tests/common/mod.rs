@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub mod http;
 pub mod naive;
+pub mod settled;
 
 use rcgen::RevocationReason;
 use sealpost::cli::demo::dns::{DnsServer, Zone};
@@ -20,6 +21,8 @@ use sealpost::cli::demo::mailbox::{Delivered, Mailbox};
 use sealpost::cli::demo::pki::{Authority, Identity, IdentityFiles, Validity};
 use sealpost::cli::demo::server::Server;
 use tempfile::TempDir;
+
+use settled::settled;
 
 /// For mail to arrive on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
@@ -172,7 +175,7 @@ impl Site {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.path("server.log")).unwrap_or_default()
+        settled(&self.path("server.log"))
     }
 
     /// What `start_edge` writes.

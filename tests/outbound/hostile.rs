@@ -136,7 +136,7 @@ async fn a_storm_of_records_delays_nobody() {
             .alias("round.example", "about.example")
             .alias("about.example", "round.example")
             .mx("circle.example", 10, "round.example")
-            .mx("painted.example", 10, "a\\027[2J.painted.example")
+            .mx("painted.example", 10, "a\u{1b}[2J.painted.example")
     });
     let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
     // The lab's own resolver speaks UDP alone.

@@ -21,6 +21,7 @@ use sealpost::cli::demo::server::Server;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::common::settled::settled;
 use super::common::{Network, executable};
 use super::peer::{Part, Peer};
 use super::resolver::Resolver;
@@ -364,7 +365,7 @@ impl Edge {
     }
 
     pub fn log(&self) -> String {
-        std::fs::read_to_string(self.path("server.log")).unwrap_or_default()
+        settled(&self.path("server.log"))
     }
 
     pub fn server(&self) -> &Server {

@@ -259,7 +259,12 @@ impl<R: ResponseHandler> ResponseHandler for Marked<R> {
 }
 
 fn name(text: &str) -> io::Result<Name> {
-    let mut name = Name::from_str(text).map_err(|error| {
+    // Octets that no host has a name of, but that an answer may hold all the same.
+    let parsed = match text.chars().any(char::is_control) {
+        true => Name::from_labels(text.split('.').map(str::as_bytes)),
+        false => Name::from_str(text),
+    };
+    let mut name = parsed.map_err(|error| {
         io::Error::new(io::ErrorKind::InvalidInput, format!("{text:?} is no DNS name: {error}"))
     })?;
     name.set_fqdn(true);

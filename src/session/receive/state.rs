@@ -322,12 +322,13 @@ fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) 
         // Clear text behind STARTTLS: an injection, or a client that cannot wait (RFC 3207 6).
         State::Handshaking(_) => core.close(step, "clear text behind STARTTLS"),
         State::Receiving(content) if core.input.is_empty() => content.feed(core, bytes, step),
-        State::Greeted if core.input.is_empty() && other_protocol::is_tls_record(bytes) => {
-            commands::other_protocol(core, "TLS without STARTTLS", step)
-        }
         state => {
             if core.take_input(bytes) {
-                return state;
+                let is_tls = other_protocol::is_tls_record(core.input.rest());
+                return match state {
+                    State::Greeted if is_tls => commands::other_protocol(core, "TLS without STARTTLS", step),
+                    state => state,
+                };
             }
             discard_draft(&state, step);
             core.reached(step, Limit::InputAhead.of_session());

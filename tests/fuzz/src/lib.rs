@@ -10,6 +10,8 @@ pub mod dsn;
 pub mod header;
 pub mod lab;
 pub mod log_reader;
+pub mod milter;
+pub mod milter_changes;
 pub mod ocsp_staple;
 pub mod proxy_protocol;
 pub mod queue_record;
@@ -31,6 +33,8 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("dsn", dsn::run),
     ("header", header::run),
     ("log_reader", log_reader::run),
+    ("milter", milter::run),
+    ("milter_changes", milter_changes::run),
     ("ocsp_staple", ocsp_staple::run),
     ("proxy_protocol", proxy_protocol::run),
     ("queue_record", queue_record::run),
