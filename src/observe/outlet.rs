@@ -10,8 +10,9 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Text that may wait.
 const WAITING_BYTES_MAX: usize = 1 << 20;
-/// Between two writes; a line that comes after a quiet while is written at once.
+/// Between two writes when so much text came within that time; else a line is written at once.
 const GATHER: Duration = Duration::from_millis(20);
+const BUSY_BYTES: usize = 16 << 10;
 /// How long the end of the program waits for somebody who does not read.
 const LAST_WAIT: Duration = Duration::from_secs(2);
 
@@ -84,6 +85,7 @@ impl Shared {
 
     fn run(&self, mut out: impl Write) {
         let mut text = Vec::new();
+        let (mut since, mut bytes) = (Instant::now(), 0);
         loop {
             let mut state = self.lock();
             while state.waiting.is_empty() {
@@ -95,13 +97,17 @@ impl Shared {
             drop(state);
             // There is nobody left to tell that standard error is gone.
             let _ = out.write_all(&text).and_then(|()| out.flush());
+            if since.elapsed() > GATHER {
+                (since, bytes) = (Instant::now(), 0);
+            }
+            bytes += text.len();
             text.clear();
             text.shrink_to(WAITING_BYTES_MAX / 16);
             let mut state = self.lock();
             state.writing = false;
             self.written.notify_all();
             let until = Instant::now() + GATHER;
-            while !state.hurry {
+            while bytes >= BUSY_BYTES && !state.hurry {
                 let left = until.saturating_duration_since(Instant::now());
                 if left.is_zero() {
                     break;

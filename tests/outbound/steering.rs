@@ -326,7 +326,12 @@ async fn a_message_is_traced_to_its_end_and_into_the_sessions() {
     let found = sessions.iter().find(|one| one["session"] == session).expect("the session is shown");
     assert!(found["lines"].to_string().contains(&format!("MAIL FROM:<{SENDER}>")), "{found:#}");
 
-    let (status, out, error) = edge.command(&["trace", "--recipient", "@impostor.example"]).await;
+    let mut traced = edge.command(&["trace", "--recipient", "@impostor.example"]).await;
+    while !traced.1.contains("DROP") && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        traced = edge.command(&["trace", "--recipient", "@impostor.example"]).await;
+    }
+    let (status, out, error) = traced;
     assert!(status == 0 && error.is_empty(), "{error}");
     for line in [
         "DEFER     c@impostor.example",

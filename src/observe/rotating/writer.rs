@@ -15,9 +15,10 @@ use super::{Job, Limits, Row, Series, State, Tell, Trouble, retention};
 
 /// Most lines of one write.
 const BATCH_LINES_MAX: usize = 1024;
-/// Between two writes, so that a busy server wakes this thread twenty times a second and not for each
-/// line. A line that comes after a quiet while is written at once.
+/// Between two writes of a busy server, so that it wakes this thread twenty times a second and not for
+/// each line. It is busy when so many lines came within that time; else a line is written at once.
 const GATHER: Duration = Duration::from_millis(50);
+const BUSY_LINES: usize = 64;
 /// How long a written line may wait for its sync; a second is promised.
 const SYNC_AFTER: Duration = Duration::from_millis(500);
 /// How often a failing log is tried again, and how often age is looked at.
@@ -71,6 +72,7 @@ fn file_sets(limits: &Limits, series: &[&'static Series]) -> Vec<FileSet> {
 impl Writer {
     async fn run<R: Row>(&mut self, mut jobs: mpsc::Receiver<Job<R>>) {
         let mut batch = Vec::with_capacity(BATCH_LINES_MAX);
+        let (mut since, mut lines) = (Instant::now(), 0);
         loop {
             let received = jobs.recv_many(&mut batch, BATCH_LINES_MAX);
             match tokio::time::timeout_at(self.next_step(), received).await {
@@ -78,7 +80,11 @@ impl Writer {
                 Ok(count) => {
                     self.state.stalled.store(false, Ordering::Relaxed);
                     self.take(&mut batch);
-                    if count < BATCH_LINES_MAX {
+                    if since.elapsed() > GATHER {
+                        (since, lines) = (Instant::now(), 0);
+                    }
+                    lines += count;
+                    if lines >= BUSY_LINES && count < BATCH_LINES_MAX {
                         let _ = tokio::time::timeout(GATHER, self.state.wanted.notified()).await;
                     }
                 }
