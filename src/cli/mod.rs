@@ -19,6 +19,7 @@ pub mod partner;
 pub mod queue;
 pub mod reload;
 pub mod serve;
+mod status_line;
 pub mod tls_report;
 pub mod trace;
 pub mod user;

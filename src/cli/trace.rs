@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use crate::observe::log_reader::{self, LogFiles, ReadError, Session};
+use crate::observe::log_reader::{Filter, Query, ReadError, Session, scan};
 use crate::observe::tracking::{FOLDER, Files, TrackingReadError};
 
 use super::location::{Location, LocationError};
@@ -126,17 +126,17 @@ fn sessions(args: &TraceArgs, config: &Path, traced: &Traced) -> Result<Vec<Sess
         Some(directory) if directory.is_dir() => directory.parent().unwrap_or(directory).to_owned(),
         _ => Location::read(config)?.protocol_log()?,
     };
-    let since = first.saturating_sub(SESSION_MARGIN).unwrap_or(Timestamp::MIN);
-    let until = last.saturating_add(SESSION_MARGIN).unwrap_or(Timestamp::MAX);
-    let mut lines = LogFiles::between(&directory, since, until)?;
-    let mut assembler = log_reader::Assembler::default();
+    let filter = Filter {
+        sessions: wanted.iter().map(|id| id.to_ascii_uppercase()).collect(),
+        since: Some(first.saturating_sub(SESSION_MARGIN).unwrap_or(Timestamp::MIN)),
+        until: Some(last.saturating_add(SESSION_MARGIN).unwrap_or(Timestamp::MAX)),
+        ..Filter::default()
+    };
     let mut found = Vec::new();
-    while let Some(line) = lines.next_line()? {
-        if wanted.contains(&line.session) {
-            found.extend(assembler.take(line));
-        }
-    }
-    found.extend(assembler.finish());
+    scan(&directory, &Query { filter, lines: true }, &mut |_, _| (), &mut |session, _| {
+        found.push(session);
+        Ok::<(), ReadError>(())
+    })?;
     found.sort_by_key(|session| session.started);
     Ok(found)
 }

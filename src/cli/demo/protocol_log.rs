@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::observe::log_reader::{Assembler, LogFiles, LogLine, ReadError, Session};
-use crate::session::transcript::LineKind;
+use crate::observe::log_reader::{Session, all_sessions};
+use crate::session::transcript::{Line, LineKind};
 use crate::trust::Direction;
 
 /// A line is on disk within a second; a busy machine gets more.
@@ -20,7 +20,7 @@ pub async fn wait_for(
     let folder = data_directory.join("protocol-log");
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let found = sessions(&folder).map_err(|error| error.to_string())?;
+        let found = all_sessions(&folder).map_err(|error| error.to_string())?;
         if let Some(session) = found.into_iter().find(|found| found.direction == direction && fits(found)) {
             return Ok(session);
         }
@@ -37,8 +37,8 @@ pub fn says(session: &Session, kind: LineKind, text: &str) -> bool {
 }
 
 /// What made the difference: the verdict, the chain's state, and refusals.
-pub fn deciding(session: &Session) -> Vec<&LogLine> {
-    let decides = |line: &&LogLine| match line.kind {
+pub fn deciding(session: &Session) -> Vec<&Line> {
+    let decides = |line: &&Line| match line.kind {
         LineKind::Information => {
             line.context.contains("Domain security verdict")
                 || line.context.contains("Certificate chain validation status")
@@ -47,19 +47,6 @@ pub fn deciding(session: &Session) -> Vec<&LogLine> {
         LineKind::Connect | LineKind::Disconnect => false,
     };
     session.lines.iter().filter(decides).collect()
-}
-
-/// All sessions, those that have not ended too, oldest first.
-fn sessions(folder: &Path) -> Result<Vec<Session>, ReadError> {
-    let mut files = LogFiles::open(folder)?;
-    let mut assembler = Assembler::default();
-    let mut sessions = Vec::new();
-    while let Some(line) = files.next_line()? {
-        sessions.extend(assembler.take(line));
-    }
-    sessions.extend(assembler.finish());
-    sessions.sort_by_key(|session| session.started);
-    Ok(sessions)
 }
 
 #[cfg(test)]

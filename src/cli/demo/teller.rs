@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 
 use crate::cli::page::wrap;
-use crate::observe::log_reader::LogLine;
+use crate::session::transcript::Line;
 
 /// Writes to standard output. A reader who has gone away (a closed pipe) stops nothing.
 pub struct Teller {
@@ -52,7 +52,7 @@ impl Teller {
         self.say(Tone::Quote, "    ", text);
     }
 
-    pub fn log_line(&self, line: &LogLine) {
+    pub fn log_line(&self, line: &Line) {
         let mut text = format!("{} {}", line.kind.as_char(), line.data);
         if !line.context.is_empty() {
             text.push_str(&format!(" [{}]", line.context));

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::View;
 use crate::observe::log_reader::{Facts, LogLine, Outcome, Session};
 use crate::observe::text::{escape, shorten};
-use crate::session::transcript::LineKind;
+use crate::session::transcript::{Line, LineKind};
 use crate::trust::Direction;
 
 /// Addresses shown of a session in the summary.
@@ -33,15 +33,20 @@ impl Sessions {
         self.count
     }
 
-    pub(super) fn session(&mut self, session: &Session, out: &mut impl Write) -> io::Result<()> {
+    pub(super) fn session(
+        &mut self,
+        session: &Session,
+        facts: &Facts,
+        out: &mut impl Write,
+    ) -> io::Result<()> {
         let first = self.count == 0;
         self.count += 1;
         match (self.json, self.view) {
             (true, view) => {
                 let opening = if first { "[" } else { ",\n" };
-                write!(out, "{opening}{}", session_json(session, view))
+                write!(out, "{opening}{}", session_json(session, facts, view))
             }
-            (false, View::Summary) => summary(session, out),
+            (false, View::Summary) => summary(session, facts, out),
             (false, View::Lines) => {
                 if !first {
                     writeln!(out)?;
@@ -61,15 +66,14 @@ impl Sessions {
 }
 
 /// `2026-11-22T01:43:17.000Z in 08D6A8D416004F77 192.0.2.9:61061 Internet: a@x -> b@y; TLSv1.3; accepted 1`
-fn summary(session: &Session, out: &mut impl Write) -> io::Result<()> {
-    let facts = session.facts();
+fn summary(session: &Session, facts: &Facts, out: &mut impl Write) -> io::Result<()> {
     let mut parts = Vec::new();
     if !facts.senders.is_empty() {
         let senders: Vec<String> = facts.senders.iter().map(|sender| path(sender)).collect();
         parts.push(format!("{} -> {}", some(&senders), some(&facts.recipients)));
     }
     parts.push(facts.tls.clone().unwrap_or_else(|| "no TLS".to_owned()));
-    parts.push(outcome(&facts));
+    parts.push(outcome(facts));
     if !facts.faults.is_empty() {
         parts.push(facts.faults.join(" "));
     }
@@ -80,7 +84,7 @@ fn summary(session: &Session, out: &mut impl Write) -> io::Result<()> {
 pub(in crate::cli) fn whole(session: &Session, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "{}, here {}", heading(session), safe(&session.local))?;
     for line in &session.lines {
-        writeln!(out, "  {:.3} {}", line.at, text(line))?;
+        writeln!(out, "  {:.3} {}", line.at, text(line, &session.remote))?;
     }
     if session.left_out > 0 {
         writeln!(out, "  {} more lines are not shown", session.left_out)?;
@@ -100,17 +104,23 @@ fn heading(session: &Session) -> String {
 /// One line while following: with its session, since sessions mingle.
 pub(super) fn followed(line: &LogLine, json: bool, out: &mut impl Write) -> io::Result<()> {
     if json {
-        return writeln!(out, "{}", line_json(line, true));
+        let mut value = line_json(&line.line);
+        value["direction"] = json!(line.direction);
+        value["connector"] = json!(line.connector);
+        value["session"] = json!(line.session);
+        value["local"] = json!(line.local);
+        value["remote"] = json!(line.remote);
+        return writeln!(out, "{value}");
     }
-    writeln!(out, "{:.3} {} {}", line.at, safe(&line.session), text(line))
+    writeln!(out, "{:.3} {} {}", line.line.at, safe(&line.session), text(&line.line, &line.remote))
 }
 
 /// `< EHLO client`, `* NameMismatch … (Domain security verdict)`
-fn text(line: &LogLine) -> String {
+pub(super) fn text(line: &Line, remote: &str) -> String {
     let event = line.kind.as_char();
     let (data, context) = (safe(&line.data), safe(&line.context));
     match (line.kind, data.is_empty(), context.is_empty()) {
-        (LineKind::Connect, true, true) => format!("{event} connected with {}", safe(&line.remote)),
+        (LineKind::Connect, true, true) => format!("{event} connected with {}", safe(remote)),
         (LineKind::Disconnect, true, true) => format!("{event} disconnected"),
         (_, _, true) => format!("{event} {data}"),
         (_, true, false) => format!("{event} {context}"),
@@ -153,10 +163,10 @@ fn safe(text: &str) -> String {
 
 /// A session with all its lines.
 pub(in crate::cli) fn session_with_lines(session: &Session) -> Value {
-    session_json(session, View::Lines)
+    session_json(session, &session.facts(), View::Lines)
 }
 
-fn session_json(session: &Session, view: View) -> Value {
+fn session_json(session: &Session, facts: &Facts, view: View) -> Value {
     let mut value = json!({
         "session": session.id,
         "direction": session.direction,
@@ -166,29 +176,21 @@ fn session_json(session: &Session, view: View) -> Value {
         "started": format!("{:.3}", session.started),
         "last": format!("{:.3}", session.last),
         "ended": session.ended,
-        "facts": session.facts(),
+        "facts": facts,
     });
     if view == View::Lines {
-        value["lines"] = session.lines.iter().map(|line| line_json(line, false)).collect();
+        value["lines"] = session.lines.iter().map(line_json).collect();
         value["left_out"] = session.left_out.into();
     }
     value
 }
 
-fn line_json(line: &LogLine, with_session: bool) -> Value {
-    let mut value = json!({
+pub(super) fn line_json(line: &Line) -> Value {
+    json!({
         "at": format!("{:.3}", line.at),
         "sequence": line.sequence,
         "event": line.kind.as_char().to_string(),
         "data": line.data,
         "context": line.context,
-    });
-    if with_session {
-        value["direction"] = json!(line.direction);
-        value["connector"] = json!(line.connector);
-        value["session"] = json!(line.session);
-        value["local"] = json!(line.local);
-        value["remote"] = json!(line.remote);
-    }
-    value
+    })
 }

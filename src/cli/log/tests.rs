@@ -1,6 +1,12 @@
 use clap::Parser;
 
+use jiff::Timestamp;
+
+use super::follow::Tail;
 use super::*;
+use crate::observe::log_reader::{Filter, LogLine};
+use crate::session::transcript::Line;
+use crate::trust::Direction;
 
 #[derive(Debug, Parser)]
 struct Cli {
@@ -47,6 +53,10 @@ fn output(arguments: &[&str]) -> (String, bool) {
     let (which, view) = match &cli.log.command {
         LogCommand::Show(which) => (which, View::Lines),
         LogCommand::Sessions(which) => (which, View::Summary),
+        LogCommand::Explain(which) => {
+            let found = explanations(which, Path::new("unused.toml"), &mut out).unwrap();
+            return (String::from_utf8(out).unwrap(), found);
+        }
         LogCommand::Follow(_) => unreachable!("follow does not end"),
     };
     let found = sessions(which, Path::new("unused.toml"), view, &mut out).unwrap();
@@ -92,20 +102,22 @@ fn following_with_a_condition_brings_the_lines_before_it_too() {
     let mut tail = Tail::default();
     let line = |session: &str, sequence: u32, kind, data: &str| LogLine {
         direction: Direction::Inbound,
-        at: Timestamp::UNIX_EPOCH,
         connector: "Internet".to_owned(),
         session: session.to_owned(),
-        sequence,
         local: String::new(),
         remote: String::new(),
-        kind,
-        data: data.to_owned(),
-        context: String::new(),
+        line: Line {
+            at: Timestamp::UNIX_EPOCH,
+            sequence,
+            kind,
+            data: data.to_owned(),
+            context: String::new(),
+        },
     };
     use crate::session::transcript::LineKind::{Connect, Disconnect, Information, Sent};
     let mut printed = |session: &str, sequence, kind, data: &str| -> Vec<u32> {
         let lines = tail.take(line(session, sequence, kind, data), &filter);
-        lines.iter().map(|line| line.sequence).collect()
+        lines.iter().map(|line| line.line.sequence).collect()
     };
     assert!(printed("A", 0, Connect, "").is_empty());
     assert!(printed("B", 0, Connect, "").is_empty());
@@ -121,4 +133,24 @@ fn following_with_a_condition_brings_the_lines_before_it_too() {
 fn an_address_that_is_none_is_a_usage_error() {
     let error = Cli::try_parse_from(["log", "sessions", "--address", "woodgrove"]).unwrap_err();
     assert!(error.to_string().contains("no mail address"), "{error}");
+}
+
+#[test]
+fn a_session_is_explained_in_sentences_and_as_json() {
+    let (text, found) = output(&["explain", "AAAAAAAAAAAAAAAA"]);
+    assert!(found);
+    assert!(
+        text.starts_with("Session AAAAAAAAAAAAAAAA\n  - At 2026-11-22 01:00:00 UTC 192.0.2.9:61061"),
+        "{text}"
+    );
+    for part in
+        ["decided by    line 2: * Domain security verdict: NameMismatch", "who acts      ", "what to do    "]
+    {
+        assert!(text.contains(part), "{part} in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "{text}");
+    let (text, _) = output(&["explain", "--fault", "NameMismatch", "--json"]);
+    let explanations: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(explanations[0]["deciding"]["fault"], "NameMismatch");
+    assert_eq!(explanations[0]["transactions"][0]["fate"], "refused");
 }

@@ -1,36 +1,18 @@
-//! Puts the lines of a session together. A session is complete with its disconnect line; what has
+//! Puts the pieces of a session together. A session is complete with its disconnect line; what has
 //! none (still open, or the server was killed) comes at the end.
 
 use std::collections::HashMap;
 
 use jiff::Timestamp;
 
-use super::{Facts, LogLine};
+use super::{LogLine, Session};
 use crate::session::transcript::LineKind;
 use crate::trust::Direction;
 
-/// Sessions held at one time; beyond it the ones that are silent for longest are taken as ended.
+/// Sessions held at one time, and octets of their lines; beyond either the ones that are silent for
+/// longest are taken as ended.
 const OPEN_SESSIONS_MAX: usize = 50_000;
-/// Lines kept of one session; the others are counted.
-const SESSION_LINES_MAX: usize = 20_000;
-
-/// One session, its lines by sequence number.
-#[derive(Clone, Debug)]
-pub struct Session {
-    pub direction: Direction,
-    pub connector: String,
-    pub id: String,
-    pub local: String,
-    pub remote: String,
-    pub started: Timestamp,
-    /// Of the last line seen.
-    pub last: Timestamp,
-    /// The disconnect line was seen.
-    pub ended: bool,
-    pub lines: Vec<LogLine>,
-    /// Lines that were not kept.
-    pub left_out: u64,
-}
+const OPEN_OCTETS_MAX: usize = 256 << 20;
 
 type Key = (Direction, String, String);
 
@@ -38,20 +20,41 @@ type Key = (Direction, String, String);
 #[derive(Debug, Default)]
 pub struct Assembler {
     open: HashMap<Key, Session>,
+    /// Of the lines of `open`.
+    octets: usize,
 }
 
 impl Assembler {
     /// Takes one line; the answer is a session that this line completes, and those that had to go
-    /// to keep within the limit.
+    /// to keep within the limits.
     pub fn take(&mut self, line: LogLine) -> Vec<Session> {
-        let key = (line.direction, line.connector.clone(), line.session.clone());
-        let ends = line.kind == LineKind::Disconnect;
-        let session = self.open.entry(key.clone()).or_insert_with(|| Session::begin(&line));
-        session.add(line);
-        if ends {
-            return self.open.remove(&key).map(Session::finish).into_iter().collect();
+        let mut piece = Session::begin(&line);
+        piece.local = line.local;
+        piece.remote = line.remote;
+        piece.ended = line.line.kind == LineKind::Disconnect;
+        piece.lines.push(line.line);
+        self.take_piece(piece)
+    }
+
+    /// Takes all that a stretch of a log has of one session, and answers likewise.
+    pub(super) fn take_piece(&mut self, piece: Session) -> Vec<Session> {
+        let key = (piece.direction, piece.connector.clone(), piece.id.clone());
+        let ends = piece.ended;
+        match self.open.get_mut(&key) {
+            Some(session) => self.octets += session.add(piece),
+            None if ends => return vec![piece.finish()],
+            None => {
+                self.octets += piece.octets();
+                self.open.insert(key.clone(), piece);
+            }
         }
-        if self.open.len() > OPEN_SESSIONS_MAX { self.evict() } else { Vec::new() }
+        if ends {
+            return self.open.remove(&key).map(|session| self.close(session)).into_iter().collect();
+        }
+        if self.open.len() > OPEN_SESSIONS_MAX || self.octets > OPEN_OCTETS_MAX {
+            return self.evict();
+        }
+        Vec::new()
     }
 
     /// The session that `line` belongs to, as far as it is known.
@@ -66,6 +69,11 @@ impl Assembler {
         sessions
     }
 
+    fn close(&mut self, session: Session) -> Session {
+        self.octets = self.octets.saturating_sub(session.octets());
+        session.finish()
+    }
+
     /// Lets the quarter go that has been silent for longest.
     fn evict(&mut self) -> Vec<Session> {
         let mut last: Vec<Timestamp> = self.open.values().map(|session| session.last).collect();
@@ -74,50 +82,6 @@ impl Assembler {
         let until = *until;
         let gone: Vec<Session> =
             self.open.extract_if(|_, session| session.last <= until).map(|(_, session)| session).collect();
-        gone.into_iter().map(Session::finish).collect()
-    }
-}
-
-impl Session {
-    fn begin(line: &LogLine) -> Self {
-        Self {
-            direction: line.direction,
-            connector: line.connector.clone(),
-            id: line.session.clone(),
-            local: String::new(),
-            remote: String::new(),
-            started: line.at,
-            last: line.at,
-            ended: false,
-            lines: Vec::new(),
-            left_out: 0,
-        }
-    }
-
-    fn add(&mut self, line: LogLine) {
-        self.started = self.started.min(line.at);
-        self.last = self.last.max(line.at);
-        self.ended |= line.kind == LineKind::Disconnect;
-        if !line.local.is_empty() {
-            self.local.clone_from(&line.local);
-        }
-        if !line.remote.is_empty() {
-            self.remote.clone_from(&line.remote);
-        }
-        if self.lines.len() < SESSION_LINES_MAX || line.kind == LineKind::Disconnect {
-            self.lines.push(line);
-        } else {
-            self.left_out += 1;
-        }
-    }
-
-    fn finish(mut self) -> Self {
-        self.lines.sort_by_key(|line| line.sequence);
-        self
-    }
-
-    /// What its lines say.
-    pub fn facts(&self) -> Facts {
-        Facts::of(self)
+        gone.into_iter().map(|session| self.close(session)).collect()
     }
 }

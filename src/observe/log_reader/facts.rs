@@ -1,10 +1,13 @@
 //! What the lines of a session say: who, to whom, over what, with which outcome.
 
+use std::borrow::Cow;
+
 use crate::mail::Domain;
 use crate::session::transcript::LineKind;
 use crate::trust::{Direction, Fault};
 
-use super::{LogLine, Session};
+use super::LineView;
+use super::conversation::{Asked, Conversation, Turn};
 
 /// Addresses and faults kept of one session.
 const MEMBERS_MAX: usize = 1000;
@@ -23,6 +26,16 @@ pub enum Outcome {
     Unfinished,
     /// None of these: nothing was sent.
     Idle,
+}
+
+/// What the last verdict on domain security in a session was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum VerdictIs {
+    Admitted,
+    Refused,
+    /// Nothing was judged: no secure domain took part, or the log is another server's.
+    None,
 }
 
 /// Read from the lines; empty where they say nothing.
@@ -46,28 +59,46 @@ pub struct Facts {
 }
 
 /// Where a walk through the lines stands.
-#[derive(Default)]
 struct Walk {
     facts: Facts,
-    /// The next reply answers the content.
-    content_sent: bool,
+    conversation: Conversation,
+    direction: Direction,
     /// The certificate lines that follow are the peer's.
     of_peer: bool,
 }
 
 impl Facts {
-    pub(super) fn of(session: &Session) -> Self {
-        let mut walk = Walk::default();
-        for line in &session.lines {
-            walk.line(line);
-        }
+    pub(super) fn of<'a>(
+        direction: Direction,
+        ended: bool,
+        lines: impl Iterator<Item = LineView<'a>>,
+    ) -> Self {
+        let conversation = Conversation::new(direction);
+        let mut walk = Walk { facts: Facts::default(), conversation, direction, of_peer: false };
+        lines.for_each(|line| walk.line(&line));
         let mut facts = walk.facts;
-        facts.outcomes = outcomes(&facts, session.ended);
+        facts.outcomes = outcomes(&facts, ended);
         facts
     }
 
-    /// Domains of senders, of recipients and of the verdict, in lower case.
-    pub fn domains(&self) -> impl Iterator<Item = String> + '_ {
+    /// Memory that they hold, about.
+    pub(super) fn octets(&self) -> usize {
+        let lists = [&self.senders, &self.recipients, &self.faults];
+        let texts =
+            lists.into_iter().flatten().chain(&self.tls).chain(&self.peer_subject).chain(&self.verdict);
+        size_of::<Self>() + texts.map(|text| size_of::<String>() + text.len()).sum::<usize>()
+    }
+
+    pub fn verdict_is(&self) -> VerdictIs {
+        match &self.verdict {
+            Some(verdict) if verdict.starts_with("Admitted") => VerdictIs::Admitted,
+            Some(_) => VerdictIs::Refused,
+            None => VerdictIs::None,
+        }
+    }
+
+    /// Domains of senders, of recipients and of the verdict, as they are compared.
+    pub fn domains(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let addresses = self.senders.iter().chain(&self.recipients);
         let of_addresses = addresses.filter_map(|address| address.rsplit_once('@')).map(|(_, domain)| domain);
         let of_verdict =
@@ -79,10 +110,14 @@ impl Facts {
 }
 
 /// A domain as it is compared: A-labels where it is one.
-pub(super) fn comparable_domain(domain: &str) -> String {
+pub(super) fn comparable_domain(domain: &str) -> Cow<'_, str> {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'.';
+    if domain.bytes().all(plain) && !domain.ends_with('.') {
+        return Cow::Borrowed(domain);
+    }
     match Domain::parse_rooted(domain) {
-        Ok(domain) => domain.to_string(),
-        Err(_) => domain.to_lowercase(),
+        Ok(domain) => domain.to_string().into(),
+        Err(_) => domain.to_lowercase().into(),
     }
 }
 
@@ -102,59 +137,41 @@ fn outcomes(facts: &Facts, ended: bool) -> Vec<Outcome> {
 }
 
 impl Walk {
-    fn line(&mut self, line: &LogLine) {
-        match (line.kind, line.direction) {
-            (LineKind::Received, Direction::Inbound) | (LineKind::Sent, Direction::Outbound) => {
-                self.command(&line.data);
-            }
-            (LineKind::Sent, Direction::Inbound) => {
-                self.reply(&line.data);
-                self.faults(&line.data);
-            }
+    fn line(&mut self, line: &LineView<'_>) {
+        match self.conversation.turn(line) {
+            Turn::Command(Asked::Mail(path)) => push(&mut self.facts.senders, path),
+            Turn::Command(Asked::Recipient(path)) => push(&mut self.facts.recipients, path),
+            Turn::Command(_) => {}
+            Turn::Reply(asked, reply) => match reply.code / 100 {
+                2 if asked == Asked::Content => self.facts.accepted += 1,
+                4 => self.facts.deferred += 1,
+                5 => self.facts.refused += 1,
+                _ => {}
+            },
+            Turn::None => {}
+        }
+        match line.kind {
             // A peer's words name no fault of ours.
-            (LineKind::Received, Direction::Outbound) => self.reply(&line.data),
-            (LineKind::Information, _) => self.information(line),
-            (LineKind::Connect | LineKind::Disconnect, _) => {}
+            LineKind::Sent if self.direction == Direction::Inbound => self.faults(line.data),
+            LineKind::Information => self.information(line),
+            LineKind::Sent | LineKind::Received | LineKind::Connect | LineKind::Disconnect => {}
         }
     }
 
-    fn command(&mut self, data: &str) {
-        if let Some(path) = argument(data, "MAIL FROM:") {
-            push(&mut self.facts.senders, path);
-        } else if let Some(path) = argument(data, "RCPT TO:") {
-            push(&mut self.facts.recipients, path);
-        }
-    }
-
-    /// Counts the last line of a reply; `250-…` goes on.
-    fn reply(&mut self, data: &str) {
-        let Some(code) = data.get(..3).filter(|code| code.bytes().all(|b| b.is_ascii_digit())) else {
-            return;
-        };
-        if data.as_bytes().get(3) == Some(&b'-') {
-            return;
-        }
-        let content = std::mem::replace(&mut self.content_sent, code == "354");
-        match code.as_bytes()[0] {
-            b'2' if content => self.facts.accepted += 1,
-            b'4' => self.facts.deferred += 1,
-            b'5' => self.facts.refused += 1,
-            _ => {}
-        }
-    }
-
-    fn information(&mut self, line: &LogLine) {
-        let LogLine { data, context, .. } = line;
-        match context.as_str() {
+    fn information(&mut self, line: &LineView<'_>) {
+        let LineView { data, context, .. } = *line;
+        match context {
             "Sending certificate" => self.of_peer = false,
             "Received certificate" => self.of_peer = true,
-            "Certificate subject" if self.of_peer => self.facts.peer_subject = Some(data.clone()),
-            "TLS protocol" => self.facts.tls = Some(data.clone()),
-            "Domain security verdict" => self.facts.verdict = Some(data.clone()),
+            "Certificate subject" if self.of_peer => self.facts.peer_subject = Some(data.to_owned()),
+            "TLS protocol" => self.facts.tls = Some(data.to_owned()),
+            "Domain security verdict" => self.facts.verdict = Some(data.to_owned()),
             _ => {
                 // Exchange: TLS protocol SP_PROT_TLS1_2_SERVER negotiation succeeded …
                 if let Some(words) = context.strip_prefix("TLS protocol ") {
                     self.facts.tls = words.split_whitespace().next().map(str::to_owned);
+                } else if let Some(subject) = joined_subject(data, context) {
+                    self.facts.peer_subject = Some(subject.to_owned());
                 }
             }
         }
@@ -166,7 +183,10 @@ impl Walk {
     /// Our own names of faults, wherever they stand as a word; "has been revoked" is prose.
     fn faults(&mut self, text: &str) {
         for word in text.split(|c: char| !c.is_ascii_alphanumeric()) {
-            if Fault::from_name(word).is_some_and(|fault| fault.name() == word) {
+            if word.len() >= FAULT_NAME_MIN
+                && word.as_bytes()[0].is_ascii_uppercase()
+                && Fault::all().any(|fault| fault.name() == word)
+            {
                 push(&mut self.facts.faults, word.to_owned());
             }
         }
@@ -182,22 +202,24 @@ impl Walk {
     }
 }
 
+/// The shortest names are `Expired` and `Revoked`.
+const FAULT_NAME_MIN: usize = 7;
+
+/// The subject in the one line that Exchange 2016 and later write of a peer's certificate: its
+/// parts are joined by blanks, and the issuer begins with the next attribute of the first kind.
+fn joined_subject<'a>(data: &'a str, context: &str) -> Option<&'a str> {
+    let peers = ["Remote certificate Subject", "Received certificate Subject"];
+    if !peers.iter().any(|peer| context.starts_with(peer)) {
+        return None;
+    }
+    let data = data.trim_start();
+    let (kind, _) = data.split_once('=')?;
+    let again = data[kind.len()..].find(&format!(" {kind}="))?;
+    Some(&data[..kind.len() + again])
+}
+
 fn push(list: &mut Vec<String>, member: String) {
     if list.len() < MEMBERS_MAX && !list.contains(&member) {
         list.push(member);
     }
-}
-
-/// The path of `MAIL FROM:<…>`, without its brackets and parameters.
-fn argument(data: &str, verb: &str) -> Option<String> {
-    let head = data.get(..verb.len())?;
-    if !head.eq_ignore_ascii_case(verb) {
-        return None;
-    }
-    let rest = data[verb.len()..].trim_start();
-    let path = match rest.strip_prefix('<') {
-        Some(path) => path.rsplit_once('>').map_or(path, |(path, _)| path),
-        None => rest.split_whitespace().next().unwrap_or_default(),
-    };
-    Some(path.to_owned())
 }

@@ -1,17 +1,20 @@
 //! Which sessions an operator means.
 
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::facts::comparable_domain;
-use super::{Facts, Outcome, Session};
+use super::{Facts, Frame, LineView, Outcome, Session, VerdictIs};
 use crate::trust::Direction;
 
 /// All conditions must hold; an empty filter takes every session.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Session id, upper or lower case.
-    pub session: Option<String>,
+    /// Session ids in upper case; none is every session.
+    pub sessions: BTreeSet<String>,
     /// Any of these is a sender's, a recipient's or the judged domain: `--domain`, or a partner's.
     pub domains: Vec<String>,
     pub address: Option<AddressFilter>,
@@ -20,6 +23,7 @@ pub struct Filter {
     /// A fault of docs/faults.md or an Exchange status, upper or lower case.
     pub fault: Option<String>,
     pub outcome: Option<Outcome>,
+    pub verdict: Option<VerdictIs>,
     /// A queue id, message id or any other text of a line.
     pub message: Option<String>,
     pub direction: Option<Direction>,
@@ -50,10 +54,10 @@ impl AddressFilter {
         Err(format!("{text} is no IP address, no range and no mail address; write one of these"))
     }
 
-    fn matches(&self, session: &Session, facts: &Facts) -> bool {
+    fn matches(&self, remote: &str, facts: &Facts) -> bool {
         match self {
             AddressFilter::Remote(range) => {
-                remote_address(&session.remote).is_some_and(|remote| range.contains(&remote))
+                remote_address(remote).is_some_and(|remote| range.contains(&remote))
             }
             AddressFilter::Mail(address) => {
                 facts.senders.iter().chain(&facts.recipients).any(|one| one.to_lowercase() == *address)
@@ -72,14 +76,26 @@ fn remote_address(endpoint: &str) -> Option<std::net::IpAddr> {
 impl Filter {
     /// Whether there is no condition at all.
     pub fn is_empty(&self) -> bool {
-        let Self { session, domains, address, connector, fault, outcome, message, direction, since, until } =
-            self;
-        session.is_none()
+        let Self {
+            sessions,
+            domains,
+            address,
+            connector,
+            fault,
+            outcome,
+            verdict,
+            message,
+            direction,
+            since,
+            until,
+        } = self;
+        sessions.is_empty()
             && domains.is_empty()
             && address.is_none()
             && connector.is_none()
             && fault.is_none()
             && outcome.is_none()
+            && verdict.is_none()
             && message.is_none()
             && direction.is_none()
             && since.is_none()
@@ -88,43 +104,92 @@ impl Filter {
 
     /// Whether all conditions hold of the session, as far as it is known.
     pub fn matches(&self, session: &Session) -> bool {
-        self.matches_frame(session) && self.matches_text(session) && self.matches_facts(session)
+        self.judge(&session.frame(), || session.views()).is_some()
     }
 
-    fn matches_frame(&self, session: &Session) -> bool {
-        self.session.as_ref().is_none_or(|id| session.id.eq_ignore_ascii_case(id))
-            && self.connector.as_ref().is_none_or(|name| is_connector(&session.connector, name))
-            && self.direction.is_none_or(|direction| session.direction == direction)
-            && self.since.is_none_or(|since| session.last >= since)
-            && self.until.is_none_or(|until| session.started <= until)
+    /// Whether a session of this name can match at all.
+    pub(super) fn may_match(&self, direction: Direction, connector: &str, id: &str) -> bool {
+        (self.sessions.is_empty() || self.sessions.contains(id) || self.sessions.contains(upper(id).as_ref()))
+            && self.direction.is_none_or(|wanted| direction == wanted)
+            && self.connector.as_ref().is_none_or(|name| is_connector(connector, name))
     }
 
-    fn matches_text(&self, session: &Session) -> bool {
+    /// What the lines say, if all conditions hold.
+    pub(super) fn judge<'a, I>(&self, frame: &Frame<'_>, lines: impl Fn() -> I) -> Option<Facts>
+    where
+        I: Iterator<Item = LineView<'a>>,
+    {
+        if !self.may_match(frame.direction, frame.connector, frame.id)
+            || !self.since.is_none_or(|since| frame.last >= since)
+            || !self.until.is_none_or(|until| frame.started <= until)
+            || !self.matches_text(lines())
+        {
+            return None;
+        }
+        let facts = Facts::of(frame.direction, frame.ended, lines());
+        self.matches_facts(frame.remote, &facts).then_some(facts)
+    }
+
+    fn matches_text<'a>(&self, mut lines: impl Iterator<Item = LineView<'a>>) -> bool {
         self.message.as_ref().is_none_or(|text| {
-            let text = text.to_lowercase();
-            let holds = |field: &str| field.to_lowercase().contains(&text);
-            session.lines.iter().any(|line| holds(&line.data) || holds(&line.context))
+            lines.any(|line| {
+                contains_ignoring_case(line.data, text) || contains_ignoring_case(line.context, text)
+            })
         })
     }
 
-    fn matches_facts(&self, session: &Session) -> bool {
-        if self.domains.is_empty() && self.address.is_none() && self.fault.is_none() && self.outcome.is_none()
-        {
-            return true;
-        }
-        let facts = session.facts();
-        let wanted: Vec<String> = self.domains.iter().map(|domain| comparable_domain(domain)).collect();
-        (wanted.is_empty() || facts.domains().any(|domain| wanted.contains(&domain)))
-            && self.address.as_ref().is_none_or(|address| address.matches(session, &facts))
+    fn matches_facts(&self, remote: &str, facts: &Facts) -> bool {
+        (self.domains.is_empty() || self.concerns_domain(facts))
+            && self.address.as_ref().is_none_or(|address| address.matches(remote, facts))
             && self
                 .fault
                 .as_ref()
                 .is_none_or(|fault| facts.faults.iter().any(|one| one.eq_ignore_ascii_case(fault)))
             && self.outcome.is_none_or(|outcome| facts.outcomes.contains(&outcome))
+            && self.verdict.is_none_or(|verdict| facts.verdict_is() == verdict)
     }
+
+    fn concerns_domain(&self, facts: &Facts) -> bool {
+        let wanted: Vec<Cow<'_, str>> = self.domains.iter().map(|domain| comparable_domain(domain)).collect();
+        facts.domains().any(|domain| wanted.contains(&domain))
+    }
+}
+
+fn upper(id: &str) -> Cow<'_, str> {
+    if id.bytes().any(|byte| byte.is_ascii_lowercase()) { id.to_ascii_uppercase().into() } else { id.into() }
+}
+
+/// Letters of ASCII in either case; others as they are, unless `text` itself has some.
+fn contains_ignoring_case(field: &str, text: &str) -> bool {
+    let Some((first, _)) = text.as_bytes().split_first() else { return true };
+    if !text.is_ascii() {
+        return field.to_lowercase().contains(&text.to_lowercase());
+    }
+    let field = field.as_bytes();
+    memchr::memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), field).any(|at| {
+        field.get(at..at + text.len()).is_some_and(|part| part.eq_ignore_ascii_case(text.as_bytes()))
+    })
 }
 
 fn is_connector(connector: &str, name: &str) -> bool {
     let bare = connector.rsplit_once('\\').map_or(connector, |(_, bare)| bare);
     connector.eq_ignore_ascii_case(name) || bare.eq_ignore_ascii_case(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_is_found_in_either_case() {
+        for (field, text, found) in [
+            ("250 2.6.0 <ABC@x> queued", "<abc@X>", true),
+            ("aab", "ab", true),
+            ("ab", "abc", false),
+            ("", "", true),
+            ("GR\u{d6}SSE", "gr\u{f6}sse", true),
+        ] {
+            assert_eq!(contains_ignoring_case(field, text), found, "{field} {text}");
+        }
+    }
 }

@@ -6,8 +6,9 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use super::LogLine;
-use super::csv::{Found, LINE_BYTES_MAX, Parser, read_line};
 use super::files::{self, LogPath, ReadError};
+use super::lines::{Found, LINE_BYTES_MAX, read_line};
+use super::record::{Parsed, Parser};
 
 /// Lines of one look at most; the rest comes with the next.
 const LINES_MAX: usize = 10_000;
@@ -54,7 +55,7 @@ impl Follower {
                 lines.len() < LINES_MAX
             })?;
         }
-        lines.sort_by_key(|line| line.at);
+        lines.sort_by_key(|line| line.line.at);
         Ok(lines)
     }
 }
@@ -67,7 +68,7 @@ impl Position {
         let mut reader = BufReader::new(File::open(&file.path).map_err(failed)?);
         let mut bytes = Vec::new();
         while read_line(&mut reader, &mut bytes).map_err(failed)?.0 == Found::Line {
-            if self.parser.line(&bytes).is_some() {
+            if self.line(&bytes).is_some() {
                 break;
             }
         }
@@ -81,8 +82,20 @@ impl Position {
         Ok(())
     }
 
+    /// A record, if it is one.
+    fn line(&mut self, bytes: &[u8]) -> Option<LogLine> {
+        let text = String::from_utf8_lossy(bytes);
+        match self.parser.line(&text) {
+            Parsed::Record(record) => Some(record.keep(self.parser.direction)),
+            Parsed::Nothing | Parsed::Unreadable => None,
+        }
+    }
+
     /// Hands over whole lines until there are no more or `take` has enough.
     fn read(&mut self, file: &LogPath, mut take: impl FnMut(LogLine) -> bool) -> Result<(), ReadError> {
+        if file.length == self.offset {
+            return Ok(());
+        }
         let failed = |source| ReadError::Io { path: file.path.clone(), source };
         let mut opened = match File::open(&file.path) {
             Ok(opened) => opened,
@@ -106,7 +119,7 @@ impl Position {
                 Found::Line => self.offset += taken,
                 Found::Torn | Found::End => return Ok(()),
             }
-            if let Some(line) = self.parser.line(&bytes)
+            if let Some(line) = self.line(&bytes)
                 && !take(line)
             {
                 return Ok(());

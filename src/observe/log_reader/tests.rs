@@ -1,6 +1,8 @@
 use std::io::Write;
 use std::path::Path;
 
+use jiff::Timestamp;
+
 use super::*;
 
 /// As Exchange 2019 writes it: hour in the name, CRLF, localised text that is no UTF-8.
@@ -67,14 +69,7 @@ fn directory(files: &[(&str, &str)]) -> tempfile::TempDir {
 }
 
 fn sessions(path: &Path) -> Vec<Session> {
-    let mut files = LogFiles::open(path).unwrap();
-    let mut assembler = Assembler::default();
-    let mut sessions = Vec::new();
-    while let Some(line) = files.next_line().unwrap() {
-        sessions.extend(assembler.take(line));
-    }
-    sessions.extend(assembler.finish());
-    sessions
+    all_sessions(path).unwrap()
 }
 
 #[test]
@@ -82,13 +77,9 @@ fn an_exchange_log_is_read_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("RECV2023011116-1.LOG");
     std::fs::write(&path, EXCHANGE).unwrap();
-    let mut files = LogFiles::open(directory.path()).unwrap();
-    let mut lines = Vec::new();
-    while let Some(line) = files.next_line().unwrap() {
-        lines.push(line);
-    }
-    assert_eq!(lines.len(), 7);
-    assert_eq!(files.skipped(), 1);
+    let query = Query::default();
+    let tally = scan(directory.path(), &query, &mut |_, _| (), &mut |_, _| Ok::<(), ReadError>(())).unwrap();
+    assert_eq!(tally, Tally { lines: 7, skipped: 1 });
 
     let sessions = sessions(&path);
     assert_eq!(sessions.len(), 1);
@@ -125,13 +116,13 @@ fn sessions_are_put_together_across_files_folders_and_each_other() {
     assert_eq!(
         found,
         [
-            (Direction::Inbound, "BBBBBBBBBBBBBBBB", true, ACCEPTED.len()),
-            (Direction::Inbound, "AAAAAAAAAAAAAAAA", true, REFUSED.len()),
             (Direction::Outbound, "AAAAAAAAAAAAAAAA", false, 3),
+            (Direction::Inbound, "AAAAAAAAAAAAAAAA", true, REFUSED.len()),
+            (Direction::Inbound, "BBBBBBBBBBBBBBBB", true, ACCEPTED.len()),
         ]
     );
-    assert_eq!(sessions[2].facts().senders, [""]);
-    assert_eq!(sessions[2].facts().outcomes, [Outcome::Deferred, Outcome::Unfinished]);
+    assert_eq!(sessions[0].facts().senders, [""]);
+    assert_eq!(sessions[0].facts().outcomes, [Outcome::Deferred, Outcome::Unfinished]);
 }
 
 #[test]
@@ -174,7 +165,7 @@ fn filters_choose_sessions() {
     let none = Filter::default;
     let cases = [
         (none(), "ABC"),
-        (Filter { session: text("aaaaaaaaaaaaaaaa"), ..none() }, "A"),
+        (Filter { sessions: ["AAAAAAAAAAAAAAAA".to_owned()].into(), ..none() }, "A"),
         (Filter { domains: vec!["WoodgroveBank.example.".to_owned()], ..none() }, "A"),
         (Filter { domains: vec!["example".to_owned()], ..none() }, ""),
         (
@@ -246,7 +237,7 @@ fn following_begins_behind_what_is_there_even_in_the_middle_of_a_line() {
 
 #[test]
 fn a_directory_that_is_not_there_is_an_error_that_names_it() {
-    let error = LogFiles::open(Path::new("/nonexistent/logs")).unwrap_err().to_string();
+    let error = all_sessions(Path::new("/nonexistent/logs")).unwrap_err().to_string();
     assert!(error.contains("/nonexistent/logs") && error.contains("--dir"), "{error}");
 }
 
@@ -257,15 +248,17 @@ fn what_never_ends_stays_within_the_limits() {
     for n in 0..60_000_u32 {
         let line = LogLine {
             direction: Direction::Inbound,
-            at: Timestamp::from_second(i64::from(n)).unwrap(),
             connector: "Internet".to_owned(),
             session: format!("{n:016X}"),
-            sequence: 0,
             local: String::new(),
             remote: String::new(),
-            kind: crate::session::transcript::LineKind::Connect,
-            data: String::new(),
-            context: String::new(),
+            line: Line {
+                at: Timestamp::from_second(i64::from(n)).unwrap(),
+                sequence: 0,
+                kind: crate::session::transcript::LineKind::Connect,
+                data: String::new(),
+                context: String::new(),
+            },
         };
         given_up += assembler.take(line).len();
     }

@@ -1,5 +1,6 @@
 //! Reads the files of message tracking, the newest first, ours and Exchange's own.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -9,7 +10,7 @@ use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
-use crate::observe::log_reader::{Found, LINE_BYTES_MAX, read_line, split};
+use crate::observe::log_reader::{Fields, Found, LINE_BYTES_MAX, read_line};
 
 /// One line, with what `sealpost trace` knows how to show.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
@@ -178,7 +179,7 @@ impl Columns {
     }
 
     fn entry(&self, line: &str) -> Option<Entry> {
-        let mut fields = split(line);
+        let mut fields: Vec<String> = Fields::of(line).map(Cow::into_owned).collect();
         let mut take = |name: &str| {
             self.0.get(name).and_then(|place| fields.get_mut(*place)).map(std::mem::take).unwrap_or_default()
         };
