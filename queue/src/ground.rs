@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::disk::{Disk, Space};
+use crate::journal::SEGMENT_BYTES_MIN;
 use crate::{Error, INLINE_BYTES_MAX, Options, UnixMillis};
 
 /// Tells the time.
@@ -47,7 +48,7 @@ pub(crate) struct Memory(Arc<Ground>);
 impl Memory {
     /// `None`: all of it is in use.
     pub(crate) fn of(ground: &Arc<Ground>) -> Option<Self> {
-        let most = DRAFT_MEMORY_BYTES / ground.inline_bytes_max.max(1);
+        let most = DRAFT_MEMORY_BYTES / ground.inline_bytes_max;
         let taken = ground.large_drafts.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |drafts| {
             (drafts < most).then_some(drafts + 1)
         });
@@ -82,7 +83,8 @@ impl Ground {
         threads: bool,
         options: &Options,
     ) -> Self {
-        let quarter = usize::try_from(options.journal_segment_bytes / 4).unwrap_or(usize::MAX);
+        let segment = options.journal_segment_bytes.max(SEGMENT_BYTES_MIN);
+        let quarter = usize::try_from(segment / 4).unwrap_or(usize::MAX);
         Self {
             directory: directory.to_path_buf(),
             disk,

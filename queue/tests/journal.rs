@@ -135,6 +135,23 @@ async fn what_is_in_the_journal_alone_is_there_after_a_crash() {
     queue.close().await;
 }
 
+/// A disk below 32 MiB gets segments of the least size, whatever share of it they would be.
+#[tokio::test]
+async fn on_the_smallest_disk_small_content_needs_no_file_either() {
+    let directory = TempDir::new().unwrap();
+    let smallest = Options { journal_segment_bytes: 0, ..options() };
+    let mut run = start(directory.path(), Arc::new(SystemDisk), smallest).expect("the queue opens");
+    let (small, large) = (run.put(1, 10_000).await.unwrap(), run.put(2, 300_000).await.unwrap());
+    let file = |id: MessageId| {
+        let name = id.to_string();
+        directory.path().join("content").join(&name[name.len() - 2..]).join(&name)
+    };
+    assert!(!file(small).exists(), "it stands in the journal");
+    assert!(file(large).exists(), "more than a quarter of a segment");
+    drop(run);
+    assert_eq!(there(&directory).await, [small, large]);
+}
+
 #[tokio::test]
 async fn a_torn_end_is_the_end() {
     for damage in [0, 20, 40, 500] {
