@@ -89,6 +89,10 @@ fn read_start(file: &mut Take<ContentReader>) -> std::io::Result<Bytes> {
 fn read_chunk(file: &mut Take<ContentReader>) -> std::io::Result<Option<Bytes>> {
     let mut chunk = vec![0; CHUNK_BYTES];
     let count = tokio::task::block_in_place(|| file.read(&mut chunk))?;
+    if count == 0 && file.limit() > 0 {
+        // Half a message with a final dot behind it would pass for a whole one.
+        return Err(std::io::ErrorKind::UnexpectedEof.into());
+    }
     chunk.truncate(count);
     Ok((count > 0).then(|| chunk.into()))
 }

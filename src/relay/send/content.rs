@@ -13,7 +13,6 @@ use crate::net::tls;
 use crate::session::send::{Action, DATA_BLOCK_TIMEOUT, Framing, Input};
 use crate::smtp::content::DataEncoder;
 
-use super::super::content::Outgoing;
 use super::SendConnection;
 
 /// Content is written in pieces of about this size: with its dots it still goes to the TLS library,
@@ -50,7 +49,7 @@ impl Framer {
         Ok(())
     }
 
-    /// Nothing is left that would tell the peer that it has all of it.
+    /// The peer would have all of it.
     fn is_complete(&self) -> bool {
         matches!(self, Framer::Counted(0))
     }
@@ -80,26 +79,15 @@ impl SendConnection {
         let mut framer = Framer::new(framing);
         let mut wire = std::mem::take(&mut self.out);
         while !self.is_closing() {
-            let piece = match self.content.as_mut().map(Outgoing::next) {
-                Some(Ok(piece)) => piece,
-                Some(Err(error)) => return self.input(Input::ContentFailed(error.to_string())),
-                None => return self.input(Input::ContentFailed("the content is gone".to_owned())),
+            let last = match self.frame_next(&mut framer, &mut wire) {
+                Ok(last) => last,
+                Err(error) => return self.input(Input::ContentFailed(error)),
             };
-            let finished = piece.is_none();
-            let framed = match piece {
-                Some(piece) => framer.add(&piece, &mut wire),
-                None => framer.finish(&mut wire),
-            };
-            if let Err(error) = framed {
-                return self.input(Input::ContentFailed(error.to_owned()));
-            }
-            // Behind the last octet of a chunk there is no dot to withhold: the peer has it all then.
-            let last = finished || framer.is_complete();
             let guard = self.guard.as_ref().filter(|_| last);
             if let Some(objection) = guard.and_then(|guard| guard.objection(&self.shared)) {
                 return self.input(Input::ContentFailed(objection.to_owned()));
             }
-            if finished || wire.len() >= WRITE_BYTES {
+            if last || wire.len() >= WRITE_BYTES {
                 if let Err(error) = self.write_listening(&wire).await {
                     if last {
                         // The end of it may have arrived all the same.
@@ -109,9 +97,27 @@ impl SendConnection {
                 }
                 wire.clear();
             }
-            if finished && !self.is_closing() {
+            if last && !self.is_closing() {
                 return self.input(Input::ContentSent);
             }
+        }
+    }
+
+    /// Appends the next piece; whether it is the last, with the end of all behind it. The last octet of
+    /// a chunk is known to be that before it is written: there is no dot to withhold behind it.
+    fn frame_next(&mut self, framer: &mut Framer, wire: &mut Vec<u8>) -> Result<bool, String> {
+        let content = self.content.as_mut().ok_or("the content is gone")?;
+        let mut piece = content.next().map_err(|error| error.to_string())?;
+        if let Some(octets) = &piece {
+            framer.add(octets, wire)?;
+            if !framer.is_complete() {
+                return Ok(false);
+            }
+            piece = content.next().map_err(|error| error.to_string())?;
+        }
+        match piece {
+            None => framer.finish(wire).map(|()| true).map_err(str::to_owned),
+            Some(_) => Err("it has more octets than were counted".to_owned()),
         }
     }
 
