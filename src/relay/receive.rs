@@ -290,6 +290,8 @@ impl Driver {
     }
 
     fn open_draft(&mut self) {
+        // Nothing that an earlier message may have left becomes a part of this one.
+        self.discard_draft();
         self.draft_since = Instant::now();
         self.draft_failed = false;
         let opened = match self.begin_draft() {

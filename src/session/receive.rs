@@ -9,6 +9,7 @@ use crate::trust::TlsEvidence;
 
 mod admission;
 mod authenticate;
+mod awaiting;
 mod candidate;
 mod chunks;
 mod clock;
@@ -52,7 +53,8 @@ impl ReceiveSession {
         let state = std::mem::replace(&mut self.state, State::Closed);
         let state = state::take(&mut self.core, state, input, &mut step);
         self.state = state::advance(&mut self.core, state, &mut step);
-        if !self.state.awaits_at_once() {
+        let waits = matches!(&self.state, State::Awaiting(awaiting) if awaiting.is_answered_at_once());
+        if !waits {
             self.core.flush(&mut step);
         }
     }
@@ -71,20 +73,7 @@ impl ReceiveSession {
     pub fn deadline(&self) -> Option<Instant> {
         let connector = &self.core.opening.connector;
         match &self.state {
-            State::Unopened
-            | State::Rating(..)
-            | State::RatingPartner(_)
-            | State::Refreshing(..)
-            | State::Vetting(_)
-            | State::ShowingSender(_)
-            | State::Verifying(_)
-            | State::ShowingRecipient(_)
-            | State::Showing(_)
-            | State::Drafting(..)
-            | State::Examining(_)
-            | State::Filtering(_)
-            | State::Storing(_)
-            | State::Closed => None,
+            State::Unopened | State::Awaiting(_) | State::Closed => None,
             State::Greeted | State::Handshaking(_) | State::Ready(_) | State::Authenticating(_) => {
                 self.core.clock.deadline(connector)
             }

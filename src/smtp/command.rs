@@ -90,6 +90,8 @@ impl Command {
             b"AUTH" => parse_auth(argument()?),
             b"ETRN" => Err(SyntaxError::NotImplemented("ETRN")),
             b"TURN" => Err(SyntaxError::NotImplemented("TURN")),
+            // With anything but a blank behind it, it is still followed by octets.
+            [b'B', b'D', b'A', b'T', ..] => Err(SyntaxError::BadChunk),
             _ => Err(SyntaxError::UnknownCommand),
         }
     }

@@ -20,12 +20,13 @@ pub fn settings() -> Milter {
     }
 }
 
-/// `reject`, `tempfail`, `discard`, `accept`, `fails`.
+/// `reject`, `tempfail`, `hang up`, `discard`, `accept`, `fails`.
 pub fn word(text: &str) -> MilterWord {
     let failed = |action| (Ruling::by_default(action), Some("it is down".to_owned()));
     let (ruling, failure) = match text {
         "reject" => (Ruling::Refuse(Reply::new(550, (5, 7, 1), "No")), None),
         "tempfail" => (Ruling::Refuse(Reply::new(451, (4, 7, 1), "Not now")), None),
+        "hang up" => (Ruling::Refuse(Reply::new(421, (4, 7, 0), "Go away")), None),
         "discard" => (Ruling::Discard, None),
         "fails" => failed(DefaultAction::TempFail),
         "fails open" => failed(DefaultAction::Accept),

@@ -39,6 +39,8 @@ struct Player<'a> {
     /// Content that waits to be inspected, and its header section.
     held: Vec<u8>,
     held_head: usize,
+    /// A draft was opened and not given back.
+    drafting: bool,
     closed: bool,
 }
 
@@ -113,6 +115,7 @@ impl<'a> Player<'a> {
             record: Record::default(),
             held: Vec::new(),
             held_head: 0,
+            drafting: false,
             closed: false,
         }
     }
@@ -186,9 +189,11 @@ impl<'a> Player<'a> {
             Action::OpenDraft => {
                 self.record.content.clear();
                 let answer = self.fault("draft").map_or(Ok("0000000000000001".to_owned()), Err);
+                self.drafting = answer.is_ok();
                 self.handle(Input::DraftOpened(answer));
             }
             Action::Content(bytes) => {
+                assert!(self.drafting, "content of a message that was given back");
                 self.record.content.extend_from_slice(&bytes);
                 if let Some(fault) = self.fault("content") {
                     self.handle(Input::StoreFailed(fault));
@@ -196,6 +201,7 @@ impl<'a> Player<'a> {
             }
             Action::Inspect(inspection) => self.inspect(&inspection),
             Action::Hold(bytes) => {
+                assert!(self.drafting, "content to be held of a message that was given back");
                 self.held.extend_from_slice(&bytes);
                 if let Some(fault) = self.fault("held") {
                     self.handle(Input::StoreFailed(fault));
@@ -218,6 +224,7 @@ impl<'a> Player<'a> {
             }
             Action::Commit(submission) => self.commit(&submission),
             Action::DiscardDraft => {
+                self.drafting = false;
                 self.held.clear();
                 self.record.action("= discard");
             }
@@ -463,6 +470,7 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
             let served = SendConnector { address_spaces, ..world::send_connector() };
             settings.send_connectors.push(Arc::new(served));
         }
+        ("max_message_size", octets) => connector.max_message_size = octets.parse().unwrap(),
         ("session_timeout", seconds) => {
             connector.limits.session_timeout = Duration::from_secs(seconds.parse().unwrap());
         }

@@ -13,6 +13,7 @@ use crate::smtp::{LineError, Reply, SyntaxError};
 use crate::trust::{Fault, judge};
 
 use super::admission::Lists;
+use super::awaiting::Awaiting;
 use super::core::{Core, Step, Tarpit};
 use super::state::{Hello, State};
 use super::{Action, Report, replies};
@@ -75,9 +76,9 @@ pub(super) fn command(
     }
     let hello = match state {
         State::Ready(hello) if hello.extended => hello,
-        State::Mailing(transaction) => {
+        within @ (State::Mailing(_) | State::BetweenChunks(_)) => {
             core.answer(step, &replies::auth_in_transaction(), Tarpit::Allowed);
-            return State::Mailing(transaction);
+            return within;
         }
         other => {
             core.answer(step, &replies::hello_first(), Tarpit::Allowed);
@@ -228,7 +229,7 @@ pub(super) fn show(core: &mut Core, showing: Showing, lists: Lists, step: &mut S
         core.note_fetch(step, &wanted);
         core.flush(step);
         step.actions.push(Action::FetchRevocation(wanted));
-        return State::Showing(Box::new(Showing { hello, acts_as: showing.acts_as }));
+        return Awaiting::Showing(Box::new(Showing { hello, acts_as: showing.acts_as })).into();
     }
     if verdict.is_good() {
         return succeed(core, hello, Arc::clone(user), mechanism, step);

@@ -8,6 +8,7 @@ use crate::policy::{CheckMode, Settings};
 use crate::session::transcript::LineKind;
 use crate::smtp::Reply;
 
+use super::awaiting::Awaiting;
 use super::core::{Core, Step, Tarpit};
 use super::state::State;
 use super::transaction::{self, Transaction};
@@ -25,7 +26,7 @@ pub(super) fn consider(core: &mut Core, candidate: Box<Candidate>, step: &mut St
     }
     core.flush(step);
     step.actions.push(Action::VerifyRecipient(candidate.address.clone()));
-    State::Verifying(candidate)
+    Awaiting::Verifying(candidate).into()
 }
 
 /// Our postmaster is taken whatever a next hop says (RFC 5321 4.5.1).
@@ -64,8 +65,7 @@ pub(super) fn verified(
 }
 
 pub(super) fn refuse(core: &mut Core, candidate: Candidate, reply: &Reply, step: &mut Step<'_>) -> State {
-    core.refuse(step, reply, Tarpit::Allowed);
-    State::Mailing(candidate.transaction)
+    core.turn_down(step, reply, Tarpit::Allowed, State::Mailing(candidate.transaction))
 }
 
 impl Candidate {

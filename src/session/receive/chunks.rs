@@ -4,9 +4,11 @@
 use std::time::Instant;
 
 use crate::mail::BodyType;
+use crate::mail::header::HeadStatus;
 use crate::policy::limits;
 use crate::smtp::{Chunk, ContentFault, Extensions, Reply};
 
+use super::awaiting::Awaiting;
 use super::clock::Pace;
 use super::content::{Framing, Part, Receiving};
 use super::core::{Core, Step, Tarpit};
@@ -35,7 +37,7 @@ pub(super) fn command(core: &mut Core, state: State, chunk: Chunk, step: &mut St
         }
         State::Mailing(transaction) => {
             step.actions.push(Action::OpenDraft);
-            State::Drafting(transaction, Some(chunk))
+            Awaiting::Drafting(transaction, Some(chunk)).into()
         }
         other => refuse(core, other, chunk, replies::mail_first(), step),
     }
@@ -117,12 +119,15 @@ impl Receiving {
 
     /// The end of a chunk is where it is, in the midst of a line or not. A field is not left open, lest
     /// what comes to stand behind it be read as a part of it; a body stays as it came.
-    pub(super) fn check_end(&mut self, step: &mut Step<'_>) {
+    pub(super) fn check_end(&mut self, core: &mut Core, step: &mut Step<'_>) {
         let Framing::Chunks { rules, .. } = &mut self.framing else { return };
         let (fault, is_open) = (rules.finish(), !rules.is_at_line_start());
         match &mut self.part {
             Part::Head(collector) if is_open => {
-                collector.push(b"\r\n");
+                // What a collector holds of a section that is too long is of no use.
+                if self.refused.is_none() && collector.push(b"\r\n") == HeadStatus::TooLong {
+                    self.refuse_header_size(core, step);
+                }
             }
             Part::Body if is_open => self.binary |= self.is_declared_binary(),
             Part::Head(_) | Part::Body => {}

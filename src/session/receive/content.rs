@@ -15,6 +15,7 @@ use crate::mail::header::{self, CollectedHead, HeadCollector, HeadStatus};
 use crate::policy::{Finding, InboundChecks, Limit, limits};
 use crate::smtp::{Chunk, ContentRules, DataDecoder, Reply};
 
+use super::awaiting::Awaiting;
 use super::clock::Pace;
 use super::core::{Core, Step, Tarpit};
 use super::header_section::{self, Rewritten};
@@ -185,14 +186,19 @@ impl Receiving {
             HeadStatus::Complete { consumed } => {
                 let body = content.split_off(consumed);
                 self.check(&content, step);
-                self.take_head(core, step);
-                self.take_body(body, step);
+                // Of what was refused nothing may be kept: the next message would begin with it.
+                if self.refused.is_none() {
+                    self.take_head(core, step);
+                    self.take_body(body, step);
+                }
             }
-            HeadStatus::TooLong => {
-                core.reached(step, Limit::HeaderSize.of_session());
-                self.refuse(replies::header_too_large(limits::HEADER_SECTION_BYTES_MAX), step);
-            }
+            HeadStatus::TooLong => self.refuse_header_size(core, step),
         }
+    }
+
+    pub(super) fn refuse_header_size(&mut self, core: &mut Core, step: &mut Step<'_>) {
+        core.reached(step, Limit::HeaderSize.of_session());
+        self.refuse(replies::header_too_large(limits::HEADER_SECTION_BYTES_MAX), step);
     }
 
     /// The header section is complete, or all there is: checked, stripped and stamped.
@@ -284,7 +290,7 @@ impl Receiving {
 
     /// The final dot came, or the end of the last chunk.
     pub(super) fn finish(mut self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
-        self.check_end(step);
+        self.check_end(core, step);
         if self.refused.is_none() {
             self.take_head(core, step);
         }
@@ -296,7 +302,7 @@ impl Receiving {
             checks: Arc::clone(&self.transaction.checks),
             head: self.held_head,
         }));
-        State::Examining(self)
+        Awaiting::Examining(self).into()
     }
 
     pub fn found(&mut self, findings: Vec<Finding>) {
@@ -360,8 +366,8 @@ impl Receiving {
     /// Refuses the message, or has it made durable.
     pub fn conclude(self: Box<Self>, core: &mut Core, step: &mut Step<'_>) -> State {
         if let Some(refusal) = self.refused {
-            core.refuse(step, &refusal.reply, refusal.tarpit);
-            return State::Ready(self.transaction.hello);
+            let then = State::Ready(self.transaction.hello);
+            return core.turn_down(step, &refusal.reply, refusal.tarpit, then);
         }
         let Transaction { hello, admission, envelope, .. } = self.transaction;
         let secured = admission.permit.secured_domain().cloned();
@@ -376,12 +382,13 @@ impl Receiving {
             subject: self.subject,
             held_by: self.held_by,
         })));
-        State::Storing(Box::new(Storing {
+        Awaiting::Storing(Box::new(Storing {
             hello,
             queue_id: self.queue_id,
             size: self.stored,
             secured,
             fault: None,
         }))
+        .into()
     }
 }

@@ -151,6 +151,13 @@ impl Core {
         self.answer(step, reply, tarpit);
     }
 
+    /// The same with a reply that others have worded: 421 means that the channel is closed behind it
+    /// (RFC 5321 3.8), whoever says it.
+    pub fn turn_down(&mut self, step: &mut Step<'_>, reply: &Reply, tarpit: Tarpit, then: State) -> State {
+        self.refuse(step, reply, tarpit);
+        if reply.code == 421 { self.close(step, "") } else { then }
+    }
+
     /// Answers a line that is no command we know; too many of them end the session.
     pub fn protocol_error(&mut self, step: &mut Step<'_>, state: State, reply: &Reply) -> State {
         step.actions.push(Action::Report(Report::ProtocolError { what: reply.to_string() }));

@@ -7,20 +7,7 @@ use super::{Action, replies};
 
 pub(super) fn timed_out(core: &mut Core, state: State, step: &mut Step<'_>) -> State {
     match state {
-        State::Unopened
-        | State::Rating(..)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
-        | State::Showing(_)
-        | State::Drafting(..)
-        | State::Examining(_)
-        | State::Filtering(_)
-        | State::Storing(_)
-        | State::Closed => state,
+        State::Unopened | State::Awaiting(_) | State::Closed => state,
         State::Handshaking(_) => core.close(step, "TLS handshake timed out"),
         State::Greeted
         | State::Ready(_)
@@ -41,23 +28,13 @@ pub(super) fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -
     discard_draft(state, step);
     let why = match state {
         State::Unopened | State::Greeted | State::Ready(_) => "closed by the peer",
-        State::Authenticating(_) | State::Showing(_) => "closed by the peer while it logged in",
+        State::Authenticating(_) => "closed by the peer while it logged in",
         State::Handshaking(_) => "closed by the peer during the TLS handshake",
-        State::Rating(..)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
-        | State::Mailing(_)
-        | State::Drafting(..) => "closed by the peer within a transaction",
+        State::Mailing(_) => "closed by the peer within a transaction",
         State::Receiving(_) | State::BetweenChunks(_) | State::Skipping(_) => {
             "closed by the peer within the content"
         }
-        State::Examining(_) | State::Filtering(_) | State::Storing(_) => {
-            "closed by the peer before our answer to the content"
-        }
+        State::Awaiting(awaiting) => awaiting.closed_by_the_peer(),
         State::Closed => "",
     };
     core.close(step, why)
@@ -66,32 +43,19 @@ pub(super) fn peer_closed(core: &mut Core, state: &State, step: &mut Step<'_>) -
 /// A draft that will never be committed is given back. One being committed stays: the message is
 /// ours from the moment it is durable, whether or not the peer hears of it.
 pub(super) fn discard_draft(state: &State, step: &mut Step<'_>) {
-    match state {
-        State::Receiving(content) | State::BetweenChunks(content) | State::Examining(content)
-            if content.has_draft() =>
-        {
-            step.actions.push(Action::DiscardDraft);
-        }
-        State::Drafting(..) | State::Filtering(_) => step.actions.push(Action::DiscardDraft),
-        State::Receiving(_)
-        | State::Examining(_)
-        | State::BetweenChunks(_)
-        | State::Skipping(_)
+    let has_draft = match state {
+        State::Receiving(content) | State::BetweenChunks(content) => content.has_draft(),
+        State::Awaiting(awaiting) => awaiting.has_draft(),
+        State::Skipping(_)
         | State::Unopened
         | State::Greeted
         | State::Handshaking(_)
         | State::Ready(_)
-        | State::Rating(..)
         | State::Authenticating(_)
-        | State::Showing(_)
-        | State::RatingPartner(_)
-        | State::Refreshing(..)
-        | State::Vetting(_)
-        | State::ShowingSender(_)
-        | State::Verifying(_)
-        | State::ShowingRecipient(_)
         | State::Mailing(_)
-        | State::Storing(_)
-        | State::Closed => {}
+        | State::Closed => false,
+    };
+    if has_draft {
+        step.actions.push(Action::DiscardDraft);
     }
 }

@@ -10,6 +10,7 @@ use crate::policy::milter::{Edit, MilterResult, Milters, Rules, Ruling};
 use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
 
+use super::awaiting::Awaiting;
 use super::candidate::{self, Candidate};
 use super::content::{Receiving, Refusal};
 use super::core::{Core, Step, Tarpit};
@@ -42,7 +43,7 @@ pub(super) fn sender(core: &mut Core, transaction: Transaction, step: &mut Step<
         parameters: parameters(&transaction),
         proved: transaction.admission.permit.secured_domain().is_some(),
     })));
-    State::ShowingSender(transaction)
+    Awaiting::ShowingSender(transaction).into()
 }
 
 fn parameters(transaction: &Transaction) -> Vec<String> {
@@ -69,10 +70,7 @@ pub(super) fn sender_shown(
     step: &mut Step<'_>,
 ) -> State {
     match judge(core, &mut transaction, said, step) {
-        Some(reply) => {
-            core.refuse(step, &reply, Tarpit::Allowed);
-            State::Ready(transaction.hello)
-        }
+        Some(reply) => core.turn_down(step, &reply, Tarpit::Allowed, State::Ready(transaction.hello)),
         None => {
             core.say(step, &replies::sender_ok());
             State::Mailing(transaction)
@@ -90,7 +88,7 @@ pub(super) fn recipient(core: &mut Core, candidate: Box<Candidate>, step: &mut S
         recipient: candidate.address.clone(),
         parameters: words(&candidate.dsn.to_string()),
     })));
-    State::ShowingRecipient(candidate)
+    Awaiting::ShowingRecipient(candidate).into()
 }
 
 pub(super) fn recipient_shown(
@@ -186,7 +184,7 @@ fn ask_next(core: &mut Core, filtering: Box<Filtering>, step: &mut Step<'_>) -> 
                 head: filtering.edit.head(),
                 queue_id: filtering.content.queue_id().to_owned(),
             })));
-            State::Filtering(filtering)
+            Awaiting::Filtering(filtering).into()
         }
         None => filtering.finish(core, step),
     }

@@ -7,6 +7,7 @@ use crate::policy::{CheckMode, Finding, InboundChecks};
 use crate::session::transcript::LineKind;
 
 use super::admission::Admission;
+use super::awaiting::Awaiting;
 use super::content::{Receiving, Refusal};
 use super::core::{Core, Step, Tarpit};
 use super::state::State;
@@ -41,7 +42,7 @@ pub(super) fn sender(core: &mut Core, transaction: Transaction, step: &mut Step<
         helo: transaction.hello.name.clone(),
         reverse_path: transaction.envelope.reverse_path.clone(),
     }));
-    State::Vetting(transaction)
+    Awaiting::Vetting(transaction).into()
 }
 
 pub(super) fn sender_inspected(

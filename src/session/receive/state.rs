@@ -4,19 +4,17 @@
 use crate::mail::Domain;
 use crate::policy::Limit;
 use crate::session::transcript::LineKind;
-use crate::smtp::{Chunk, Extensions, HeloName};
+use crate::smtp::{Extensions, HeloName};
 
-use super::admission::Lists;
-use super::authenticate::{self, Exchange, Showing};
-use super::candidate::{self, Candidate};
+use super::authenticate::{self, Exchange};
+use super::awaiting::{self, Awaiting};
 use super::chunks::Skipped;
 use super::content::Receiving;
-use super::core::{Core, Step, Tarpit};
+use super::core::{Core, Step};
 use super::ending::{discard_draft, peer_closed, timed_out};
-use super::filtering::Filtering;
-use super::transaction::{Admitted, MailRequest, Transaction};
-use super::{Action, Input, Kept, Report, StoreFault, TurnedAway};
-use super::{commands, filtering, inspection, other_protocol, replies, starttls, transaction};
+use super::transaction::Transaction;
+use super::{Action, Input, StoreFault, TurnedAway};
+use super::{commands, other_protocol, replies, starttls};
 
 pub(super) enum State {
     /// Before `Connected`.
@@ -29,38 +27,16 @@ pub(super) enum State {
     Ready(Hello),
     /// AUTH came; awaits the next line of the exchange.
     Authenticating(Box<Exchange>),
-    /// A certificate was shown to log in with and lists are lacking; awaits `RevocationRefreshed`.
-    Showing(Box<Showing>),
-    /// MAIL came; awaits `RateChecked`.
-    Rating(Hello, MailRequest),
-    /// The verdict is good, and the partner's entry has limits; awaits `RateChecked`.
-    RatingPartner(Box<Admitted>),
-    /// The verdict lacks revocation lists; awaits `RevocationRefreshed`.
-    Refreshing(Hello, MailRequest),
-    /// MAIL is permitted; awaits `SenderInspected`.
-    Vetting(Transaction),
-    /// MAIL is permitted; awaits `MiltersAsked`.
-    ShowingSender(Transaction),
     /// MAIL accepted; collects recipients.
     Mailing(Transaction),
-    /// RCPT is permitted; awaits `RecipientVerified`.
-    Verifying(Box<Candidate>),
-    /// RCPT is permitted; awaits `MiltersAsked`.
-    ShowingRecipient(Box<Candidate>),
-    /// DATA or the first BDAT came; awaits `DraftOpened`.
-    Drafting(Transaction, Option<Chunk>),
     /// 354 sent, or BDAT came; content comes in.
     Receiving(Box<Receiving>),
     /// A chunk is in and was not the last.
     BetweenChunks(Box<Receiving>),
     /// The octets of a chunk that is not taken go by.
     Skipping(Box<Skipped>),
-    /// Content complete and held; awaits `ContentInspected`.
-    Examining(Box<Receiving>),
-    /// Content complete and held; awaits `MilterAnswered`.
-    Filtering(Box<Filtering>),
-    /// Content complete; awaits `Stored`.
-    Storing(Box<Storing>),
+    /// The driver owes an answer.
+    Awaiting(Awaiting),
     Closed,
 }
 
@@ -93,14 +69,6 @@ pub(super) struct Storing {
     pub fault: Option<StoreFault>,
 }
 
-impl State {
-    /// Whether the driver answers without waiting for disk or peer, so that replies may wait for
-    /// that answer and leave with what follows.
-    pub fn awaits_at_once(&self) -> bool {
-        matches!(self, State::Rating(..) | State::RatingPartner(_) | State::Drafting(..))
-    }
-}
-
 /// Takes one input in one state.
 pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut Step<'_>) -> State {
     if let State::Closed = state {
@@ -120,32 +88,6 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             starttls::established(core, begun, evidence, step)
         }
         (Input::TlsFailed(error), State::Handshaking(_)) => starttls::failed(core, error, step),
-        (Input::RateChecked(answer), State::Rating(hello, request)) => {
-            transaction::rate_checked(core, hello, request, answer, step)
-        }
-        (Input::RateChecked(answer), State::RatingPartner(admitted)) => {
-            transaction::partner_rate_checked(core, *admitted, answer, step)
-        }
-        (Input::RevocationRefreshed, State::Refreshing(hello, request)) => {
-            transaction::judge(core, hello, request, Lists::AsTheyAre, step)
-        }
-        (Input::SenderInspected(findings), State::Vetting(transaction)) => {
-            inspection::sender_inspected(core, transaction, findings, step)
-        }
-        (Input::ContentInspected(answer), State::Examining(content)) => {
-            inspection::content_inspected(core, content, answer, step)
-        }
-        (
-            input @ (Input::RecipientVerified(_) | Input::MiltersAsked(_) | Input::MilterAnswered(_)),
-            state,
-        ) => consulted(core, state, input, step),
-        (Input::RevocationRefreshed, State::Showing(showing)) => {
-            authenticate::show(core, *showing, Lists::AsTheyAre, step)
-        }
-        (Input::DraftOpened(answer), State::Drafting(transaction, chunk)) => {
-            transaction::draft_opened(core, transaction, chunk, answer, step)
-        }
-        (Input::Stored(answer), State::Storing(storing)) => stored(core, *storing, answer, step),
         (Input::StoreFailed(fault), state) => store_failed(state, fault, step),
         (Input::Timeout, state) => timed_out(core, state, step),
         (Input::Closed, state) => peer_closed(core, &state, step),
@@ -153,6 +95,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             core.draining = true;
             state
         }
+        (answer, State::Awaiting(awaiting)) => awaiting::answered(core, awaiting, answer, step),
         // An answer that nobody asked for, such as one that crossed the peer's closing.
         (
             Input::Connected(_)
@@ -162,6 +105,9 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::RevocationRefreshed
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
+            | Input::RecipientVerified(_)
+            | Input::MiltersAsked(_)
+            | Input::MilterAnswered(_)
             | Input::DraftOpened(_)
             | Input::Stored(_),
             state,
@@ -179,46 +125,22 @@ fn is_heard(core: &Core, state: &State, input: &Input<'_>) -> bool {
 }
 
 /// Content could not be kept; of a message that asks for no more of it the fault changes nothing.
-fn store_failed(state: State, fault: StoreFault, step: &mut Step<'_>) -> State {
-    match state {
-        State::Receiving(mut content) => {
+fn store_failed(mut state: State, fault: StoreFault, step: &mut Step<'_>) -> State {
+    match &mut state {
+        State::Receiving(content) | State::BetweenChunks(content) => {
             content.refuse(replies::store(fault), step);
-            State::Receiving(content)
         }
-        State::BetweenChunks(mut content) => {
-            content.refuse(replies::store(fault), step);
-            State::BetweenChunks(content)
-        }
-        State::Examining(mut content) => {
-            content.refuse(replies::store(fault), step);
-            State::Examining(content)
-        }
-        State::Storing(mut storing) => {
-            storing.fault.get_or_insert(fault);
-            State::Storing(storing)
-        }
-        other => other,
+        State::Awaiting(awaiting) => awaiting.store_failed(fault, step),
+        State::Unopened
+        | State::Greeted
+        | State::Handshaking(_)
+        | State::Ready(_)
+        | State::Authenticating(_)
+        | State::Mailing(_)
+        | State::Skipping(_)
+        | State::Closed => {}
     }
-}
-
-/// What a next hop or a milter says.
-fn consulted(core: &mut Core, state: State, input: Input<'_>, step: &mut Step<'_>) -> State {
-    match (input, state) {
-        (Input::RecipientVerified(known), State::Verifying(candidate)) => {
-            candidate::verified(core, candidate, known, step)
-        }
-        (Input::MiltersAsked(said), State::ShowingSender(transaction)) => {
-            filtering::sender_shown(core, transaction, said, step)
-        }
-        (Input::MiltersAsked(said), State::ShowingRecipient(candidate)) => {
-            filtering::recipient_shown(core, candidate, said, step)
-        }
-        (Input::MilterAnswered(answer), State::Filtering(filtering)) => {
-            filtering::content_shown(core, filtering, answer, step)
-        }
-        // One that nobody asked.
-        (_, state) => state,
-    }
+    state
 }
 
 /// Parses what is buffered as far as the state allows.
@@ -274,21 +196,7 @@ pub(super) fn advance(core: &mut Core, mut state: State, step: &mut Step<'_>) ->
                 }
                 skipped.skip_input(core, step)
             }
-            State::Unopened
-            | State::Handshaking(_)
-            | State::Rating(..)
-            | State::RatingPartner(_)
-            | State::Refreshing(..)
-            | State::Vetting(_)
-            | State::ShowingSender(_)
-            | State::Verifying(_)
-            | State::ShowingRecipient(_)
-            | State::Showing(_)
-            | State::Drafting(..)
-            | State::Examining(_)
-            | State::Filtering(_)
-            | State::Storing(_)
-            | State::Closed => return state,
+            State::Unopened | State::Handshaking(_) | State::Awaiting(_) | State::Closed => return state,
         }
     }
 }
@@ -335,23 +243,4 @@ fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) 
             core.hang_up(step, &replies::too_much_input())
         }
     }
-}
-
-fn stored(core: &mut Core, storing: Storing, answer: Result<Kept, StoreFault>, step: &mut Step<'_>) -> State {
-    match answer {
-        Ok(kept) => {
-            core.clock.completed();
-            core.say(step, &replies::kept(kept, &storing.queue_id));
-            step.actions.push(Action::Report(Report::Accepted {
-                queue_id: storing.queue_id,
-                size: storing.size,
-                secured: storing.secured,
-            }));
-        }
-        Err(fault) => {
-            let fault = storing.fault.unwrap_or(fault);
-            core.refuse(step, &replies::store(fault), Tarpit::Never);
-        }
-    }
-    State::Ready(storing.hello)
 }

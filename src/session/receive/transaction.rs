@@ -9,6 +9,7 @@ use crate::policy::{Finding, InboundChecks, Limit, Reached, Settings, limits};
 use crate::smtp::{Chunk, MailParams, Reply};
 
 use super::admission::{self, Admission, Lists, NotAdmitted};
+use super::awaiting::Awaiting;
 use super::candidate::{self, Candidate};
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
@@ -74,7 +75,7 @@ pub(super) fn mail(
         return State::Ready(hello);
     }
     step.actions.push(Action::AskRate);
-    State::Rating(hello, MailRequest { path, params })
+    Awaiting::Rating(hello, MailRequest { path, params }).into()
 }
 
 fn check_parameters(core: &Core, path: &ReversePath, params: &MailParams) -> Result<(), Reply> {
@@ -127,7 +128,7 @@ pub(super) fn judge(
             match limited_partner(&admitted.admission, step.world.settings) {
                 Some(domain) => {
                     step.actions.push(Action::AskPartnerRate(domain));
-                    State::RatingPartner(Box::new(admitted))
+                    Awaiting::RatingPartner(Box::new(admitted)).into()
                 }
                 None => begin(core, admitted, step),
             }
@@ -140,7 +141,7 @@ pub(super) fn judge(
             core.note_fetch(step, &wanted);
             core.flush(step);
             step.actions.push(Action::FetchRevocation(wanted));
-            State::Refreshing(hello, request)
+            Awaiting::Refreshing(hello, request).into()
         }
     }
 }
@@ -283,7 +284,7 @@ pub(super) fn data(core: &mut Core, state: State, step: &mut Step<'_>) -> State 
         return State::Mailing(transaction);
     }
     step.actions.push(Action::OpenDraft);
-    State::Drafting(transaction, None)
+    Awaiting::Drafting(transaction, None).into()
 }
 
 /// 503 to a command that needs an envelope whose content has not begun.
