@@ -207,6 +207,37 @@ pub struct DueDestination {
     pub earliest: UnixMillis,
 }
 
+/// A delivery queue with all that is in it; recipients are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationSummary {
+    pub destination: Destination,
+    pub active: usize,
+    pub ready: usize,
+    pub retry: usize,
+    pub suspended: usize,
+    /// When its oldest message was received.
+    pub oldest_received: UnixMillis,
+    /// Of those that wait for one; `None`: all are held or in hand.
+    pub next_attempt: Option<UnixMillis>,
+    /// The message that was tried most often, if any was.
+    pub most_tried: Option<MessageId>,
+}
+
+impl DestinationSummary {
+    fn of(destination: &Destination, received: UnixMillis) -> Self {
+        Self {
+            destination: destination.clone(),
+            active: 0,
+            ready: 0,
+            retry: 0,
+            suspended: 0,
+            oldest_received: received,
+            next_attempt: None,
+            most_tried: None,
+        }
+    }
+}
+
 /// How much is in the queue: messages, each counted under the liveliest status of its recipients
 /// (active, ready, retry, suspended).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]

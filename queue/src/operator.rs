@@ -2,11 +2,12 @@
 //! or, for a queue of any size, page by page on the recipients that the caller has chosen.
 
 use crate::engine::{Reader, Step};
+use crate::index::Survey;
 use crate::live::{Lease, Live};
 use crate::view::View;
 use crate::{
-    Claim, Draft, Error, Filter, Message, MessageId, NewMessage, Page, Queue, Recipient, Status, Target,
-    UnixMillis,
+    Claim, DestinationSummary, Draft, Error, Filter, Message, MessageId, NewMessage, Page, Queue, Recipient,
+    Status, Target, UnixMillis,
 };
 
 const LISTED_MAX: usize = 10_000;
@@ -56,6 +57,21 @@ impl Queue {
             Ok(Page { messages, next })
         };
         self.shared.readers.read(select).await
+    }
+
+    /// Every delivery queue, the one with the oldest message first, and how many recipients are in
+    /// further ones when there are more than 10,000. Reads memory only, and lets mail through between
+    /// two pieces, so that what moves meanwhile may be seen twice or not at all.
+    pub async fn destinations(&self) -> (Vec<DestinationSummary>, usize) {
+        let mut survey = Survey::default();
+        let mut after = None;
+        loop {
+            after = self.shared.live.index().survey(after, &mut survey);
+            if after.is_none() {
+                return survey.finish();
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// As `commit`, with these recipients (by their place in the message) held from the start.

@@ -314,3 +314,30 @@ async fn without_threads_nothing_happens_but_by_the_driver() {
     assert!(matches!(queue.remove(Filter::default()).await, Ok(0)));
     open(&directory).close().await;
 }
+
+#[tokio::test]
+async fn every_delivery_queue_is_told_with_what_waits_in_it() {
+    let directory = TempDir::new().unwrap();
+    let queue = open(&directory);
+    assert_eq!(queue.destinations().await, (Vec::new(), 0));
+    let first = put(&queue, b"1", message(1_000, &["a@woodgrove.example", "b@fabrikam.example"])).await;
+    let second = put(&queue, b"2", message(2_000, &["c@woodgrove.example"])).await;
+    let retry = Change::Retry { id: second, recipient: 0, next_attempt: 9_000, note: Vec::new() };
+    let claim = queue.claim(&destination("woodgrove.example"), 1_000).await.unwrap().unwrap();
+    let other = queue.claim(&destination("woodgrove.example"), 2_000).await.unwrap().unwrap();
+    queue.apply(vec![retry]).await.unwrap();
+    drop(other);
+    queue.suspend(Filter { domain: Some("fabrikam.example".to_owned()), ..Filter::default() }).await.unwrap();
+
+    let (found, others) = queue.destinations().await;
+    assert_eq!((found.len(), others, claim.message.id), (2, 0, first));
+    let of = |domain: &str| found.iter().find(|one| one.destination == destination(domain)).unwrap();
+    let (fabrikam, woodgrove) = (of("fabrikam.example"), of("woodgrove.example"));
+    let counts = |one: &sealpost_queue::DestinationSummary| [one.active, one.ready, one.retry, one.suspended];
+    assert_eq!((counts(fabrikam), fabrikam.next_attempt, fabrikam.most_tried), ([0, 0, 0, 1], None, None));
+    assert_eq!(counts(woodgrove), [1, 0, 1, 0]);
+    assert_eq!((woodgrove.oldest_received, woodgrove.next_attempt), (1_000, Some(9_000)));
+    assert_eq!(woodgrove.most_tried, Some(second));
+    drop(claim);
+    queue.close().await;
+}

@@ -1,6 +1,7 @@
-//! HTTP on `[admin].listen`: `GET /healthz` and `GET /metrics`, nothing else, and nothing that
-//! changes anything. A foreign `Host` is refused, so that no web page in an operator's browser can
-//! read a listener on loopback by rebinding its own name.
+//! HTTP on `[admin].listen`: `GET /healthz` and `GET /metrics` for everyone, and for who has the admin
+//! token the status page (`page`) and `/api` (`api`, `steering`). Nothing is changed by GET. A foreign
+//! `Host` is refused, so that no web page in an operator's browser can read a listener on loopback by
+//! rebinding its own name.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -10,18 +11,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::connect_info::Connected;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::Listener;
+use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::Observer;
+use crate::relay::control::Operator;
+
+use super::access::Access;
+use super::{access, api, page, steering};
 
 /// Connections at one time; the next ones wait in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;
@@ -31,23 +37,55 @@ const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
 /// The media type of the exposition (OpenMetrics 1.0).
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Answers requests on `listener` until `stop` is cancelled.
+/// Octets of a request's body: a filter, or a token.
+const BODY_BYTES_MAX: usize = 16 << 10;
+
+/// Answers requests on `listener` until `stop` is cancelled. Without an operator there is nothing
+/// but health and counters.
 pub async fn serve(
     listener: TcpListener,
     observer: Arc<Observer>,
+    operator: Option<Operator>,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let own = listener.local_addr()?;
     let listener = Limited { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
-    axum::serve(listener, router(own, observer)).with_graceful_shutdown(stop.cancelled_owned()).await
+    let followed = operator.clone();
+    let router = router(own, observer, operator).into_make_service_with_connect_info::<Remote>();
+    let stopped = async move {
+        stop.cancelled().await;
+        if let Some(operator) = followed {
+            operator.live_log().close();
+        }
+    };
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
 }
 
-fn router(own: SocketAddr, observer: Arc<Observer>) -> Router {
-    Router::new()
-        .route("/healthz", get(health))
-        .route("/metrics", get(metrics))
-        .with_state(observer)
+fn router(own: SocketAddr, observer: Arc<Observer>, operator: Option<Operator>) -> Router {
+    let mut router =
+        Router::new().route("/healthz", get(health)).route("/metrics", get(metrics)).with_state(observer);
+    if let Some(operator) = operator {
+        let access = Arc::new(Access::new(operator, own.port()));
+        let inside = api::routes().merge(steering::routes());
+        let inside = inside.layer(middleware::from_fn_with_state(Arc::clone(&access), access::admit));
+        let page = page::routes().merge(access::routes()).merge(inside);
+        let page = page.layer(middleware::from_fn_with_state(Arc::clone(&access), access::guard));
+        router = router.merge(page.with_state(access));
+    }
+    router
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(own.ip(), refuse_foreign_host))
+        .layer(middleware::map_response(page::seal))
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remote(pub SocketAddr);
+
+impl Connected<IncomingStream<'_, Limited>> for Remote {
+    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
+        Self(*stream.remote_addr())
+    }
 }
 
 async fn health(State(observer): State<Arc<Observer>>) -> (StatusCode, &'static str) {
@@ -74,12 +112,17 @@ async fn refuse_foreign_host(State(own): State<IpAddr>, request: Request, next: 
 
 /// The `Host` field, if there is exactly one that is text.
 fn only_host(headers: &HeaderMap) -> Option<&str> {
-    let mut hosts = headers.get_all(header::HOST).iter();
-    let host = hosts.next()?;
-    if hosts.next().is_some() {
+    only(headers, &header::HOST)
+}
+
+/// The field of this name, if there is exactly one that is text.
+pub(super) fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut fields = headers.get_all(name).iter();
+    let field = fields.next()?;
+    if fields.next().is_some() {
         return None;
     }
-    host.to_str().ok()
+    field.to_str().ok()
 }
 
 /// Whether `host`, with or without a port, is the address we listen on. Any address will do where
@@ -105,12 +148,12 @@ fn without_port(host: &str) -> &str {
 }
 
 /// A listener that takes a bounded number of connections, each for a bounded time.
-struct Limited {
+pub(super) struct Limited {
     listener: TcpListener,
     places: Arc<Semaphore>,
 }
 
-struct LimitedStream {
+pub(super) struct LimitedStream {
     stream: TcpStream,
     end: Pin<Box<tokio::time::Sleep>>,
     _place: Option<OwnedSemaphorePermit>,

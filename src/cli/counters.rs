@@ -1,6 +1,8 @@
 //! `sealpost counters`: the counters of the running server.
 
-use std::io::{self, IsTerminal, Write};
+mod watch;
+
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,12 +15,14 @@ use crate::admin::control::{self, ControlError};
 use super::exposition::{Sample, parse};
 use super::location::{Location, LocationError};
 
+use watch::{Canvas, Watch};
+
 /// How often `--watch` asks.
 const ASK_EVERY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub struct CountersArgs {
-    /// Show them again every second, with what was added
+    /// Show them again every second, with rates and the last half minute; NO_COLOR is respected
     #[arg(long)]
     watch: bool,
     /// JSON: an array of {name, labels, value}; with --watch one a line
@@ -58,15 +62,21 @@ pub fn run(args: &CountersArgs, config: &Path) -> ExitCode {
 fn show(args: &CountersArgs, config: &Path, out: &mut impl Write) -> Result<(), CountersError> {
     let socket = control::socket_path(&Location::read(config)?.data_directory()?);
     let mut before = Vec::new();
+    let mut watch = Watch::default();
     loop {
         let samples = ask(&socket)?;
+        // A window may grow meanwhile.
+        let canvas = Canvas::of_stdout().filter(|_| args.watch && !args.json);
         if args.json {
             writeln!(out, "{}", to_json(&samples))?;
-        } else {
-            if args.watch && io::stdout().is_terminal() {
-                // Clear, and begin at the top.
-                write!(out, "\u{1b}[2J\u{1b}[H")?;
+        } else if let Some(canvas) = canvas {
+            if before.is_empty() {
+                write!(out, "\u{1b}[2J")?;
             }
+            watch.note(&samples);
+            let title = format!("Sealpost counters, every second ({}); Ctrl-C ends", socket.display());
+            write!(out, "{}", watch.draw(&samples, &title, canvas, args.all))?;
+        } else {
             print(&samples, &before, args.all, out)?;
         }
         out.flush()?;

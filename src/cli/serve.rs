@@ -98,7 +98,7 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     let observer = server.observer();
-    let serving = admin::serve(listener, server.observer(), server.draining());
+    let serving = admin::serve(listener, server.observer(), Some(server.operator()), server.draining());
     server.spawn(async move {
         if let Err(error) = serving.await {
             observer.event(Event::AdminFailed { error: error.to_string() });

@@ -1,7 +1,6 @@
 //! `sealpost trace`: what became of a message (Exchange: Get-MessageTrackingLog), read from the files
 //! of message tracking, so that no server need run.
 
-mod follow;
 mod print;
 
 use std::io::{self, Write};
@@ -12,14 +11,11 @@ use clap::Args;
 use jiff::Timestamp;
 
 use crate::observe::log_reader::{Filter, Query, ReadError, Session, scan};
+use crate::observe::tracking::follow::{self, MESSAGES, Search, Traced, Wanted};
 use crate::observe::tracking::{FOLDER, Files, TrackingReadError};
 
 use super::location::{Location, LocationError};
 
-use follow::{Traced, Wanted};
-
-/// Messages traced at a time, unless `--limit` says otherwise.
-const MESSAGES: usize = 100;
 /// How long before and after a record its session's lines are looked for.
 const SESSION_MARGIN: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
 
@@ -67,6 +63,20 @@ enum TraceError {
     Write(#[from] io::Error),
 }
 
+impl TraceArgs {
+    /// `None` where nothing is asked for.
+    fn wanted(&self) -> Option<Wanted> {
+        Wanted::new(Search {
+            message: self.message.clone(),
+            sender: self.sender.clone(),
+            recipient: self.recipient.clone(),
+            since: self.since,
+            until: self.until,
+            limit: Some(self.limit),
+        })
+    }
+}
+
 /// Exit status 0, 1 (nothing found, or files cannot be read) or 2 (usage, configuration).
 pub fn run(args: &TraceArgs, config: &Path) -> ExitCode {
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -84,7 +94,7 @@ pub fn run(args: &TraceArgs, config: &Path) -> ExitCode {
 }
 
 fn trace(args: &TraceArgs, config: &Path, out: &mut impl Write) -> Result<bool, TraceError> {
-    let wanted = Wanted::new(args).ok_or(TraceError::Everything)?;
+    let wanted = args.wanted().ok_or(TraceError::Everything)?;
     let directory = match &args.dir {
         Some(directory) => directory.clone(),
         None => Location::read(config)?.message_tracking()?.join(FOLDER),

@@ -1,5 +1,5 @@
-//! TOML text against the options table: unknown keys, wrong types and formats, missing keys and
-//! keys whose feature is not built are all reported, and what is left is a `Document`.
+//! TOML text against the options table: unknown keys, wrong types and formats, and missing keys are
+//! all reported, and what is left is a `Document`.
 //!
 //! The tree is walked by hand, because serde loses the spans of nested tables and stops at the
 //! first error.
@@ -184,18 +184,7 @@ impl Parser<'_> {
             }),
         };
         match value {
-            Ok(value) if key.built || value == default_value(key, place) => Some(value),
-            Ok(_) => {
-                let off = default_text(key);
-                self.problems.error(
-                    place.clone(),
-                    format!(
-                        "this feature is not built yet, and only {off}, which switches it off, is accepted"
-                    ),
-                    format!("write {off} or remove the line"),
-                );
-                None
-            }
+            Ok(value) => Some(value),
             Err(wrong) => {
                 self.problems.error(place.clone(), wrong.what, wrong.remedy);
                 None
@@ -293,10 +282,6 @@ fn default_value(key: &Key, place: &Place) -> Value {
         Default::Text(text) => Value::Text(text.to_owned()),
         Default::List(texts) => Value::List(texts.iter().map(item).collect()),
     }
-}
-
-fn default_text(key: &Key) -> String {
-    format!("`{} = {}`", key.name, key.default.toml())
 }
 
 /// Line numbers of byte offsets.

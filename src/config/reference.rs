@@ -37,14 +37,14 @@ pub fn markdown() -> String {
                 cell(&default(key)),
                 unit(key),
                 if key.restart { "restart" } else { "reload" },
-                cell(&meaning(key)),
+                cell(key.doc),
             );
         }
     }
     page
 }
 
-/// `[{section, key, type, default, unit, restart, built, meaning}]`.
+/// `[{section, key, type, default, unit, restart, meaning}]`.
 pub fn to_json() -> Value {
     let keys = options::all().map(|key| {
         json!({
@@ -54,7 +54,6 @@ pub fn to_json() -> Value {
             "default": default(key),
             "unit": unit(key),
             "restart": key.restart,
-            "built": key.built,
             "meaning": key.doc,
         })
     });
@@ -108,14 +107,6 @@ fn default(key: &Key) -> String {
         Default::Bool(_) | Default::Integer(_) | Default::Text(_) | Default::List(_) => {
             format!("`{}`", key.default.toml())
         }
-    }
-}
-
-fn meaning(key: &Key) -> String {
-    if key.built {
-        key.doc.to_owned()
-    } else {
-        format!("{} Not built yet: only the default is accepted.", key.doc)
     }
 }
 

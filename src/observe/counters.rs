@@ -56,6 +56,7 @@ pub const LIMITS_REACHED: &str = "sealpost_limits_reached_total";
 pub const CONNECTIONS: &str = "sealpost_connections";
 pub const HANDSHAKES: &str = "sealpost_tls_handshakes_total";
 pub const AUTHENTICATIONS: &str = "sealpost_authentications_total";
+pub const ADMIN_SIGN_INS: &str = "sealpost_admin_sign_ins_total";
 pub const QUEUE: &str = "sealpost_queue_messages";
 pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
 pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
@@ -199,6 +200,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["mechanism", "result"],
         "Attempts of clients to log in at receive connectors",
         "Once an exchange that was carried through; `mechanism` is as registered (`PLAIN`, `SCRAM-SHA-256` …), `result` is `ok` or `failed`.",
+    ),
+    row(
+        ADMIN_SIGN_INS,
+        Kind::Counter,
+        &["result"],
+        "Attempts to sign in to the status page, and wrong tokens at /api",
+        "Once an attempt; `result` is `ok`, `failed` or `blocked` (not looked at, for too many from there failed before).",
     ),
     row(
         QUEUE,

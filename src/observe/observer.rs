@@ -1,6 +1,8 @@
 //! The one place where something that happened becomes a log record and a counter, both from the
 //! same value in the same match.
 
+mod course;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,6 +16,7 @@ use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
 use super::event::{AccessEvent, Event};
+use super::history::History;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
@@ -31,6 +34,7 @@ pub struct Observer {
     partners: PartnerWatch,
     tracking: OnceLock<MessageTracking>,
     tls_reports: TlsReports,
+    history: History,
 }
 
 /// Series of gauges that are replaced as a whole, so that what is gone is no longer shown.
@@ -55,6 +59,7 @@ impl Observer {
             partners: PartnerWatch::default(),
             tracking: OnceLock::new(),
             tls_reports: TlsReports::default(),
+            history: History::default(),
         })
     }
 

@@ -2,6 +2,8 @@
 //! and by the gauges the relay sets.
 
 mod access;
+mod filter;
+mod totals;
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -13,13 +15,12 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
-use crate::policy::milter::MilterResult;
 use crate::policy::{Finding, Pressure, Resource, Settings};
 use crate::smtp::sasl::Mechanism;
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
 use super::counters::{self, FAMILIES, Kind};
-use super::event::{AccessEvent, FilterEvent, version_label};
+use super::event::{AccessEvent, version_label};
 use super::record::Level;
 
 pub(super) type Labels<const N: usize> = [(&'static str, String); N];
@@ -33,6 +34,9 @@ const DELIVERED_SECONDS: [f64; 14] =
 
 /// Label `fault` of a verdict that found nothing wrong and yet did not reach the level asked for.
 const BELOW_LEVEL: &str = "BelowLevel";
+
+/// What comes of signing in to the status page.
+const SIGN_IN_RESULTS: [&str; 3] = ["ok", "failed", "blocked"];
 
 pub(super) struct Counters {
     registry: Registry,
@@ -53,6 +57,7 @@ pub(super) struct Counters {
     limits_reached: Family<Labels<3>, Counter>,
     handshakes: Family<Labels<3>, Counter>,
     authentications: Family<Labels<2>, Counter>,
+    admin_sign_ins: Family<Labels<1>, Counter>,
     pub(super) queue: Family<Labels<1>, Gauge>,
     pub(super) queue_oldest: Gauge,
     pub(super) certificate_expiry: Family<Labels<2>, Gauge>,
@@ -66,6 +71,7 @@ pub(super) struct Counters {
     pub(super) tracking_lost: Counter,
     pub(super) accept_to_durable: Histogram,
     pub(super) accept_to_delivered: Histogram,
+    sums: totals::Sums,
     secure: Mutex<SecureDomains>,
 }
 
@@ -98,6 +104,7 @@ impl Counters {
             limits_reached: register(&mut r, counters::LIMITS_REACHED, Family::default()),
             handshakes: register(&mut r, counters::HANDSHAKES, Family::default()),
             authentications: register(&mut r, counters::AUTHENTICATIONS, Family::default()),
+            admin_sign_ins: register(&mut r, counters::ADMIN_SIGN_INS, Family::default()),
             queue: register(&mut r, counters::QUEUE, Family::default()),
             queue_oldest: register(&mut r, counters::QUEUE_OLDEST, Gauge::default()),
             certificate_expiry: register(&mut r, counters::CERTIFICATE_EXPIRY, Family::default()),
@@ -115,6 +122,7 @@ impl Counters {
                 counters::ACCEPT_TO_DELIVERED,
                 Histogram::new(DELIVERED_SECONDS),
             ),
+            sums: totals::Sums::default(),
             secure: Mutex::default(),
             registry: r,
         };
@@ -186,31 +194,14 @@ impl Counters {
         self.checks.get_or_create(&labels).inc();
     }
 
-    /// Also says how much the event matters.
-    pub(super) fn filtered(&self, event: &FilterEvent) -> Level {
-        match event {
-            FilterEvent::MilterAnswered { milter, result, .. } => {
-                let labels = [("milter", milter.clone()), ("result", result.as_str().to_owned())];
-                self.milters.get_or_create(&labels).inc();
-                // That it is down has been told.
-                if *result == MilterResult::Failed { Level::Debug } else { Level::Info }
-            }
-            FilterEvent::RecipientVerified { result, .. } => {
-                self.verifications.get_or_create(&[("result", (*result).to_owned())]).inc();
-                if matches!(*result, "exists" | "any-is-taken") { Level::Debug } else { Level::Info }
-            }
-            FilterEvent::AnyRecipientTaken { .. } => Level::Warning,
-            FilterEvent::MilterUp { .. } => Level::Info,
-            FilterEvent::MilterChangeDenied { .. } | FilterEvent::MessageDiscarded { .. } => Level::Warning,
-            FilterEvent::MilterDown { .. } => Level::Error,
-        }
-    }
-
     pub(super) fn sts_fetch(&self, result: &str) {
         self.sts_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
 
     fn begin_fixed_series(&self) {
+        for result in SIGN_IN_RESULTS {
+            drop(self.admin_sign_ins.get_or_create(&[("result", result.to_owned())]));
+        }
         for mechanism in Mechanism::ALL {
             for result in ["ok", "failed"] {
                 drop(self.authentications.get_or_create(&authentication_labels(mechanism, result)));
@@ -264,18 +255,20 @@ impl Counters {
         let fault = verdict.fault().map_or(BELOW_LEVEL, Fault::name);
         let labels = failure_labels(&verdict.domain, fault, verdict.mode);
         let secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
-        let (listed, family) = match verdict.direction {
-            Direction::Inbound => (&secure.receive, &self.inbound_failures),
-            Direction::Outbound => (&secure.send, &self.outbound_failures),
+        let (listed, family, sum) = match verdict.direction {
+            Direction::Inbound => (&secure.receive, &self.inbound_failures, &self.sums.inbound_failures),
+            Direction::Outbound => (&secure.send, &self.outbound_failures, &self.sums.outbound_failures),
         };
         if listed.contains(&verdict.domain) {
+            sum.inc();
             family.get_or_create(&labels).inc();
         }
     }
 
     pub(super) fn message_received(&self, connector: &str, secured: Option<&Domain>) {
         self.received.get_or_create(&connector_label(connector)).inc();
-        count_listed(&self.domain_secure_received, secured);
+        self.sums.received.inc();
+        count_listed(&self.domain_secure_received, secured, &self.sums.secured_received);
     }
 
     pub(super) fn message_cut_through(&self, connector: &str) {
@@ -284,15 +277,20 @@ impl Counters {
 
     pub(super) fn message_refused(&self, connector: &str) {
         self.refused.get_or_create(&connector_label(connector)).inc();
+        self.sums.refused.inc();
     }
 
     pub(super) fn message_delivered(&self, connector: &str, secured: Option<&Domain>) {
         self.delivered.get_or_create(&connector_label(connector)).inc();
-        count_listed(&self.domain_secure_sent, secured);
+        self.sums.delivered.inc();
+        count_listed(&self.domain_secure_sent, secured, &self.sums.secured_sent);
     }
 
     pub(super) fn handshake(&self, direction: Direction, version: Option<TlsVersion>, ok: bool) {
         self.handshakes.get_or_create(&handshake_labels(direction, version, ok)).inc();
+        if !ok {
+            self.sums.failed_handshakes.inc();
+        }
     }
 }
 
@@ -311,11 +309,12 @@ fn register<M: Metric + Clone>(registry: &mut Registry, name: &'static str, metr
 }
 
 /// Moves the series of a secure domain, if it is (still) one.
-fn count_listed(family: &Family<Labels<1>, Counter>, secured: Option<&Domain>) {
+fn count_listed(family: &Family<Labels<1>, Counter>, secured: Option<&Domain>, sum: &totals::Sum) {
     if let Some(domain) = secured
         && let Some(counter) = family.get(&[("domain", domain.to_string())])
     {
         counter.inc();
+        sum.inc();
     }
 }
 

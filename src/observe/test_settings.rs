@@ -72,7 +72,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         },
         protocol_log: protocol_log(PathBuf::from("/nonexistent")),
         message_tracking: message_tracking(PathBuf::from("/nonexistent")),
-        admin: AdminSettings { listen: None },
+        admin: AdminSettings { listen: None, token: None, allow_steering: false },
     }
 }
 

@@ -2,6 +2,7 @@
 //! firewall and limits. Pure: settings are values that `config` has read and checked.
 
 mod accepted_domain;
+mod admin_token;
 pub mod back_pressure;
 mod certificate_use;
 pub mod concurrency;
@@ -35,6 +36,7 @@ pub mod tls_reporting;
 mod users;
 
 pub use accepted_domain::{AcceptedDomain, AllowedSenders};
+pub use admin_token::AdminToken;
 pub use back_pressure::{Pressure, Resource};
 pub use certificate_use::{CertificateUse, CertificateUser, certificate_uses};
 pub use inbound_checks::{Check, CheckMode, Consequence, Finding, InboundChecks, Outcome};

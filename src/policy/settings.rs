@@ -10,7 +10,10 @@ use crate::mail::{Address, Domain};
 use crate::trust::TrustPolicy;
 
 use super::recipient_verification::VerificationSettings;
-use super::{AcceptedDomain, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName, Users};
+use super::{
+    AcceptedDomain, AdminToken, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName,
+    Users,
+};
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
 /// lists read in. `config::load` makes it.
@@ -179,6 +182,9 @@ pub struct MessageTrackingSettings {
 pub struct AdminSettings {
     /// `None`: off.
     pub listen: Option<SocketAddr>,
+    /// `None`: neither status page nor `/api`.
+    pub token: Option<AdminToken>,
+    pub allow_steering: bool,
 }
 
 impl Settings {

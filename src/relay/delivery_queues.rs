@@ -107,6 +107,15 @@ impl Known {
     }
 }
 
+/// How a delivery queue fares, for operators.
+#[derive(Clone, Debug, Default)]
+pub struct Fare {
+    /// Workers with a connection that was judged and permitted.
+    pub connections: usize,
+    /// What the last attempt in vain found; `None` while the next hop can be used.
+    pub down: Option<AttemptNote>,
+}
+
 /// What to start: a worker for each of these, so many times.
 pub type Plan = Vec<(Destination, usize)>;
 
@@ -157,6 +166,13 @@ impl DeliveryQueues {
     /// Whether a next hop that messages wait for is down.
     pub fn any_down(&self) -> bool {
         self.lock().waiting > 0
+    }
+
+    /// How a delivery queue fares; nothing is known of one that has neither work nor trouble.
+    pub fn fare(&self, destination: &Destination) -> Fare {
+        let inner = self.lock();
+        let Some(known) = inner.queues.get(destination) else { return Fare::default() };
+        Fare { connections: known.open, down: known.hop.is_down().then(|| known.finding.clone()) }
     }
 
     /// Forgets what is of no more use.

@@ -47,5 +47,6 @@ mod tls_report;
 mod tracked;
 mod verification;
 
+pub use auth_failures::AuthFailures;
 pub use revocation::{Asked, ListsAtHand};
 pub use server::{Server, StartError};

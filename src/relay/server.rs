@@ -176,6 +176,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let lists = revocation::open(&settings, &observer);
     let server_tls = tls::listeners(&settings, &HashMap::new())?;
     Ok(Arc::new(Shared {
+        started: Shared::now().wall,
         config_file: config_file.to_owned(),
         settings: ArcSwap::new(settings),
         document: ArcSwap::from_pointee(document),
@@ -200,6 +201,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         hosts: Mutex::default(),
         listeners: Listeners::default(),
         bound: ArcSwap::default(),
+        searching: tokio::sync::Semaphore::new(1),
         reloading: tokio::sync::Mutex::new(()),
         wake_dispatch: tokio::sync::Notify::new(),
         draining: CancellationToken::new(),

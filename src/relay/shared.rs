@@ -37,6 +37,7 @@ use super::verification::Verifier;
 
 /// Cheap to clone by `Arc`; replaced parts are swapped whole.
 pub struct Shared {
+    pub started: Timestamp,
     pub config_file: PathBuf,
     pub settings: ArcSwap<Settings>,
     /// What the settings were made from.
@@ -64,6 +65,8 @@ pub struct Shared {
     pub listeners: Listeners,
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,
+    /// One search in logs at a time.
+    pub searching: tokio::sync::Semaphore,
     /// Held while settings are being replaced.
     pub reloading: tokio::sync::Mutex<()>,
     /// Rung when the settings changed: other connectors may serve what waits.

@@ -59,6 +59,8 @@ fn show_queue(shared: &Shared) {
         count(queue.suspended),
         queue.oldest_received.map(age),
     );
+    let queued = queue.ready + queue.retry + queue.active + queue.suspended;
+    shared.observer.note_history(Shared::now().wall, count(queued));
 }
 
 async fn expire(shared: &Arc<Shared>) {

@@ -188,7 +188,7 @@ pub fn settings(pki: &Pki) -> Settings {
             max_age: Duration::from_secs(30 * 86_400),
             stop_mail_on_error: false,
         },
-        admin: AdminSettings { listen: None },
+        admin: AdminSettings { listen: None, token: None, allow_steering: false },
     }
 }
 

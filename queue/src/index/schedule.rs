@@ -107,6 +107,10 @@ impl Schedule {
         self.lanes[self.slot(destination)? as usize].due_by(now)
     }
 
+    pub(super) fn name(&self, slot: Slot) -> &Arc<Destination> {
+        &self.lanes[slot as usize].destination
+    }
+
     pub(super) fn slot(&self, destination: &Destination) -> Option<Slot> {
         self.names.get(destination).copied()
     }

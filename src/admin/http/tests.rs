@@ -14,7 +14,7 @@ async fn server() -> Server {
     let address = listener.local_addr().unwrap();
     let observer = Observer::new(&test_settings::with_lists(&["woodgrovebank.example"], &[]));
     let stop = CancellationToken::new();
-    tokio::spawn(serve(listener, Arc::clone(&observer), stop.clone()));
+    tokio::spawn(serve(listener, Arc::clone(&observer), None, stop.clone()));
     Server { address, observer, _stop: stop.drop_guard() }
 }
 

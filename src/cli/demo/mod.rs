@@ -118,6 +118,10 @@ fn epilogue(world: &World, failures: usize, once: bool) {
     for command in ["sealpost queue list", "sealpost log sessions", "sealpost counters"] {
         teller.verbatim(command);
     }
+    teller.words("Their status pages, signed in by the link:");
+    for organisation in [&world.contoso, &world.woodgrove] {
+        teller.verbatim(&format!("{}   {}", organisation.status_page(), organisation.profile.name));
+    }
     teller.words("Counters, as Prometheus reads them:");
     for organisation in [&world.contoso, &world.woodgrove] {
         teller.verbatim(&format!("http://{}/metrics   {}", organisation.admin, organisation.profile.name));

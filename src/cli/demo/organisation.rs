@@ -1,8 +1,10 @@
 //! One organisation of the demo: its certificates and its settings as files that can be read, and
 //! its running edge server.
 
-use std::io;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use super::mailbox::Mailbox;
@@ -16,6 +18,9 @@ pub struct Profile {
     pub domain: &'static str,
     pub address: IpAddr,
 }
+
+/// Beside the settings: who knows it may look at the status page.
+const TOKEN_FILE: &str = "admin.token";
 
 /// A partner as the other side's settings describe it.
 pub struct PartnerEntry<'a> {
@@ -45,6 +50,8 @@ pub struct Organisation {
     /// Where its own users hand in mail.
     pub internal: SocketAddr,
     pub admin: SocketAddr,
+    /// Of its status page.
+    pub token: String,
 }
 
 impl Profile {
@@ -65,6 +72,12 @@ impl Profile {
 }
 
 impl Organisation {
+    /// A link that signs in to its status page. What stands behind the `#` no server sees, and the
+    /// page takes it out of the address.
+    pub fn status_page(&self) -> String {
+        format!("http://{}/#token={}", self.admin, self.token)
+    }
+
     /// Writes the settings into `directory`, where the certificates already lie, and starts the
     /// server.
     pub async fn start(
@@ -77,12 +90,14 @@ impl Organisation {
         let mailbox = Mailbox::start((profile.address, 0).into()).await.map_err(spawn)?;
         let config = directory.join("sealpost.toml");
         std::fs::write(&config, settings(&profile, surroundings, mailbox.address())).map_err(spawn)?;
+        let token = make_token(&directory.join(TOKEN_FILE)).map_err(spawn)?;
         let server = Server::start(executable, &config, &directory.join("server.log"))?;
         let missing = |what: &str| spawn(io::Error::other(format!("its ready line names no {what}")));
         Ok(Self {
             internet: server.ready.connector("Internet").ok_or_else(|| missing("Internet connector"))?,
             internal: server.ready.connector("Internal").ok_or_else(|| missing("Internal connector"))?,
             admin: server.ready.admin.ok_or_else(|| missing("admin listener"))?,
+            token,
             data_directory: directory.join("data"),
             profile,
             mailbox,
@@ -90,6 +105,14 @@ impl Organisation {
             config,
         })
     }
+}
+
+/// A fresh token in a file that only we may read.
+fn make_token(path: &Path) -> io::Result<String> {
+    let token: String = rand::random::<[u8; 32]>().iter().map(|octet| format!("{octet:02x}")).collect();
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
+    file.write_all(token.as_bytes())?;
+    Ok(token)
 }
 
 /// The settings of an edge: what `config/partner.toml` shows, with the demo's names and addresses.
@@ -150,6 +173,7 @@ servers = ["{dns}"]
 
 [admin]
 listen = "127.0.0.1:0"
+token_file = "{TOKEN_FILE}"
 "#,
         mailbox_ip = mailbox.ip(),
         mailbox_port = mailbox.port(),

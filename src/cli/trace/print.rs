@@ -11,7 +11,7 @@ use crate::observe::log_reader::Session;
 use crate::observe::text::{escape, shorten};
 use crate::observe::tracking::{Entry, Files};
 
-use super::follow::{Message, Traced, Wanted};
+use crate::observe::tracking::follow::{Message, Traced, Wanted};
 
 /// Recipients shown of one record, and the longest text of a line on a terminal; JSON has all.
 const RECIPIENTS_SHOWN: usize = 5;

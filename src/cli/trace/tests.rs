@@ -47,8 +47,7 @@ fn args(message: Option<&str>) -> TraceArgs {
 
 fn events(args: &TraceArgs) -> Vec<(String, Vec<String>)> {
     let directory = site();
-    let traced =
-        follow::trace(&mut Files::find(directory.path()).unwrap(), &Wanted::new(args).unwrap()).unwrap();
+    let traced = follow::trace(&mut Files::find(directory.path()).unwrap(), &args.wanted().unwrap()).unwrap();
     let of = |message: &follow::Message| {
         (message.queue_id.clone(), message.events.iter().map(|entry| entry.event.clone()).collect())
     };
@@ -78,17 +77,17 @@ fn many_messages_are_cut_to_the_newest() {
     let directory = site();
     let asked = TraceArgs { recipient: Some("carol@y.example".to_owned()), limit: 3, ..args(None) };
     let mut files = Files::find(directory.path()).unwrap();
-    let traced = follow::trace(&mut files, &Wanted::new(&asked).unwrap()).unwrap();
+    let traced = follow::trace(&mut files, &asked.wanted().unwrap()).unwrap();
     let ids: Vec<&str> = traced.messages.iter().map(|message| message.message_id.as_str()).collect();
     assert_eq!((ids, traced.more), (vec!["<b17@x>", "<b18@x>", "<b19@x>"], true));
-    assert!(Wanted::new(&args(None)).is_none(), "everything must be asked for in words");
+    assert!(args(None).wanted().is_none(), "everything must be asked for in words");
 }
 
 #[test]
 fn what_is_not_found_is_said_with_where_it_was_looked_for() {
     let directory = site();
     let mut files = Files::find(directory.path()).unwrap();
-    let wanted = Wanted::new(&args(Some("none@x"))).unwrap();
+    let wanted = args(Some("none@x")).wanted().unwrap();
     assert!(follow::trace(&mut files, &wanted).unwrap().messages.is_empty());
     let said = print::nothing(&wanted, &files, directory.path());
     assert!(
@@ -105,7 +104,7 @@ fn what_is_not_found_is_said_with_where_it_was_looked_for() {
 #[test]
 fn the_page_names_fault_session_and_report() {
     let directory = site();
-    let wanted = Wanted::new(&args(Some("one@x"))).unwrap();
+    let wanted = args(Some("one@x")).wanted().unwrap();
     let traced = follow::trace(&mut Files::find(directory.path()).unwrap(), &wanted).unwrap();
     let mut page = Vec::new();
     print::text(&traced, &[], &mut page).unwrap();

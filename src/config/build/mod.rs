@@ -2,6 +2,7 @@
 //! configuration names are read. What cannot be built is reported and left out, so that the rest
 //! can still be checked; settings with an error never take effect.
 
+mod admin;
 mod connectors;
 mod credentials;
 mod files;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 use crate::mail::{Address, Domain};
 use crate::policy::recipient_verification::VerificationSettings;
 use crate::policy::{
-    AcceptedDomain, AdminSettings, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
+    AcceptedDomain, AllowedSenders, BackPressureSettings, DnsSettings, Dnssec, HeaderFrom,
     MessageTrackingSettings, ProtocolLogSettings, QueueSettings, SendConnector, Settings,
     TlsReportingSettings, Transport,
 };
@@ -60,7 +61,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         tls_reporting: tls_reporting(document.table("tls_reporting"), &transport.postmaster),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
-        admin: AdminSettings { listen: document.table("admin").read("listen", format::listen).flatten() },
+        admin: admin::admin(document, problems),
         transport,
     }
 }
@@ -82,6 +83,9 @@ fn watched_files(document: &Document) -> Vec<PathBuf> {
     for partner in document.tables("partner") {
         names.extend(anchors(partner, "trust_anchors"));
     }
+    names.extend(
+        document.table("admin").text("token_file").filter(|name| !name.is_empty()).map(str::to_owned),
+    );
     let authentication = document.table("authentication");
     names.extend(anchors(authentication, "trust_anchors"));
     names.extend(authentication.text("users_file").map(str::to_owned));

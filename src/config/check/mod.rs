@@ -1,6 +1,7 @@
 //! Contradictions, which are errors, and doubtful choices, which are warnings (each reported where
 //! the key that should change is written).
 
+mod admin;
 mod authentication;
 mod certificates;
 mod files;
@@ -28,6 +29,7 @@ pub struct Subject<'a> {
 
 pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     names::check(subject, problems);
+    admin::check(subject, problems);
     partners::check(subject, problems);
     receive::check(subject, problems);
     milters::check(subject, problems);

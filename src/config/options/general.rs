@@ -369,7 +369,7 @@ pub const KEYS: &[Key] = &[
         "listen",
         one(format::LISTEN),
         Default::Text("127.0.0.1:8025"),
-        "`/healthz` and `/metrics`; `\"\"` is off.",
+        "`/healthz` and `/metrics`, and with a token the status page and `/api`; `\"\"` is off.",
     )
     .restart(),
     Key::new(
@@ -377,9 +377,15 @@ pub const KEYS: &[Key] = &[
         "token_file",
         one(format::TEXT),
         Default::Text(""),
-        "Token for the status page and `/api`.",
-    )
-    .unbuilt(),
+        "File with the token for the status page and `/api` (docs/status-page.md), of 20 to 200 printable characters, mode 0600; without one neither is there.",
+    ),
+    Key::new(
+        "admin",
+        "allow_steering",
+        Kind::Bool,
+        Default::Bool(false),
+        "Whether the status page and `/api` may retry, suspend, resume, remove and hold mail; otherwise they only show it.",
+    ),
 ];
 
 const REVOCATION: &[&str] = &["hard-fail", "soft-fail", "off"];

@@ -26,8 +26,6 @@ pub struct Key {
     pub unit: &'static str,
     /// A change takes effect only when the server starts anew; otherwise a reload suffices.
     pub restart: bool,
-    /// Whether its feature exists; if not, only the default is accepted, which switches it off.
-    pub built: bool,
     /// One line of Markdown.
     pub doc: &'static str,
 }
@@ -133,7 +131,7 @@ pub const SECTIONS: &[Section] = &[
         "message_tracking",
         "What became of each message, as Exchange tracks it (docs/message-tracking.md).",
     ),
-    single("admin", "The HTTP listener for health and counters."),
+    single("admin", "The HTTP listener for health, counters and the status page."),
 ];
 
 /// Every key, in the order of the reference.
@@ -172,7 +170,7 @@ impl Key {
         default: Default,
         doc: &'static str,
     ) -> Self {
-        Self { section, name, kind, default, unit: "", restart: false, built: true, doc }
+        Self { section, name, kind, default, unit: "", restart: false, doc }
     }
 
     const fn unit(mut self, unit: &'static str) -> Self {
@@ -182,11 +180,6 @@ impl Key {
 
     const fn restart(mut self) -> Self {
         self.restart = true;
-        self
-    }
-
-    const fn unbuilt(mut self) -> Self {
-        self.built = false;
         self
     }
 }

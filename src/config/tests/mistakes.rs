@@ -374,7 +374,8 @@ fn every_slip_in_a_single_key_is_an_error_at_its_line() {
         ("[queue]\nretry_intervals = [] #!", "is empty", "at least one"),
         ("[queue]\nretry_intervals = [\"1 min\", 5] #!", "holds an integer", "string (duration)"),
         ("[queue]\ncut_through = \"yes\" #!", "is a string, not true or false", "true or false"),
-        ("[admin]\ntoken_file = \"token\" #!", "not built yet", "token_file = \"\""),
+        ("[admin]\ntoken_file = \"token\" #!", "cannot read", "openssl rand -hex 32"),
+        ("[admin]\nallow_steering = true #!", "nobody may sign in", "write token_file"),
         ("[admin]\nlisten = \"localhost:8025\" #!", "not an IP address with a port", "0.0.0.0:25"),
         ("[transport]\nheader_from = \"Mark\" #!", "not one of the words", "did you mean \"mark\"?"),
         (

@@ -49,7 +49,7 @@ fn every_default_can_be_written_out() {
     }
 }
 
-/// The contract's own sample values (CONTRACT section 1), those of unbuilt features excepted.
+/// The contract's own sample values (CONTRACT section 1).
 #[test]
 fn every_key_of_the_table_parses_with_a_sample() {
     let site = Site::new();

@@ -50,4 +50,9 @@ pub enum AccessEvent {
         user: String,
         reason: String,
     },
+    /// Somebody signed in to the status page.
+    AdminSignedIn { remote: SocketAddr },
+    /// Somebody offered a wrong token to the status page or to `/api`; `blocked` where too many came
+    /// from there already, so that it was not looked at.
+    AdminSignInFailed { remote: SocketAddr, blocked: bool },
 }

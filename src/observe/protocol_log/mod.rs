@@ -17,7 +17,7 @@ use crate::smtp::SessionId;
 use crate::trust::Direction;
 
 use super::rotating::{self, Limits, RotatingLog, Row, Series, Tell, Trouble};
-use super::{Event, Observer};
+use super::{Event, LiveLog, Observer};
 
 /// The names of the fields, as Exchange writes them.
 const FIELDS: &str = "date-time,connector-id,session-id,sequence-number,local-endpoint,\
@@ -71,6 +71,7 @@ impl LogRecord {
 #[derive(Clone, Debug)]
 pub struct ProtocolLog {
     log: RotatingLog<Directed>,
+    live: Arc<LiveLog>,
     stop_mail_on_error: Arc<AtomicBool>,
 }
 
@@ -118,14 +119,24 @@ impl ProtocolLog {
             .map_err(|(path, source)| ProtocolLogError::Directory { path, source })?;
         let log = RotatingLog::start("protocol-log", SERIES, &limits, tell(observer))
             .map_err(ProtocolLogError::Thread)?;
-        Ok(Self { log, stop_mail_on_error: Arc::new(AtomicBool::new(settings.stop_mail_on_error)) })
+        Ok(Self {
+            log,
+            live: Arc::default(),
+            stop_mail_on_error: Arc::new(AtomicBool::new(settings.stop_mail_on_error)),
+        })
     }
 
     /// Hands a line over; it is on disk within one second. Waits while the queue is full, for at
     /// most five seconds; after that the line is lost, counted and told, and mail goes on unless
     /// `must_stop_mail`.
     pub async fn write(&self, direction: Direction, record: LogRecord) {
+        self.live.take(direction, &record);
         self.log.write(Directed(direction, record)).await;
+    }
+
+    /// The lines as they are written.
+    pub fn live(&self) -> &LiveLog {
+        &self.live
     }
 
     /// Whether `stop_mail_on_error` is set and lines are being lost now: then the server answers

@@ -213,7 +213,7 @@ async fn a_disk_that_stands_still_costs_one_wait_and_then_lines() {
     let observer = observer();
     let stall = Duration::from_millis(50);
     let (log, _jobs) = RotatingLog::stuck(2, stall, tell(Arc::clone(&observer)));
-    let log = ProtocolLog { log, stop_mail_on_error: Arc::new(AtomicBool::new(true)) };
+    let log = ProtocolLog { log, live: Arc::default(), stop_mail_on_error: Arc::new(AtomicBool::new(true)) };
     let started = Instant::now();
     for sequence in 0..10 {
         log.write(Direction::Inbound, record("2023-01-11T15:00:00Z", sequence, LineKind::Sent, "x")).await;

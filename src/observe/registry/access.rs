@@ -14,10 +14,23 @@ impl Counters {
                 self.limit_reached(connector, *limit, *scope);
                 return Level::Warning;
             }
+            AccessEvent::AdminSignedIn { .. } => return self.signed_in("ok", Level::Info),
+            AccessEvent::AdminSignInFailed { blocked: false, .. } => {
+                return self.signed_in("failed", Level::Warning);
+            }
+            // That somebody guesses was told before it was cut off.
+            AccessEvent::AdminSignInFailed { blocked: true, .. } => {
+                return self.signed_in("blocked", Level::Debug);
+            }
             AccessEvent::AuthenticationSucceeded { mechanism, .. } => (*mechanism, "ok", Level::Info),
             AccessEvent::AuthenticationFailed { mechanism, .. } => (*mechanism, "failed", Level::Warning),
         };
         self.authentications.get_or_create(&authentication_labels(mechanism, result)).inc();
+        level
+    }
+
+    fn signed_in(&self, result: &str, level: Level) -> Level {
+        self.admin_sign_ins.get_or_create(&[("result", result.to_owned())]).inc();
         level
     }
 

@@ -3,6 +3,7 @@
 //! an event does not say of its message stands beside it in a `Tracked`.
 
 mod csv;
+pub mod follow;
 mod reader;
 mod record;
 

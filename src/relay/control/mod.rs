@@ -1,7 +1,10 @@
 //! What operators ask of a running server through `control.sock`.
 
+mod destinations;
 mod hold;
+mod overview;
 mod render;
+mod search;
 mod selection;
 mod steer;
 
@@ -16,6 +19,10 @@ use tokio::sync::mpsc;
 use crate::config::{Problem, parse_smart_host};
 use crate::net::local;
 use crate::policy::{SmartHost, SmartHostName, routing};
+
+use crate::observe::tracking::follow::Search;
+use crate::observe::{LiveLog, Observer};
+use crate::policy::Settings;
 
 use super::holds::HoldSubject;
 use super::partners::{self, writer};
@@ -97,6 +104,21 @@ pub enum Request {
     Partners {
         name: Option<String>,
     },
+    /// The state of the server as a whole.
+    Overview,
+    /// The delivery queues, the one with the oldest message first.
+    Destinations,
+    /// Messages received, delivered and so on over time.
+    History,
+    /// What became of messages, from message tracking.
+    Trace {
+        wanted: Search,
+    },
+    /// The lines of a session in the protocol log, written within an hour of `at`.
+    Session {
+        session: String,
+        at: Timestamp,
+    },
 }
 
 /// Answers requests on behalf of one running server.
@@ -108,6 +130,25 @@ pub struct Operator {
 impl Operator {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
+    }
+
+    /// The settings in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.shared.settings.load_full()
+    }
+
+    /// The lines of sessions as they are written.
+    pub fn live_log(&self) -> &LiveLog {
+        self.shared.protocol_log.live()
+    }
+
+    pub fn observer(&self) -> &Observer {
+        &self.shared.observer
+    }
+
+    /// One line of `audit.log`.
+    pub async fn audit(&self, user: &str, what: &str, old: &str, new: &str) {
+        self.shared.append_audit(user, what, old, new).await;
     }
 
     /// One request, one answer; an answer with a member `error` is a refusal. `peer` is the user id
@@ -160,6 +201,11 @@ async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<
                 Err(error) => failure(error),
             }
         }
+        Request::Overview => overview::overview(shared),
+        Request::Destinations => destinations::list(shared).await,
+        Request::History => json!({ "history": shared.observer.history().shown() }),
+        Request::Trace { wanted } => search::trace(shared, wanted).await,
+        Request::Session { session, at } => search::session(shared, session, at).await,
         Request::Hold { subject, until, user } => hold::add(shared, subject, until, &user).await,
         Request::HoldList => hold::list(shared),
         Request::Release { numbers, user } => hold::release(shared, &numbers, &user, progress).await,

@@ -103,7 +103,8 @@ fn look_at_pins(shared: &Shared, told: &mut Told, now: Timestamp) {
     }
 }
 
-fn all(shared: &Shared) -> Vec<Ending> {
+/// Everything with an end, in no order.
+pub fn all(shared: &Shared) -> Vec<Ending> {
     let settings = shared.settings.load();
     let now = Shared::now().wall;
     let own = |role, of: &str, certificate: &crate::policy::OwnCertificate| Ending {

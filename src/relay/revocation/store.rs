@@ -64,6 +64,24 @@ struct Failure {
     error: String,
 }
 
+/// A list as operators want to see it.
+#[derive(Clone, Debug)]
+pub struct ListView {
+    /// DER of the issuer's name.
+    pub issuer: Vec<u8>,
+    pub source: String,
+    pub this_update: Timestamp,
+    pub next_update: Option<Timestamp>,
+    /// When sessions are no longer judged by it; a list without nextUpdate never serves.
+    pub good_until: Option<Timestamp>,
+    pub current: bool,
+    /// Of a fetched list: when we got it or were told that it is still the same, when it is asked for
+    /// next, and how often that failed since.
+    pub fetched: Option<Timestamp>,
+    pub next_fetch: Option<Timestamp>,
+    pub failed_fetches: u32,
+}
+
 /// What is known of one URL's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -114,6 +132,25 @@ impl RevocationLists {
 
     pub(super) fn files(&self) -> MutexGuard<'_, crl::Files> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every list that sessions are judged by, in no order.
+    pub fn describe(&self, now: Timestamp) -> Vec<ListView> {
+        let state = self.lock();
+        let view = |list: &RevocationList, fetched: Option<&Fetched>| ListView {
+            issuer: list.issuer.clone(),
+            source: list.source.clone(),
+            this_update: list.this_update,
+            next_update: list.next_update,
+            good_until: list.good_until(),
+            current: list.is_current_at(now),
+            fetched: fetched.map(|fetched| fetched.origin.fetched),
+            next_fetch: fetched.map(|fetched| fetched.next_attempt),
+            failed_fetches: fetched.map_or(0, |fetched| fetched.failures),
+        };
+        let fetched = state.fetched.values().filter(|_| state.settings.enabled);
+        let files = state.files.iter().map(|list| view(list, None));
+        files.chain(fetched.map(|fetched| view(&fetched.list, Some(fetched)))).collect()
     }
 
     /// Other files, or other settings.

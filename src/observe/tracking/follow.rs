@@ -5,55 +5,75 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
-use crate::mail::Address;
-use crate::observe::tracking::{Entry, Files, TrackingReadError};
+use serde::{Deserialize, Serialize};
 
-use super::TraceArgs;
+use crate::mail::Address;
+
+use super::{Entry, Files, TrackingReadError};
 
 /// Records kept of one message, and of all; what is above is counted.
 const RECORDS_MAX: usize = 10_000;
 /// Reports about messages, and messages that a report is about: a report has no report.
 const ROUNDS_MAX: usize = 3;
 
+/// Messages that a search shows unless it says otherwise, and at most.
+pub const MESSAGES: usize = 100;
+const MESSAGES_MAX: usize = 10_000;
+
+/// A search as it is put.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Search {
+    /// A Message-ID, with or without its angle brackets, or a queue id.
+    pub message: Option<String>,
+    /// `<>` is the null reverse-path.
+    pub sender: Option<String>,
+    /// An address, or `@` and a domain.
+    pub recipient: Option<String>,
+    pub since: Option<Timestamp>,
+    pub until: Option<Timestamp>,
+    pub limit: Option<usize>,
+}
+
 /// What is asked for; all conditions must hold of one record.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub struct Wanted {
     /// In angle brackets, or a queue id.
-    pub(super) message: Option<String>,
-    pub(super) sender: Option<String>,
+    pub message: Option<String>,
+    pub sender: Option<String>,
     /// An address, or `@` and a domain.
-    pub(super) recipient: Option<String>,
-    pub(super) since: Timestamp,
-    pub(super) until: Timestamp,
-    pub(super) limit: usize,
+    pub recipient: Option<String>,
+    pub since: Timestamp,
+    pub until: Timestamp,
+    pub limit: usize,
 }
 
 /// One message with its records, oldest first.
-#[derive(Debug, serde::Serialize)]
-pub(super) struct Message {
-    pub(super) queue_id: String,
-    pub(super) message_id: String,
-    pub(super) sender: String,
+#[derive(Debug, Serialize)]
+pub struct Message {
+    pub queue_id: String,
+    pub message_id: String,
+    pub sender: String,
     /// The message that this one is a report about.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) about: Option<String>,
-    pub(super) events: Vec<Entry>,
+    pub about: Option<String>,
+    pub events: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Traced {
+pub struct Traced {
     /// By the time of their first record.
-    pub(super) messages: Vec<Message>,
+    pub messages: Vec<Message>,
     /// There are more messages than were asked for.
-    pub(super) more: bool,
+    pub more: bool,
     /// Records that were not kept.
-    pub(super) left_out: usize,
+    pub left_out: usize,
 }
 
 impl Wanted {
     /// `None` where nothing is asked for.
-    pub(super) fn new(args: &TraceArgs) -> Option<Self> {
-        let TraceArgs { message, sender, recipient, since, until, limit, .. } = args;
+    pub fn new(search: Search) -> Option<Self> {
+        let Search { message, sender, recipient, since, until, limit } = search;
         if message.is_none() && sender.is_none() && recipient.is_none() && since.is_none() && until.is_none()
         {
             return None;
@@ -64,7 +84,7 @@ impl Wanted {
             recipient: recipient.as_deref().map(as_address),
             since: since.unwrap_or(Timestamp::MIN),
             until: until.unwrap_or(Timestamp::MAX),
-            limit: (*limit).max(1),
+            limit: limit.unwrap_or(MESSAGES).clamp(1, MESSAGES_MAX),
         })
     }
 
@@ -101,7 +121,7 @@ fn as_address(text: &str) -> String {
 
 /// Reads the files, the newest first, as often as it takes: once for what is meant, once for all of
 /// it, and once more for each step to a report or back.
-pub(super) fn trace(files: &mut Files, wanted: &Wanted) -> Result<Traced, TrackingReadError> {
+pub fn trace(files: &mut Files, wanted: &Wanted) -> Result<Traced, TrackingReadError> {
     let (mut ids, more) = meant(files, wanted)?;
     let mut traced = Traced { more, ..Traced::default() };
     if ids.is_empty() {
@@ -188,7 +208,7 @@ fn message(queue_id: String, mut events: Vec<Entry>) -> Message {
 
 impl Traced {
     /// Ids of the sessions in the protocol log.
-    pub(super) fn sessions(&self) -> BTreeSet<String> {
+    pub fn sessions(&self) -> BTreeSet<String> {
         let entries = self.messages.iter().flat_map(|message| &message.events);
         let named =
             entries.flat_map(|entry| ["session", "received-session"].map(|name| entry.custom.get(name)));
@@ -196,7 +216,7 @@ impl Traced {
     }
 
     /// The first and the last record.
-    pub(super) fn span(&self) -> Option<(Timestamp, Timestamp)> {
+    pub fn span(&self) -> Option<(Timestamp, Timestamp)> {
         let times = self.messages.iter().flat_map(|message| &message.events).map(|entry| entry.at);
         let received = self.messages.iter().flat_map(|message| &message.events);
         let received = received.filter_map(|entry| entry.received.as_ref()?.parse::<Timestamp>().ok());

@@ -1,0 +1,36 @@
+//! What the status page shows of the counters: the course of time, and a few sums.
+
+use jiff::Timestamp;
+
+use crate::observe::History;
+use crate::policy::Settings;
+use crate::trust::Direction;
+
+use super::Observer;
+
+impl Observer {
+    /// What was received, delivered and so on over time.
+    pub fn history(&self) -> &History {
+        &self.history
+    }
+
+    /// Takes the counters' next step in `history`; called every second.
+    pub fn note_history(&self, now: Timestamp, queued: u64) {
+        self.history.note(now, self.counters.totals(), queued);
+    }
+
+    /// Open SMTP connections of one direction.
+    pub fn open_connections(&self, settings: &Settings, direction: Direction) -> i64 {
+        self.counters.open_connections(settings, direction)
+    }
+
+    /// Lines that never reached the protocol log, since the start.
+    pub fn log_lines_lost(&self) -> u64 {
+        self.counters.log_lines_lost.get()
+    }
+
+    /// Records that never reached message tracking, since the start.
+    pub fn tracking_lost(&self) -> u64 {
+        self.counters.tracking_lost.get()
+    }
+}
