@@ -108,7 +108,9 @@ async function find(what, text, frame, results) {
       if (!answer.error) found.whys.push(answer);
     }
   } else {
-    const listed = await get("/api/messages", { [what]: text });
+    // The queue knows domains by their own name.
+    const asked = what === "recipient" && text.startsWith("@") ? { domain: text.slice(1) } : { [what]: text };
+    const listed = await get("/api/messages", asked);
     if (listed.error) throw new Error(listed.error);
     found.queue = listed.messages;
     found.more = listed.next !== null;

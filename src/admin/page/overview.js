@@ -39,7 +39,7 @@ function attention(server, partners, destinations) {
     for (const problem of partner.outbound.filter((one) => one.problem)) add("bad", "No way out", `${partner.name}, ${problem.domain}: ${problem.problem}`, "#partners");
   }
   for (const one of destinations.filter((one) => one.down)) {
-    add("bad", "Next hop down", `${one.next_hop}: ${one.fault ?? one.reason ?? "it cannot be used"}; ${plural(one.recipients, "recipient")} wait.`, "#queues");
+    add("bad", "Next hop down", `${one.next_hop}: ${one.fault ?? one.reason ?? "it cannot be used"}; ${plural(one.recipients, "recipient")} ${one.recipients === 1 ? "waits" : "wait"}.`, "#queues");
   }
   for (const one of server.certificates.filter((one) => one.soon)) {
     const ended = one.days_left < 0 || Date.parse(one.ends) < Date.now();
@@ -109,7 +109,7 @@ export const overview = {
       el("section", { "aria-labelledby": "attention" }, el("h2", { id: "attention" }, "Needs attention"), list(attention(server, partners, destinations))),
       el("section", { "aria-labelledby": "now" }, el("h2", { id: "now" }, "Now"), tiles(server, history)),
       el("section", { "aria-labelledby": "course" }, el("h2", { id: "course" }, "Over time"), plots(history)),
-      el("p", { class: "quiet" }, `Sealpost ${server.version}, up since `, when(server.started), "."),
+      el("p", { class: "quiet" }, `Sealpost ${server.version}, started `, when(server.started), "."),
     ];
   },
 };

@@ -96,8 +96,20 @@ const CERTIFICATE_COLUMNS = ["Certificate", "Role", "Of", "Ends", "State"];
 const LIST_COLUMNS = ["Issuer", "From", "Published", "Serves until", "Asked for again", "State"];
 const ROLES = { server: "ours, server", client: "ours, client", partner: "partner's", anchor: "trust anchor" };
 
+/** One certificate in one role, with everything that it serves. */
+function grouped(all) {
+  const found = new Map();
+  for (const one of all) {
+    const key = [one.role, one.subject, one.ends].join("\n");
+    const known = found.get(key);
+    if (known) known.of = `${known.of}, ${one.of}`;
+    else found.set(key, { ...one });
+  }
+  return [...found.values()];
+}
+
 function ends(server) {
-  const rows = server.certificates.map((one) => {
+  const rows = grouped(server.certificates).map((one) => {
     const over = Date.parse(one.ends) < Date.now();
     const word = over ? pill("bad", "expired") : one.soon ? pill("warn", "ends soon") : pill("good", "valid");
     return row(CERTIFICATE_COLUMNS, [one.subject, ROLES[one.role] ?? one.role, one.of, when(one.ends), word]);

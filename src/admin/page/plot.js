@@ -12,7 +12,7 @@ const TABLE_ROWS = 12;
 function ceiling(highest) {
   if (highest <= 4) return 4;
   const power = 10 ** Math.floor(Math.log10(highest));
-  return [1, 2, 2.5, 5, 10].map((factor) => factor * power).find((top) => top >= highest);
+  return [1, 2, 4, 6, 8, 10].map((factor) => factor * power).find((top) => top >= highest);
 }
 
 /** Every step of the span, with nothing where the server did not run. */
@@ -71,7 +71,7 @@ export function plot(key, title, series, course, length) {
     viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: "none", role: "img",
     "aria-label": `${title}, from ${clock(all[0].at)} to ${clock(all.at(-1).at)}: ${told}`,
   }, grid, lines);
-  const unit = course.step === 60 ? "a minute" : `in ${course.step} s`;
+  const unit = course.step === 60 ? "per minute" : `per ${course.step} s`;
   return el("figure", { class: "plot" },
     el("figcaption", null, el("h3", null, title), el("span", { class: "quiet" }, unit)),
     el("div", { class: "chart" },

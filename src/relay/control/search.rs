@@ -1,12 +1,13 @@
 //! Looking into files that were written: message tracking and the protocol log. One search at a
 //! time, as it may be a gigabyte.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use crate::observe::log_reader::{LogFiles, LogLine, ReadError};
+use crate::observe::log_reader::{Filter, Query, ReadError, Session, scan};
 use crate::observe::tracking::follow::{self, Search, Wanted};
 use crate::observe::tracking::{FOLDER, Files};
 use crate::relay::shared::Shared;
@@ -41,46 +42,49 @@ pub async fn trace(shared: &Arc<Shared>, wanted: Search) -> Value {
 /// The lines of a session.
 pub async fn session(shared: &Arc<Shared>, session: String, at: Timestamp) -> Value {
     let directory = shared.settings.load().protocol_log.directory.clone();
-    match alone(shared, move || lines(&directory, &session, at)).await {
-        Ok(Ok(lines)) => json!({ "lines": lines.iter().map(shown).collect::<Vec<_>>() }),
+    match alone(shared, move || sessions(&directory, &session, at)).await {
+        Ok(Ok(sessions)) => json!({ "lines": sessions.iter().flat_map(shown).collect::<Vec<_>>() }),
         Ok(Err(error)) => failure(error),
         Err(error) => failure(error),
     }
 }
 
-fn lines(directory: &std::path::Path, session: &str, at: Timestamp) -> Result<Vec<LogLine>, ReadError> {
-    let since = at.saturating_sub(SESSION_MARGIN).unwrap_or(Timestamp::MIN);
-    let until = at.saturating_add(SESSION_MARGIN).unwrap_or(Timestamp::MAX);
-    let mut files = LogFiles::between(directory, since, until)?;
+fn sessions(directory: &Path, id: &str, at: Timestamp) -> Result<Vec<Session>, ReadError> {
+    let filter = Filter {
+        sessions: [id.to_ascii_uppercase()].into(),
+        since: Some(at.saturating_sub(SESSION_MARGIN).unwrap_or(Timestamp::MIN)),
+        until: Some(at.saturating_add(SESSION_MARGIN).unwrap_or(Timestamp::MAX)),
+        ..Filter::default()
+    };
     let mut found = Vec::new();
-    while let Some(line) = files.next_line()? {
-        if line.session.eq_ignore_ascii_case(session) && line.at >= since && line.at <= until {
-            found.push(line);
-            if found.len() >= SESSION_LINES_MAX {
-                break;
-            }
-        }
-    }
+    scan(directory, &Query { filter, lines: true }, &mut |_, _| (), &mut |session, _| {
+        found.push(session);
+        Ok::<(), ReadError>(())
+    })?;
     Ok(found)
 }
 
-/// As the live log shows a line.
-fn shown(line: &LogLine) -> Value {
-    json!({
-        "at": format!("{:.3}", line.at),
-        "direction": match line.direction {
-            Direction::Inbound => "inbound",
-            Direction::Outbound => "outbound",
-        },
-        "connector": line.connector,
-        "session": line.session,
-        "sequence": line.sequence,
-        "local": line.local,
-        "remote": line.remote,
-        "event": line.kind.as_char(),
-        "data": line.data,
-        "context": line.context,
-    })
+/// As the live log shows lines.
+fn shown(session: &Session) -> Vec<Value> {
+    let direction = match session.direction {
+        Direction::Inbound => "inbound",
+        Direction::Outbound => "outbound",
+    };
+    let shown = session.lines.iter().take(SESSION_LINES_MAX).map(|line| {
+        json!({
+            "at": format!("{:.3}", line.at),
+            "direction": direction,
+            "connector": session.connector,
+            "session": session.id,
+            "sequence": line.sequence,
+            "local": session.local,
+            "remote": session.remote,
+            "event": line.kind.as_char(),
+            "data": line.data,
+            "context": line.context,
+        })
+    });
+    shown.collect()
 }
 
 async fn alone<T: Send + 'static>(
