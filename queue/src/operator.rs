@@ -2,7 +2,7 @@
 //! or, for a queue of any size, page by page on the recipients that the caller has chosen.
 
 use crate::engine::{Reader, Step};
-use crate::index::Survey;
+use crate::index::survey::Survey;
 use crate::live::{Lease, Live};
 use crate::view::View;
 use crate::{

@@ -4,12 +4,11 @@
 
 mod ahead;
 mod schedule;
-mod survey;
+pub(crate) mod survey;
 #[cfg(test)]
 mod tests;
 
 pub use ahead::{Brought, Due};
-pub(crate) use survey::Survey;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
