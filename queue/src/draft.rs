@@ -13,6 +13,10 @@ use crate::{Error, MessageId};
 /// A draft may hold so much in memory, however many there are.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 
+/// Content of more than `SMALL_BYTES_MAX` gets room in steps of this many bytes: doubled, as a vector
+/// grows by itself, a draft would hold up to twice its content until it is delivered.
+const ROOM_BYTES: usize = 256 << 10;
+
 /// Content being received. Belongs to one session; `Queue::commit` takes it.
 #[derive(Debug)]
 pub struct Draft {
@@ -51,6 +55,9 @@ impl Draft {
             Filling::Memory(memory, share) => {
                 let len = memory.len() + bytes.len();
                 if fits(&self.ground, len, share) {
+                    if len > SMALL_BYTES_MAX && len > memory.capacity() {
+                        memory.reserve_exact(bytes.len().max(ROOM_BYTES));
+                    }
                     memory.extend_from_slice(bytes);
                 } else if !self.has_room {
                     return Err(Error::DiskFull(self.ground.directory.clone()));
