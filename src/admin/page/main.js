@@ -101,6 +101,7 @@ async function enter(token) {
   try {
     await post("/sign-in", { token });
     await begin();
+    by("main").focus();
   } catch (error) {
     signIn();
     say(`Sorry: ${error.message}.`, true);
