@@ -7,17 +7,23 @@ import { count } from "./words.js";
 const LINES_KEPT = 1000;
 const TRY_AGAIN = 2000;
 const EVENTS = { "+": "connects", "-": "disconnects", ">": "sent", "<": "received", "*": "information" };
-const BAD = /verdict: (?!good)|Domain security verdict|refused|^[45]\d\d[ -]/;
+
+/** Lines that decide: a verdict, and a reply that refuses. */
+function weight(one) {
+  if (one.context.endsWith("verdict")) return /(^| )Admitted/.test(one.data) ? " passes" : " stands";
+  return /^[45]\d\d[ -]/.test(one.data) ? " stands" : "";
+}
 
 function line(one) {
   const kind = { "+": "edge", "-": "edge", ">": "sent", "<": "got", "*": "info" }[one.event] ?? "info";
-  const stands = BAD.test(one.data) || /verdict/i.test(one.context) ? " stands" : "";
+  const stands = weight(one);
+  const words = one.data || (kind === "edge" && !one.context ? `${EVENTS[one.event]}: ${one.remote}, ${one.connector}` : "");
   return el("li", { class: `${kind}${stands}` },
     el("span", { class: "at" }, one.at.slice(11, 23)),
     el("a", { class: "id", href: `#log?${new URLSearchParams({ session: one.session, at: one.at })}`, title: `${one.connector}, ${one.local} – ${one.remote}` }, one.session.slice(-6)),
     el("span", { class: "way", title: one.direction }, one.direction === "inbound" ? "in" : "out"),
     el("span", { class: "event", title: EVENTS[one.event] ?? "" }, one.event),
-    el("span", { class: "text" }, one.data, one.context ? el("span", { class: "context" }, one.data ? ` ${one.context}` : one.context) : null));
+    el("span", { class: "text" }, words, one.context ? el("span", { class: "context" }, words ? ` ${one.context}` : one.context) : null));
 }
 
 /** Follows until stopped. */
@@ -137,7 +143,7 @@ export const log = {
       form.addEventListener("change", () => frame.guard(begin));
       form.addEventListener("submit", (event) => event.preventDefault());
       frame.view.replaceChildren(el("h1", null, "Protocol log"), form, list,
-        el("p", { class: "quiet" }, "Lines are shown from now on; ", el("code", null, "sealpost log sessions"), " searches what was written before. Only connectors with ", el("code", null, "protocol_logging_level = \"verbose\""), " write lines."));
+        el("p", { class: "quiet" }, session ? "The lines of one session, as they were written. " : ["Lines are shown from now on; ", el("code", null, "sealpost log sessions"), " searches what was written before. "], "Only connectors with ", el("code", null, "protocol_logging_level = \"verbose\""), " write lines."));
       await begin();
     };
     frame.guard(build);

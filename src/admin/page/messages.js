@@ -77,22 +77,38 @@ function queueTable(messages, more) {
     more ? el("p", { class: "quiet" }, "There are more; the command ", el("code", null, "sealpost queue list"), " shows all.") : null];
 }
 
-function step(entry) {
+/** What happened again and again in the same way is told once: {entry, times, first}. */
+function gathered(events) {
+  const found = [];
+  const same = (a, b) => ["event", "context", "status"].every((key) => a[key] === b[key]) && a.recipients.join() === b.recipients.join();
+  for (const entry of events) {
+    const last = found.at(-1);
+    if (last && same(last.entry, entry)) Object.assign(last, { entry, times: last.times + 1 });
+    else found.push({ entry, times: 1, first: entry.at });
+  }
+  return found;
+}
+
+const moment = (text) => text.replace("T", " ").replace("Z", "");
+
+function step({ entry, times, first }) {
   const who = entry.recipients.join(", ") || entry.server_name || entry.client_name || entry.client;
   const session = entry.custom.session;
   const tells = [entry.context, entry.status].filter(Boolean).join(" · ");
   return row(TRACK_COLUMNS, [
-    el("time", { datetime: entry.at }, entry.at.replace("T", " ").replace("Z", "")), pill(EVENTS[entry.event] ?? "plain", entry.event), who,
+    [el("time", { datetime: entry.at }, moment(entry.at)), times > 1 ? el("div", { class: "quiet" }, `the last of ${times} since ${moment(first)}`) : null], pill(EVENTS[entry.event] ?? "plain", entry.event), who,
     [tells, session ? [" ", el("a", { href: `#log?${new URLSearchParams({ session, at: entry.at })}` }, "session")] : null],
   ]);
 }
 
 function track(messages) {
   if (messages.length === 0) return el("p", { class: "quiet" }, "Message tracking knows nothing of it.");
-  return messages.slice(-50).reverse().map((one) => el("article", { class: "card", "aria-label": `Track of ${one.queue_id}` },
+  // Reports behind what they are about.
+  const sorted = messages.slice(-50).reverse().sort((a, b) => Boolean(a.about) - Boolean(b.about));
+  return sorted.map((one) => el("article", { class: "card", "aria-label": `Track of ${one.queue_id}` },
     el("header", null, el("h3", null, el("code", null, one.queue_id)), el("span", { class: "quiet" }, one.message_id)),
     el("p", null, `From ${one.sender || "<>"}`, one.about ? ["; a report about ", el("a", { href: `#messages?what=message&text=${one.about}` }, el("code", null, one.about))] : null),
-    table(`What happened to ${one.queue_id}`, TRACK_COLUMNS, el("tbody", null, one.events.map(step)))));
+    table(`What happened to ${one.queue_id}`, TRACK_COLUMNS, el("tbody", null, gathered(one.events).map(step)))));
 }
 
 async function find(what, text, frame, results) {

@@ -13,8 +13,8 @@ use crate::observe::text;
 const LOOKS: usize = 60;
 /// Series remembered; a server with more secure domains has more zeros than news.
 const SERIES_MAX: usize = 5_000;
-/// Columns of the line of blocks.
-const SPARKS: usize = 30;
+/// Columns of the line of blocks: half a minute, or a fifth of a narrow window.
+const SPARKS_MAX: usize = 30;
 const VALUE_WIDTH: usize = 12;
 const RATE_WIDTH: usize = 10;
 const BLOCKS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
@@ -67,6 +67,12 @@ impl Canvas {
     }
 }
 
+impl Canvas {
+    fn sparks(self) -> usize {
+        SPARKS_MAX.min(self.columns / 5)
+    }
+}
+
 impl Watch {
     /// Takes note of a look.
     pub fn note(&mut self, samples: &[Sample]) {
@@ -91,10 +97,9 @@ impl Watch {
     pub fn draw(&self, samples: &[Sample], title: &str, canvas: Canvas, all: bool) -> String {
         let mut lines = vec![paint(&text::escape(title), Tone::Head, canvas), String::new()];
         lines.extend(latencies(self, samples).into_iter().map(|line| paint(&line, Tone::Plain, canvas)));
-        let head = format!(
-            "{:>VALUE_WIDTH$} {:>RATE_WIDTH$}  {:<SPARKS$}  series",
-            "value", "a second", "last 30 s"
-        );
+        let sparks = canvas.sparks();
+        let head =
+            format!("{:>VALUE_WIDTH$} {:>RATE_WIDTH$}  {:<sparks$}  series", "value", "a second", "lately");
         lines.push(paint(&cut(&head, canvas.columns), Tone::Quiet, canvas));
         let wanted = |sample: &&Sample| {
             all || (sample.value != 0.0
@@ -116,7 +121,7 @@ impl Watch {
         let mut picture = String::from("\u{1b}[H");
         for line in lines {
             // Writing to a String cannot fail.
-            let _ = write!(picture, "{line}\u{1b}[K\r\n");
+            let _ = write!(picture, "{line}\u{1b}[K\n");
         }
         picture + "\u{1b}[J"
     }
@@ -132,9 +137,9 @@ impl Watch {
         };
         let rate = steps.last().copied().filter(|rate| counter && *rate > 0.0);
         let rate_text = rate.map_or(String::new(), |rate| format!("+{}", short(rate)));
-        let sparks = sparks(&steps, canvas.unicode);
-        let room = canvas.columns.saturating_sub(VALUE_WIDTH + RATE_WIDTH + SPARKS + 5);
-        let name = cut(&text::escape(series.strip_prefix("sealpost_").unwrap_or(&series)), room);
+        let sparks = sparks(&steps, canvas);
+        let room = canvas.columns.saturating_sub(VALUE_WIDTH + RATE_WIDTH + canvas.sparks() + 5);
+        let name = cut(&text::escape(&short_name(sample)), room);
         let line =
             format!("{:>VALUE_WIDTH$} {rate_text:>RATE_WIDTH$}  {sparks}  {name}", short(sample.value));
         let tone = match rate {
@@ -202,6 +207,15 @@ fn is_counter(name: &str) -> bool {
     ["_total", "_count", "_sum", "_bucket"].iter().any(|end| name.ends_with(end))
 }
 
+/// `messages_received Internet`: without what all have in common, and the values of the labels alone,
+/// so that a window of 80 columns shows what tells two series apart.
+fn short_name(sample: &Sample) -> String {
+    let name = sample.name.strip_prefix("sealpost_").unwrap_or(&sample.name);
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    let labels = sample.labels.iter().map(|(_, value)| format!(" {value}"));
+    [name.to_owned()].into_iter().chain(labels).collect()
+}
+
 fn is_trouble(name: &str) -> bool {
     ["failures", "refused", "deferred", "bounced", "lost", "limits_reached"]
         .iter()
@@ -216,16 +230,16 @@ fn short(value: f64) -> String {
 }
 
 /// The newest at the right end, the highest the tallest; nothing is the lowest block.
-fn sparks(steps: &[f64], unicode: bool) -> String {
-    let blocks = if unicode { BLOCKS } else { ASCII_BLOCKS };
-    let shown = &steps[steps.len().saturating_sub(SPARKS)..];
+fn sparks(steps: &[f64], canvas: Canvas) -> String {
+    let blocks = if canvas.unicode { BLOCKS } else { ASCII_BLOCKS };
+    let shown = &steps[steps.len().saturating_sub(canvas.sparks())..];
     let highest = shown.iter().copied().fold(0.0, f64::max);
     let block = |step: &f64| {
         let part = if highest > 0.0 { (step / highest).clamp(0.0, 1.0) } else { 0.0 };
         // At most seven, so that it is a place in the array.
         blocks[(part * 7.0).round() as usize]
     };
-    let missing = SPARKS - shown.len();
+    let missing = canvas.sparks() - shown.len();
     std::iter::repeat_n(' ', missing).chain(shown.iter().map(block)).collect()
 }
 
@@ -275,15 +289,16 @@ mod tests {
     }
 
     fn lines(picture: &str) -> Vec<String> {
-        picture.replace("\u{1b}[K\r", "").lines().map(|line| line.trim_end().to_owned()).collect()
+        picture.replace("\u{1b}[K", "").lines().map(|line| line.trim_end().to_owned()).collect()
     }
 
     #[test]
     fn a_counter_has_its_rate_and_its_course() {
-        let (watch, last) = watch(&["a_total 1\n", "a_total 5\n", "a_total 5\n", "a_total 7\nb 3\n"]);
+        let (watch, last) =
+            watch(&["a_total 1\n", "a_total 5\n", "a_total 5\n", "a_total 7\nb{c=\"x\"} 3\n"]);
         let picture = lines(&watch.draw(&last, "Sealpost", CANVAS, false));
-        assert_eq!(picture[3], format!("{:>12} {:>10}  {:>30}  a_total", "7", "+2", "█▁▅"));
-        assert_eq!(picture[4], format!("{:>12} {:>10}  {:>30}  b", "3", "", "█"));
+        assert_eq!(picture[3], format!("{:>12} {:>10}  {:>20}  a", "7", "+2", "█▁▅"));
+        assert_eq!(picture[4], format!("{:>12} {:>10}  {:>20}  b x", "3", "", "█"));
         let ascii = Canvas { unicode: false, colour: true, ..CANVAS };
         let picture = watch.draw(&last, "Sealpost", ascii, false);
         assert!(picture.contains("\u{1b}[32m") && picture.contains("#_="), "{picture}");
