@@ -3,8 +3,8 @@
 
 use sealpost_queue::{Change, Message, MessageId, NewMessage};
 
-use crate::observe::Event;
 use crate::observe::tracking::{Cause, MessageFacts, Tracked};
+use crate::observe::{Event, FilterEvent, of_no_message};
 
 use super::record::{AttemptNote, MessageMeta};
 use super::shared::Shared;
@@ -110,16 +110,21 @@ impl Telling {
                     |detail: &&Tracked| detail.remote.is_none() && detail.recipients == [recipient.as_str()];
                 self.details.iter().find(is_meant)
             }
-            _ => None,
+            Event::MessageReceived { .. }
+            | Event::DsnQueued { .. }
+            | Event::DsnDropped { .. }
+            | Event::MessageSuspended { .. }
+            | Event::MessageResumed { .. }
+            | Event::MessageRedirected { .. }
+            | Event::MessageRemoved { .. }
+            | Event::Filter(FilterEvent::MessageDiscarded { .. })
+            | of_no_message!() => None,
         }
     }
 }
 
 fn report_of(event: &Event) -> Option<&str> {
-    match event {
-        Event::DsnQueued { queue_id, .. } => Some(queue_id),
-        _ => None,
-    }
+    if let Event::DsnQueued { queue_id, .. } = event { Some(queue_id) } else { None }
 }
 
 /// What events of a queued message share.

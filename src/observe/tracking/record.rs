@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::{Cause, MessageFacts, Tracked, csv};
 use crate::observe::rotating::Row;
-use crate::observe::{Event, FilterEvent};
+use crate::observe::{Event, FilterEvent, of_no_message};
 
 /// A line on its way to the disk; made into text there.
 #[derive(Clone, Debug, Default)]
@@ -131,20 +131,14 @@ fn message_moves(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             queue_id: about.clone(),
             ..blank
         },
-        Event::Filter(FilterEvent::MessageDiscarded { queue_id, by, connector, session, sender, .. }) => {
-            let message = MessageFacts { sender: sender.clone(), ..blank.message.clone() };
-            Record {
-                event_id: "DROP",
-                source: "AGENT",
-                context: by.clone(),
-                connector: connector.clone(),
-                queue_id: queue_id.clone(),
-                message,
-                ..blank
-            }
-            .also("session", session.to_string())
-        }
-        _ => return None,
+        Event::Filter(FilterEvent::MessageDiscarded { .. })
+        | Event::MessageDeferred { .. }
+        | Event::MessageBounced { .. }
+        | Event::MessageSuspended { .. }
+        | Event::MessageResumed { .. }
+        | Event::MessageRedirected { .. }
+        | Event::MessageRemoved { .. }
+        | of_no_message!() => return None,
     })
 }
 
@@ -177,24 +171,50 @@ fn waits_or_ends(event: &Event, tracked: &Tracked, blank: Record) -> Option<Reco
             }
             .about_recipient(recipient)
         }
-        _ => return None,
+        Event::Filter(FilterEvent::MessageDiscarded { queue_id, by, connector, session, sender, .. }) => {
+            let message = MessageFacts { sender: sender.clone(), ..blank.message.clone() };
+            Record {
+                event_id: "DROP",
+                source: "AGENT",
+                context: by.clone(),
+                connector: connector.clone(),
+                queue_id: queue_id.clone(),
+                message,
+                ..blank
+            }
+            .also("session", session.to_string())
+        }
+        Event::MessageReceived { .. }
+        | Event::MessageDelivered { .. }
+        | Event::DsnQueued { .. }
+        | Event::DsnDropped { .. }
+        | Event::MessageSuspended { .. }
+        | Event::MessageResumed { .. }
+        | Event::MessageRedirected { .. }
+        | Event::MessageRemoved { .. }
+        | of_no_message!() => return None,
     })
 }
 
 fn operator_acts(event: &Event, blank: Record) -> Option<Record> {
-    let (event_id, queue_id, by) = match event {
-        Event::MessageSuspended { queue_id, by } => ("HOLD", queue_id, by),
-        Event::MessageResumed { queue_id, by } => ("RELEASE", queue_id, by),
-        Event::MessageRedirected { queue_id, by, .. } => ("REDIRECT", queue_id, by),
-        Event::MessageRemoved { queue_id, by } => ("DROP", queue_id, by),
-        _ => return None,
+    let (event_id, queue_id, by, server_name) = match event {
+        Event::MessageSuspended { queue_id, by } => ("HOLD", queue_id, by, String::new()),
+        Event::MessageResumed { queue_id, by } => ("RELEASE", queue_id, by, String::new()),
+        Event::MessageRedirected { queue_id, by, next_hop, .. } => {
+            ("REDIRECT", queue_id, by, next_hop.clone())
+        }
+        Event::MessageRemoved { queue_id, by } => ("DROP", queue_id, by, String::new()),
+        Event::MessageReceived { .. }
+        | Event::MessageDelivered { .. }
+        | Event::DsnQueued { .. }
+        | Event::DsnDropped { .. }
+        | Event::Filter(FilterEvent::MessageDiscarded { .. })
+        | Event::MessageDeferred { .. }
+        | Event::MessageBounced { .. }
+        | of_no_message!() => return None,
     };
-    let record =
-        Record { event_id, source: "ADMIN", context: by.clone(), queue_id: queue_id.clone(), ..blank };
-    Some(match event {
-        Event::MessageRedirected { next_hop, .. } => Record { server_name: next_hop.clone(), ..record },
-        _ => record,
-    })
+    let (context, queue_id) = (by.clone(), queue_id.clone());
+    Some(Record { event_id, source: "ADMIN", context, queue_id, server_name, ..blank })
 }
 
 fn text(value: Option<&impl ToString>) -> String {
