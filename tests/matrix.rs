@@ -543,7 +543,7 @@ fn send_event(opening: &send::Opening, report: send::Report) -> Event {
 
 fn delivered_event(opening: &send::Opening, secured: Option<sealpost::mail::Domain>) -> Event {
     Event::MessageDelivered {
-        queue_id: "1".to_owned(),
+        queue_id: opening.id.to_string(),
         connector: opening.connector.name.clone(),
         session: opening.id,
         host: opening.host.clone(),

@@ -20,6 +20,7 @@ use super::history::History;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
 use super::registry::{Counters, Labels, connection_labels};
+use super::sent_once::SentOnce;
 use super::sparing::Sparing;
 use super::tls_reports::TlsReports;
 use super::tracking::{MessageTracking, Tracked};
@@ -31,6 +32,7 @@ pub struct Observer {
     shown: Mutex<Shown>,
     losses_told: Sparing<()>,
     limits_told: Sparing<(Limit, Scope)>,
+    sent_once: SentOnce,
     partners: PartnerWatch,
     tracking: OnceLock<MessageTracking>,
     tls_reports: TlsReports,
@@ -56,6 +58,7 @@ impl Observer {
             shown: Mutex::default(),
             losses_told: Sparing::default(),
             limits_told: Sparing::default(),
+            sent_once: SentOnce::default(),
             partners: PartnerWatch::default(),
             tracking: OnceLock::new(),
             tls_reports: TlsReports::default(),
@@ -137,13 +140,15 @@ impl Observer {
                 counters.message_refused(connector);
                 Level::Info
             }
-            Event::MessageDelivered { connector, secured, accept_to_delivered, .. } => {
-                counters.message_delivered(connector, secured.as_ref());
+            Event::MessageDelivered { queue_id, connector, secured, accept_to_delivered, .. } => {
+                let counted = secured.as_ref().filter(|domain| self.sent_once.is_first(queue_id, domain));
+                counters.message_delivered(connector, counted);
                 counters.accept_to_delivered.observe(accept_to_delivered.as_secs_f64());
                 Level::Info
             }
             Event::Access(event) => self.access(event),
-            Event::MessageDeferred { .. } => {
+            Event::MessageDeferred { queue_id, .. } => {
+                self.sent_once.deferred(queue_id);
                 counters.deferred.inc();
                 Level::Info
             }

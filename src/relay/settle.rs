@@ -208,6 +208,8 @@ impl<'a> Settlement<'a> {
         }
         self.changes.extend(reports.take_changes());
         self.telling.reports_in(&self.changes);
+        // What was delivered is told first: with it in mind, the rest is known to be a rest.
+        self.events.sort_by_key(|event| !matches!(event, Event::MessageDelivered { .. }));
         Settled { id: self.id, changes: self.changes, events: self.events, reports, telling: self.telling }
     }
 }

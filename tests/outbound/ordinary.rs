@@ -8,6 +8,28 @@ use sealpost::cli::demo::pki::{Authority, Validity};
 use super::lab::{Asks, BOTH, Lab, OURS, SENDER, letter, server_config};
 use super::peer::{Answer, Part, Peer};
 
+/// The contract counts a message once a recipient domain, however many transactions that takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secured_message_counts_once_though_a_recipient_had_to_wait() {
+    let mut lab = Lab::new();
+    let recipients = AtomicUsize::new(0);
+    let part = lab.good("secured.example").playing(move |moment| match moment.verb {
+        // A peer is asked twice what it does about each: this is the second.
+        "RCPT" if matches!(recipients.fetch_add(1, Ordering::Relaxed), 2 | 3) => {
+            Answer::Say("451 4.2.1 later".to_owned())
+        }
+        _ => Answer::Usual,
+    });
+    let peer = lab.partner("secured.example", part, "").await;
+    let edge = lab.start("[queue]\nretry_intervals = [\"1 s\"]\n").await;
+    edge.submit(SENDER, &["bob@secured.example", "carol@secured.example"], &letter("to two")).await;
+    edge.until("both have it", <[_]>::is_empty).await;
+    assert_eq!(peer.messages().len(), 2, "in two transactions");
+    edge.until_series("sealpost_messages_delivered_total{connector=\"Internet\"}", 2.0).await;
+    let series = "sealpost_domain_secure_messages_sent_total{domain=\"secured.example\"}";
+    assert_eq!(edge.counter(series).await, 1.0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_for_good_returns_at_once_and_one_for_now_waits() {
     let mut lab = Lab::new();

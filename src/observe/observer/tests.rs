@@ -237,14 +237,16 @@ fn messages_count_for_their_connector_and_secured_domain() {
     observer.event(received(None));
     observer.event(passed_on());
     observer.event(delivered(Some(BANK)));
+    // Another recipient of the same message in the same domain.
+    observer.event(delivered(Some(BANK)));
     let wanted = [
         ("sealpost_domain_secure_messages_received_total{domain=\"woodgrovebank.example\"}", "1"),
         ("sealpost_messages_received_total{connector=\"Internet\"}", "3"),
         ("sealpost_messages_cut_through_total{connector=\"Internet\"}", "1"),
         ("sealpost_domain_secure_messages_sent_total{domain=\"woodgrovebank.example\"}", "1"),
-        ("sealpost_messages_delivered_total{connector=\"Internet\"}", "1"),
+        ("sealpost_messages_delivered_total{connector=\"Internet\"}", "2"),
         ("sealpost_accept_to_durable_seconds_count", "2"),
-        ("sealpost_accept_to_delivered_seconds_count", "1"),
+        ("sealpost_accept_to_delivered_seconds_count", "2"),
     ];
     for (series, count) in wanted {
         assert_eq!(value(&observer, series).as_deref(), Some(count), "{series}");
