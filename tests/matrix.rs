@@ -374,6 +374,7 @@ async fn converse(io: DuplexStream, tls: &ServerTls, scene: &Scene<'_>, lists: &
                 | receive::Action::Hold(_)
                 | receive::Action::AskMilters(_)
                 | receive::Action::VerifyRecipient(_)
+                | receive::Action::CheckPassword(_)
                 | receive::Action::AppendHeld => {
                     unreachable!("this connector checks nothing")
                 }

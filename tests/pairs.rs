@@ -269,6 +269,7 @@ impl Server<'_> {
             | receive::Action::Hold(_)
             | receive::Action::AskMilters(_)
             | receive::Action::VerifyRecipient(_)
+            | receive::Action::CheckPassword(_)
             | receive::Action::AppendHeld
             | receive::Action::DiscardDraft
             | receive::Action::Log(_)

@@ -31,7 +31,14 @@ pub enum Answer {
     CannotWork,
     /// Still at it: the time begins anew.
     Progress,
-    /// Take it, but hold it for an operator.
+    /// Before the final answer to a whole message.
+    Wish(Wish),
+}
+
+/// What a milter wants done with a message that is otherwise taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// Hold it for an operator.
     Quarantine(String),
     Change(Change),
 }
@@ -86,10 +93,11 @@ impl Answer {
             b'y' => Answer::Refuse(reply_code::read(parts.text().ok_or_else(malformed)?)?),
             b'q' => {
                 let reason = parts.text().ok_or_else(malformed)?;
-                Answer::Quarantine(printable(&reason[..reason.len().min(REASON_BYTES_MAX)]))
+                let reason = printable(&reason[..reason.len().min(REASON_BYTES_MAX)]);
+                Answer::Wish(Wish::Quarantine(reason))
             }
             b'h' | b'i' | b'm' | b'b' | b'+' | b'2' | b'-' | b'e' => {
-                Answer::Change(Change::read(packet).ok_or_else(malformed)?)
+                Answer::Wish(Wish::Change(Change::read(packet).ok_or_else(malformed)?))
             }
             _ => return Err(Fault::UnknownPacket(letter)),
         })
@@ -98,7 +106,7 @@ impl Answer {
     /// Whether it ends what a command asked.
     pub fn is_final(&self) -> bool {
         match self {
-            Answer::Progress | Answer::Quarantine(_) | Answer::Change(_) => false,
+            Answer::Progress | Answer::Wish(_) => false,
             Answer::Continue
             | Answer::Accept
             | Answer::Discard
@@ -114,7 +122,7 @@ impl Answer {
     /// Whether it can answer this step at all.
     pub(super) fn fits(&self, stage: Stage, may_skip: bool) -> bool {
         match self {
-            Answer::Quarantine(_) | Answer::Change(_) => stage == Stage::EndOfMessage,
+            Answer::Wish(_) => stage == Stage::EndOfMessage,
             Answer::Skip => may_skip && matches!(stage, Stage::Rcpt | Stage::Header | Stage::Body),
             Answer::Discard => !matches!(stage, Stage::Connect | Stage::Helo),
             Answer::Continue
@@ -127,22 +135,22 @@ impl Answer {
             | Answer::Progress => true,
         }
     }
+}
 
-    /// The action that must have been agreed on, if any.
+impl Wish {
+    /// The action that must have been agreed on.
     pub(super) fn needs(&self) -> u32 {
         match self {
-            Answer::Quarantine(_) => action::QUARANTINE,
-            Answer::Change(change) => change.needs(),
-            Answer::Continue
-            | Answer::Accept
-            | Answer::Discard
-            | Answer::Reject
-            | Answer::TempFail
-            | Answer::Refuse(_)
-            | Answer::Skip
-            | Answer::Shutdown
-            | Answer::CannotWork
-            | Answer::Progress => 0,
+            Wish::Quarantine(_) => action::QUARANTINE,
+            Wish::Change(change) => change.needs(),
+        }
+    }
+
+    /// Octets held for it beyond a reason.
+    pub(super) fn octets(&self) -> usize {
+        match self {
+            Wish::Quarantine(_) => 0,
+            Wish::Change(change) => change.octets(),
         }
     }
 }
@@ -185,7 +193,7 @@ impl Change {
     }
 
     /// Octets held for it.
-    pub(super) fn octets(&self) -> usize {
+    fn octets(&self) -> usize {
         match self {
             Change::AddHeader { name, value }
             | Change::InsertHeader { name, value, .. }

@@ -25,6 +25,8 @@ pub struct Conversation {
     /// In answer to the command in hand.
     packets: usize,
     change_bytes: usize,
+    /// A fault was found: nothing behind it is looked at.
+    over: bool,
 }
 
 impl Conversation {
@@ -37,6 +39,7 @@ impl Conversation {
             awaited: None,
             packets: 0,
             change_bytes: 0,
+            over: false,
         };
         (conversation, negotiation::offer())
     }
@@ -83,8 +86,15 @@ impl Conversation {
     }
 
     /// The next packet in answer to the command that was said; `None` when more octets are needed.
-    /// After the final one nothing is awaited.
+    /// After the final one nothing is awaited, and after a fault nothing more is given.
     pub fn answer(&mut self) -> Result<Option<Answer>, Fault> {
+        if self.over {
+            return Ok(None);
+        }
+        self.next_answer().inspect_err(|_| self.over = true)
+    }
+
+    fn next_answer(&mut self) -> Result<Option<Answer>, Fault> {
         let Some(agreed) = &self.agreed else { return Ok(None) };
         let Some(packet) = self.reader.next()? else { return Ok(None) };
         let letter = char::from(packet.letter);
@@ -97,11 +107,11 @@ impl Conversation {
         if !answer.fits(stage, agreed.may_skip()) {
             return Err(Fault::OutOfPlace { packet: letter, stage });
         }
-        if answer.needs() != 0 && !agreed.may(answer.needs()) {
-            return Err(Fault::NotAgreed(letter));
-        }
-        if let Answer::Change(change) = &answer {
-            self.change_bytes += change.octets();
+        if let Answer::Wish(wish) = &answer {
+            if !agreed.may(wish.needs()) {
+                return Err(Fault::NotAgreed(letter));
+            }
+            self.change_bytes += wish.octets();
             if self.change_bytes > self.limits.change_bytes_max {
                 return Err(Fault::TooManyChanges { max: self.limits.change_bytes_max });
             }

@@ -13,7 +13,7 @@ mod negotiation;
 mod packet;
 mod reply_code;
 
-pub use answer::{Answer, Change};
+pub use answer::{Answer, Change, Wish};
 pub use command::{BODY_BYTES_MAX, Command, Stage};
 pub use conversation::{Conversation, Limits};
 pub use fault::Fault;

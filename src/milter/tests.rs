@@ -118,7 +118,7 @@ fn the_milter_chooses_its_macros() {
 #[test]
 fn answers_are_read() {
     let text = |t: &str| t.as_bytes().to_vec();
-    let change = |change| Ok(Some(Answer::Change(change)));
+    let change = |change| Ok(Some(Answer::Wish(Wish::Change(change))));
     let packets = [
         packet(b'p', b""),
         packet(b'h', b"X-Spam\0yes\0"),
@@ -149,7 +149,7 @@ fn answers_are_read() {
         change(to("")),
         change(Change::DeleteRecipient("<c@b.example>".to_owned())),
         change(Change::Sender { path: "<>".to_owned(), parameters: String::new() }),
-        Ok(Some(Answer::Quarantine("looks\\nodd".to_owned()))),
+        Ok(Some(Answer::Wish(Wish::Quarantine("looks\\nodd".to_owned())))),
         Ok(Some(Answer::Refuse(crate::smtp::Reply {
             lines: vec!["100% spam".to_owned(), "go away".to_owned()],
             ..crate::smtp::Reply::new(550, (5, 7, 1), "")
@@ -251,16 +251,7 @@ proptest! {
             let mut heard = Vec::new();
             for piece in octets.chunks(piece) {
                 conversation.hear(piece);
-                loop {
-                    match conversation.answer() {
-                        Ok(Some(answer)) => heard.push(Ok(answer)),
-                        Ok(None) => break,
-                        Err(fault) => {
-                            heard.push(Err(fault));
-                            return heard;
-                        }
-                    }
-                }
+                heard.extend(std::iter::from_fn(|| conversation.answer().transpose()));
             }
             heard
         };

@@ -9,15 +9,14 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, timeout_at};
 
-use crate::milter::{Answer, Command, Conversation, Fault, Limits, Macros};
+use crate::milter::{Answer, Command, Conversation, Fault, Limits, Macros, Wish};
 use crate::policy::milter::{Milter, MilterAddress};
 use crate::policy::{SmartHostName, limits};
 
 /// Commands that are not answered are gathered up to this many octets.
 const WRITE_BYTES: usize = 128 << 10;
 const READ_BYTES: usize = 16 << 10;
-/// However often a milter says that it is still at it, this is the end: clients wait ten minutes
-/// for the reply to the final dot (RFC 5321 4.5.3.2.6).
+/// However often a milter says that it is still at it, this is the end of one answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(9 * 60);
 
 /// Why a milter could not be asked.
@@ -96,7 +95,7 @@ impl MilterConnection {
         command: &Command<'_>,
         macros: &Macros,
         wait: Duration,
-        said: &mut Vec<Answer>,
+        said: &mut Vec<Wish>,
     ) -> Result<Option<Answer>, MilterError> {
         let what = command.stage().map(|stage| stage.to_string()).unwrap_or_default();
         let awaits = self.conversation.say(command, macros, &mut self.out);
@@ -115,8 +114,8 @@ impl MilterConnection {
                 Some(answer) if answer.is_final() => return Ok(Some(answer)),
                 Some(answer) => {
                     deadline = (Instant::now() + wait).min(last);
-                    if answer != Answer::Progress {
-                        said.push(answer);
+                    if let Answer::Wish(wish) = answer {
+                        said.push(wish);
                     }
                 }
             }

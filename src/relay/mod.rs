@@ -26,6 +26,7 @@ mod mta_sts;
 mod new_message;
 mod open;
 pub mod partners;
+mod passwords;
 pub mod probe;
 mod receive;
 pub mod receive_events;

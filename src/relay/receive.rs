@@ -5,6 +5,7 @@ mod counting;
 mod filter;
 mod inspect;
 mod keep;
+mod logging_in;
 mod reading;
 
 use std::collections::VecDeque;
@@ -187,6 +188,7 @@ impl Driver {
             Action::AskPartnerRate(domain) => self.ask_partner_rate(&domain),
             Action::CountRecipient => self.count(Charge::Recipient, 1),
             Action::FetchRevocation(wanted) => self.fetch_revocation(wanted).await,
+            Action::CheckPassword(attempt) => self.check_password(*attempt).await,
             Action::OpenDraft => self.open_draft(),
             Action::Content(bytes) => self.keep(&bytes),
             Action::Inspect(inspection) => self.inspect(inspection).await,
@@ -348,12 +350,6 @@ impl Driver {
         }
     }
 
-    /// Asked only where somebody may log in.
-    fn auth_blocked(&self, now: Instant) -> bool {
-        let source = source_of(self.opening.remote.ip());
-        self.opening.connector.authentication.is_offered() && self.shared.auth_failures.blocks(source, now)
-    }
-
     fn report(&mut self, report: Report) {
         if let Report::Authentication { failure: Some(_), .. } = &report {
             self.shared.auth_failures.failed(source_of(self.opening.remote.ip()), Instant::now());
@@ -376,6 +372,7 @@ fn outlives_the_peer(action: &Action) -> bool {
         | Action::AskRate
         | Action::AskPartnerRate(_)
         | Action::FetchRevocation(_)
+        | Action::CheckPassword(_)
         | Action::OpenDraft
         | Action::Content(_)
         | Action::Inspect(_)

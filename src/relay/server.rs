@@ -28,6 +28,7 @@ use super::listeners::Listeners;
 use super::milters::Gates;
 use super::mta_sts::StsPolicies;
 use super::partners::{radar, writer};
+use super::passwords::Passwords;
 use super::shared::Shared;
 use super::tls_report::{self, keeper};
 use super::verification::Verifier;
@@ -194,6 +195,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         milters: Gates::default(),
         verifier: Verifier::default(),
         auth_failures: AuthFailures::default(),
+        passwords: Passwords::default(),
         connections,
         handshakes: Handshakes::default(),
         delivery_queues: Arc::default(),

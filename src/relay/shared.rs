@@ -31,6 +31,7 @@ use super::inspection::Inspector;
 use super::listeners::Listeners;
 use super::milters::Gates;
 use super::mta_sts::StsPolicies;
+use super::passwords::Passwords;
 use super::revocation::RevocationLists;
 use super::targets::Target;
 use super::verification::Verifier;
@@ -57,6 +58,7 @@ pub struct Shared {
     pub verifier: Verifier,
     pub connections: Arc<Connections>,
     pub auth_failures: AuthFailures,
+    pub passwords: Passwords,
     pub handshakes: Handshakes,
     pub delivery_queues: Arc<DeliveryQueues>,
     pub back_pressure: BackPressure,

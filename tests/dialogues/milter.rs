@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sealpost::milter::Change;
 use sealpost::policy::SmartHostName;
-use sealpost::policy::milter::{DefaultAction, Milter, MilterAddress, Ruling};
+use sealpost::policy::milter::{DefaultAction, DiscardAction, Milter, MilterAddress, Ruling};
 use sealpost::session::receive::{Filtered, MilterWord};
 use sealpost::smtp::Reply;
 
@@ -16,6 +16,7 @@ pub fn settings() -> Milter {
         command_timeout: Duration::from_secs(5),
         content_timeout: Duration::from_secs(5),
         default_action: DefaultAction::TempFail,
+        discard_action: DiscardAction::Discard,
         max_connections: 1,
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustls::pki_types::CertificateDer;
 use sealpost::mail::{Now, TlsRequired};
-use sealpost::policy::milter::Milters;
+use sealpost::policy::milter::{DiscardAction, Milter, Milters};
 use sealpost::policy::recipient_verification::Verified;
 use sealpost::policy::{
     AddressSpace, Check, CheckMode, Finding, HeaderFrom, InboundChecks, Limit, Outcome, Partner, Permissions,
@@ -206,6 +206,10 @@ impl<'a> Player<'a> {
                 if let Some(fault) = self.fault("held") {
                     self.handle(Input::StoreFailed(fault));
                 }
+            }
+            Action::CheckPassword(attempt) => {
+                let is_right = (self.script.setting("auth") != Some("busy")).then(|| attempt.is_right());
+                self.handle(Input::PasswordChecked(is_right));
             }
             Action::VerifyRecipient(address) => {
                 self.record.action(format!("= verify {address}"));
@@ -447,6 +451,12 @@ fn set(settings: &mut Settings, connector: &mut ReceiveConnector, key: &str, val
         ("milters", word) => {
             let mode = if word == "mark" { CheckMode::Mark } else { CheckMode::Enforce };
             connector.milters = Arc::new(Milters { all: vec![Arc::new(milter::settings())], mode });
+        }
+        ("discard_action", word) => {
+            let action = if word == "reject" { DiscardAction::Reject } else { DiscardAction::Quarantine };
+            let filter = Milter { discard_action: action, ..milter::settings() };
+            connector.milters =
+                Arc::new(Milters { all: vec![Arc::new(filter)], ..Milters::clone(&connector.milters) });
         }
         ("header_from", "off") => settings.transport.header_from = HeaderFrom::Off,
         ("header_from", "mark") => settings.transport.header_from = HeaderFrom::Mark,

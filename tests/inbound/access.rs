@@ -190,10 +190,10 @@ fn tls_comes_first_behind_the_header(rig: &Rig) {
     client.quit();
 }
 
-const PASSWORD: &str = "a password";
+pub(super) const PASSWORD: &str = "a password";
 
 /// Alice with a password, and whoever shows the certificate of scanner.example.
-fn write_users(path: &Path) {
+pub(super) fn write_users(path: &Path) {
     let verifier = Verifier::of_password(PASSWORD, b"0123456789abcdef", 4096);
     let nobody =
         Entry { name: "alice".to_owned(), verifier: None, certificate: Vec::new(), from: Vec::new() };
@@ -207,7 +207,7 @@ fn write_users(path: &Path) {
     write!(file, "{}{alice}\n{scanner}\n", users_file::beginning(b"secret")).unwrap();
 }
 
-fn log_in(client: &mut Smtp, user: &str, password: &str) -> String {
+pub(super) fn log_in(client: &mut Smtp, user: &str, password: &str) -> String {
     client.say(&format!("AUTH PLAIN {}", *plain::message(user, password).encode()))
 }
 

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use rustls::version::TLS13;
 
+use super::access;
 use super::client::{Smtp, tls};
 use super::rig::{Rig, until};
 use super::scripted_milter::ScriptedMilter;
@@ -18,6 +19,9 @@ name = "Woodgrove"
 domains = ["woodgrove.example"]
 domain_secure = ["receive"]
 trust_anchors = ["woodgrove-root.pem"]
+
+[authentication]
+users_file = "users"
 
 [[accepted_domain]]
 name = "contoso.example"
@@ -51,6 +55,13 @@ tarpit_interval = "0 s"
 milters = ["filter"]
 
 [[receive_connector]]
+name = "Users"
+bindings = ["{ip6}:0"]
+auth_mechanism = ["tls", "basic"]
+permissions = ["authenticated-relay"]
+milters = ["filter"]
+
+[[receive_connector]]
 name = "Watching"
 bindings = ["{ip2}:0"]
 tarpit_interval = "0 s"
@@ -70,7 +81,10 @@ milters = ["gone", "gone for good"]
 
 fn rig(milter: &ScriptedMilter) -> Rig {
     let address = milter.address.to_string();
-    Rig::start(|_, _| SETTINGS.replace("{milter}", &address))
+    Rig::start(|_, home| {
+        access::write_users(&home.join("users"));
+        SETTINGS.replace("{milter}", &address)
+    })
 }
 
 fn message(subject: &str) -> String {
@@ -94,6 +108,8 @@ fn answers_and_changes() {
     let milter = ScriptedMilter::start(0x400);
     let mut rig = rig(&milter);
     what_it_is_told(&mut rig, &milter);
+    who_has_logged_in(&rig, &milter);
+    chunks(&rig, &milter);
     refusals(&rig);
     consent(&rig, &milter);
     changes(&rig);
@@ -141,6 +157,57 @@ fn what_it_is_told(rig: &mut Rig, milter: &ScriptedMilter) {
     );
     assert_eq!(milter.heard().iter().filter(|line| line.starts_with('O')).count(), 1);
     client.quit();
+}
+
+fn who_has_logged_in(rig: &Rig, milter: &ScriptedMilter) {
+    milter.forget();
+    let mut client = Smtp::secure(rig.at("Users"), &tls(&TLS13, None));
+    assert!(access::log_in(&mut client, "alice", access::PASSWORD).starts_with("235"));
+    assert!(client.mail("alice@litware.example").starts_with("250"));
+    client.quit();
+    let heard = milter.heard();
+    let sender = heard.iter().find(|line| line.starts_with("D M")).unwrap();
+    assert!(sender.contains("{auth_type}|PLAIN|{auth_authen}|alice|"), "{sender}");
+    milter.forget();
+    let mut nobody = Smtp::clear(rig.at("Internet"));
+    assert!(nobody.mail("a@litware.example").starts_with("250"));
+    nobody.quit();
+    assert!(!milter.heard().iter().any(|line| line.contains("auth_")));
+}
+
+/// One chunk; the reply to it.
+fn chunk(client: &mut Smtp, octets: &str, last: bool) -> String {
+    let mark = if last { " LAST" } else { "" };
+    client.write(format!("BDAT {}{mark}\r\n{octets}", octets.len()).as_bytes());
+    client.reply()
+}
+
+/// What is refused for its header section is gone before the next message is shown.
+fn chunks(rig: &Rig, milter: &ScriptedMilter) {
+    let mut client = Smtp::clear(rig.at("Internet"));
+    let begin = |client: &mut Smtp| {
+        assert!(client.mail("a@litware.example").starts_with("250"));
+        assert!(client.rcpt("bob@contoso.example").starts_with("250"));
+    };
+    begin(&mut client);
+    let reply = chunk(&mut client, "Subject: refused\r\nX-Bare: a\nb\r\n\r\nrefused\r\n", true);
+    assert_eq!(reply, "550 5.6.0 Message refused: bare LF");
+    milter.forget();
+    begin(&mut client);
+    assert!(chunk(&mut client, "Subject: in chu", false).starts_with("250 2.0.0"));
+    assert!(chunk(&mut client, "nks\r\n\r\nfirst", false).starts_with("250 2.0.0"));
+    assert!(chunk(&mut client, " and second\r\n", true).starts_with("250 2.6.0"));
+    client.quit();
+    let heard = milter.heard();
+    let of = |letter: &str| heard.iter().filter(|line| line.starts_with(letter)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("L "), ["L Subject|in chunks"]);
+    assert_eq!(of("B "), ["B first and second\r\n"]);
+    let kept = rig.arrival("in chunks");
+    assert!(
+        kept.content.ends_with("+0000\r\nSubject: in chunks\r\n\r\nfirst and second\r\n"),
+        "{}",
+        kept.content
+    );
 }
 
 fn refusals(rig: &Rig) {

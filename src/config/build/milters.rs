@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::policy::milter::{DefaultAction, Milter, MilterAddress, Milters};
+use crate::policy::milter::{DefaultAction, DiscardAction, Milter, MilterAddress, Milters};
 
 use super::super::document::{Document, Table};
 use super::super::format;
@@ -29,6 +29,11 @@ fn milter(document: &Document, table: &Table) -> Option<Milter> {
             Some("accept") => DefaultAction::Accept,
             Some("reject") => DefaultAction::Reject,
             _ => DefaultAction::TempFail,
+        },
+        discard_action: match table.text("discard_action") {
+            Some("quarantine") => DiscardAction::Quarantine,
+            Some("reject") => DiscardAction::Reject,
+            _ => DiscardAction::Discard,
         },
         max_connections: table.integer::<u32>("max_connections") as usize,
     })

@@ -52,6 +52,13 @@ pub const KEYS: &[Key] = &[
     ),
     Key::new(
         MILTER,
+        "discard_action",
+        word(&["discard", "quarantine", "reject"]),
+        Default::Text("discard"),
+        "What becomes of a message that the milter wants dropped: `250` and nobody gets it, taken and held for an operator, or `550 5.7.1`.",
+    ),
+    Key::new(
+        MILTER,
         "max_connections",
         COUNT,
         Default::Integer(200),

@@ -30,6 +30,8 @@ pub struct Milter {
     pub content_timeout: Duration,
     /// What becomes of mail when it cannot be asked.
     pub default_action: DefaultAction,
+    /// What becomes of a message that it wants dropped.
+    pub discard_action: DiscardAction,
     pub max_connections: usize,
 }
 
@@ -47,6 +49,18 @@ pub enum MilterAddress {
 pub enum DefaultAction {
     TempFail,
     Accept,
+    Reject,
+}
+
+/// What `discard` of a milter comes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiscardAction {
+    /// 250, and nobody gets it.
+    #[default]
+    Discard,
+    /// Taken, and held for an operator.
+    Quarantine,
+    /// 550.
     Reject,
 }
 
@@ -100,14 +114,19 @@ impl Milters {
     pub fn rule(&self) -> bool {
         self.mode == CheckMode::Enforce
     }
+
+    /// What this milter's `discard` comes to.
+    pub fn discard_action(&self, milter: &str) -> DiscardAction {
+        let known = self.all.iter().find(|known| known.name == milter);
+        known.map(|known| known.discard_action).unwrap_or_default()
+    }
 }
 
 impl Ruling {
     /// Of a final answer.
     pub fn of(answer: &Answer) -> Self {
         match answer {
-            Answer::Continue | Answer::Skip | Answer::Progress => Self::GoOn,
-            Answer::Quarantine(_) | Answer::Change(_) => Self::GoOn,
+            Answer::Continue | Answer::Skip | Answer::Progress | Answer::Wish(_) => Self::GoOn,
             Answer::Accept => Self::Content,
             Answer::Discard => Self::Discard,
             Answer::Reject => Self::Refuse(rejected()),
@@ -165,7 +184,8 @@ impl std::fmt::Display for MilterAddress {
     }
 }
 
-fn rejected() -> Reply {
+/// A milter's `reject`.
+pub fn rejected() -> Reply {
     Reply::new(550, (5, 7, 1), "Refused by a content filter")
 }
 

@@ -7,6 +7,7 @@ use crate::milter::{Macros, names as n};
 use crate::policy::Settings;
 use crate::session::receive::Opening;
 use crate::smtp::HeloName;
+use crate::smtp::sasl::Mechanism;
 use crate::trust::TlsEvidence;
 
 /// The client as it is at MAIL.
@@ -53,6 +54,14 @@ impl Client {
         }
         let greeting = format!("{helo} {} {proved}", evidence.is_some());
         Self { remote: opening.remote, host, helo: helo.as_str().to_owned(), macros, greeting }
+    }
+
+    /// Whoever has logged in, and how.
+    pub fn set_login(&mut self, login: Option<(Mechanism, String)>) {
+        if let Some((mechanism, user)) = login {
+            self.macros.set(n::AUTH_TYPE, mechanism.as_str());
+            self.macros.set(n::AUTH_IDENTITY, user);
+        }
     }
 
     /// Facts of the transaction.

@@ -1,6 +1,9 @@
 //! All milters of one session.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::mail::{Address, ReversePath};
 use crate::milter::Command;
@@ -11,6 +14,10 @@ use crate::session::receive::MilterWord;
 use super::client::Client;
 use super::gate::Gates;
 use super::seat::{Seat, Seen, Shown};
+
+/// All milters together have so long for the content of one message: clients wait ten minutes for the
+/// reply to the final dot (RFC 5321 4.5.3.2.6), and who gave up sends it again.
+const CONTENT_TIMEOUT: Duration = Duration::from_secs(9 * 60);
 
 /// What milters are asked with.
 pub struct Means<'a> {
@@ -26,6 +33,8 @@ pub struct Party {
     milters: Arc<Milters>,
     seats: Vec<Seat>,
     client: Option<Client>,
+    /// When the content of the message in hand must have been looked at.
+    content_until: Option<Instant>,
 }
 
 impl Party {
@@ -39,6 +48,7 @@ impl Party {
         parameters: &[String],
     ) -> Vec<MilterWord> {
         self.follow(means.gates, milters).await;
+        self.content_until = None;
         client.set_sender(path);
         let path = format!("<{path}>");
         let mail = Command::Mail { path: &path, parameters };
@@ -88,7 +98,8 @@ impl Party {
             return Ok(None);
         };
         client.set_queue_id(queue_id);
-        seat.content(client, shown, observer).await.map(Some)
+        let until = *self.content_until.get_or_insert_with(|| Instant::now() + CONTENT_TIMEOUT);
+        seat.content(client, shown, until, observer).await.map(Some)
     }
 
     /// The message is over.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::milter::{Answer, BODY_BYTES_MAX, Change, Command};
+use tokio::time::{Instant, timeout_at};
+
+use crate::milter::{Answer, BODY_BYTES_MAX, Change, Command, Wish};
 use crate::net::milter::MilterError;
 use crate::observe::Observer;
 use crate::policy::limits;
@@ -56,6 +58,8 @@ enum NoAnswer {
     Body(#[from] crate::policy::milter::BodyFault),
     #[error("the message cannot be read: {0}")]
     Held(std::io::Error),
+    #[error("it and those before it took too long over one message")]
+    Late,
 }
 
 impl From<MilterError> for NoAnswer {
@@ -162,7 +166,7 @@ impl Seat {
         }
     }
 
-    /// What it makes of the content.
+    /// What it makes of the content, if it comes to that by `until`.
     ///
     /// # Errors
     /// When the content cannot be read.
@@ -170,13 +174,15 @@ impl Seat {
         &mut self,
         client: &Client,
         shown: Shown<'_>,
+        until: Instant,
         observer: &Observer,
     ) -> std::io::Result<Seen> {
         if let Some(word) = &self.on_message {
             return Ok(Seen::of(word.clone()));
         }
         let mut said = Vec::new();
-        match self.try_content(client, shown, &mut said).await {
+        let tried = timeout_at(until, self.try_content(client, shown, &mut said)).await;
+        match tried.unwrap_or(Err(NoAnswer::Late)) {
             Ok(ruling) => match self.seen(ruling, said) {
                 Ok(seen) => {
                     self.gate.works(observer);
@@ -193,7 +199,7 @@ impl Seat {
         &mut self,
         client: &Client,
         shown: Shown<'_>,
-        said: &mut Vec<Answer>,
+        said: &mut Vec<Wish>,
     ) -> Result<Ruling, NoAnswer> {
         let wait = self.milter.content_timeout;
         let mut ruling = self.ask(&Command::Data, client, wait, said).await?;
@@ -225,7 +231,7 @@ impl Seat {
         &mut self,
         client: &Client,
         shown: Shown<'_>,
-        said: &mut Vec<Answer>,
+        said: &mut Vec<Wish>,
     ) -> Result<Ruling, NoAnswer> {
         if !self.link.as_ref().is_some_and(|link| link.connection.hears(&Command::Body(&[]))) {
             return Ok(Ruling::GoOn);
@@ -246,27 +252,17 @@ impl Seat {
         }
     }
 
-    fn seen(&mut self, ruling: Ruling, said: Vec<Answer>) -> Result<Seen, NoAnswer> {
+    fn seen(&mut self, ruling: Ruling, said: Vec<Wish>) -> Result<Seen, NoAnswer> {
         let keeps_blank = self.link.as_ref().is_some_and(|link| link.connection.keeps_blank());
         let mut seen = Seen { keeps_blank, ..Seen::of(self.word(ruling)) };
         let mut body: Option<NewBody> = None;
-        for answer in said {
-            match answer {
-                Answer::Quarantine(reason) => seen.quarantine = Some(reason),
-                Answer::Change(Change::Body(piece)) => {
+        for wish in said {
+            match wish {
+                Wish::Quarantine(reason) => seen.quarantine = Some(reason),
+                Wish::Change(Change::Body(piece)) => {
                     body.get_or_insert_default().push(&piece, limits::CONTENT_LINE_BYTES_MAX);
                 }
-                Answer::Change(change) => seen.changes.push(change),
-                Answer::Continue
-                | Answer::Accept
-                | Answer::Discard
-                | Answer::Reject
-                | Answer::TempFail
-                | Answer::Refuse(_)
-                | Answer::Skip
-                | Answer::Shutdown
-                | Answer::CannotWork
-                | Answer::Progress => {}
+                Wish::Change(change) => seen.changes.push(change),
             }
         }
         seen.body = body.map(NewBody::finish).transpose()?;
@@ -296,7 +292,7 @@ impl Seat {
         command: &Command<'_>,
         client: &Client,
         wait: Duration,
-        said: &mut Vec<Answer>,
+        said: &mut Vec<Wish>,
     ) -> Result<Ruling, NoAnswer> {
         let answer = self.answer(command, client, wait, said).await?;
         Ok(answer.map_or(Ruling::GoOn, |answer| Ruling::of(&answer)))
@@ -307,7 +303,7 @@ impl Seat {
         command: &Command<'_>,
         client: &Client,
         wait: Duration,
-        said: &mut Vec<Answer>,
+        said: &mut Vec<Wish>,
     ) -> Result<Option<Answer>, NoAnswer> {
         match self.link.as_mut() {
             Some(link) => Ok(link.connection.ask(command, &client.macros, wait, said).await?),

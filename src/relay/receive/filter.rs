@@ -21,10 +21,11 @@ impl Driver {
         let shared = Arc::clone(&self.shared);
         let observer: &Observer = &shared.observer;
         match question {
-            MilterQuestion::Sender { milters, helo, reverse_path, parameters, proved } => {
+            MilterQuestion::Sender { milters, helo, reverse_path, parameters, proved, logged_in } => {
                 let settings = shared.settings.load_full();
                 let evidence = self.session.evidence().map(AsRef::as_ref);
-                let client = Client::new(&settings, &self.opening, evidence, &helo, proved);
+                let mut client = Client::new(&settings, &self.opening, evidence, &helo, proved);
+                client.set_login(logged_in);
                 let octets = self.opening.connector.max_message_size;
                 let change_bytes_max = usize::try_from(octets).unwrap_or(usize::MAX);
                 let means = Means { gates: &shared.milters, observer, change_bytes_max };

@@ -16,7 +16,7 @@ use super::admission::Lists;
 use super::awaiting::Awaiting;
 use super::core::{Core, Step, Tarpit};
 use super::state::{Hello, State};
-use super::{Action, Report, replies};
+use super::{Action, Report, commands, replies};
 
 /// Attempts that fail in one session before it is closed.
 const FAILURES_MAX: u32 = 3;
@@ -44,10 +44,24 @@ pub(super) struct Showing {
     acts_as: String,
 }
 
+/// A password that is being looked at.
+pub(super) struct LogIn {
+    hello: Hello,
+    /// Whose it is to be, if there is such a user.
+    user: Option<Arc<User>>,
+}
+
 /// Who has logged in, and how.
 pub(super) struct Identity {
     pub user: Arc<User>,
     mechanism: Mechanism,
+}
+
+impl Identity {
+    /// For others to judge by.
+    pub fn shown(&self) -> (Mechanism, String) {
+        (self.mechanism, self.user.name.clone())
+    }
 }
 
 /// What our EHLO reply offers at this moment. Nothing in clear, where passwords could be read and
@@ -118,10 +132,7 @@ pub(super) fn line(
 ) -> State {
     let line = match line {
         Ok(line) => line,
-        Err(fault) => {
-            core.note(step, LineKind::Received, "", &fault.to_string());
-            return core.protocol_error(step, State::Ready(exchange.hello), &fault.reply());
-        }
+        Err(fault) => return commands::faulty(core, State::Ready(exchange.hello), fault, step),
     };
     if line == b"*" {
         core.note(step, LineKind::Received, "*", "");
@@ -182,11 +193,32 @@ fn log_in(core: &mut Core, hello: Hello, message: &Secret, step: &mut Step<'_>) 
         return fail(core, hello, Mechanism::Plain, None, "the message is malformed", step);
     };
     let (user, verifier) = step.world.settings.users.with_password(&login.user);
-    let (user, known) = (user.cloned(), verifier.is_of(&login.password));
-    match user {
-        Some(user) if known => succeed(core, hello, user, Mechanism::Plain, step),
-        Some(user) => fail(core, hello, Mechanism::Plain, Some(&user), "the password is wrong", step),
-        None => fail(core, hello, Mechanism::Plain, None, "there is no such user", step),
+    let user = user.cloned();
+    core.flush(step);
+    let attempt = plain::Attempt { verifier, password: login.password };
+    step.actions.push(Action::CheckPassword(Box::new(attempt)));
+    Awaiting::CheckingPassword(LogIn { hello, user }).into()
+}
+
+/// Whether the password is right; `None`: too many were being looked at, which is nobody's fault.
+pub(super) fn password_checked(
+    core: &mut Core,
+    LogIn { hello, user }: LogIn,
+    is_right: Option<bool>,
+    step: &mut Step<'_>,
+) -> State {
+    match (user, is_right) {
+        (_, None) => {
+            let why = "too many passwords are being looked at";
+            core.note(step, LineKind::Information, why, "Authentication failed");
+            core.answer(step, &replies::auth_not_now(), Tarpit::Allowed);
+            State::Ready(hello)
+        }
+        (Some(user), Some(true)) => succeed(core, hello, user, Mechanism::Plain, step),
+        (Some(user), Some(false)) => {
+            fail(core, hello, Mechanism::Plain, Some(&user), "the password is wrong", step)
+        }
+        (None, Some(_)) => fail(core, hello, Mechanism::Plain, None, "there is no such user", step),
     }
 }
 

@@ -4,7 +4,7 @@
 use crate::smtp::Chunk;
 
 use super::admission::Lists;
-use super::authenticate::{self, Showing};
+use super::authenticate::{self, LogIn, Showing};
 use super::candidate::{self, Candidate};
 use super::content::Receiving;
 use super::core::{Core, Step, Tarpit};
@@ -14,6 +14,8 @@ use super::transaction::{self, Admitted, MailRequest, Transaction};
 use super::{Action, Input, Kept, Report, StoreFault, inspection, replies};
 
 pub(super) enum Awaiting {
+    /// PLAIN came; `PasswordChecked`.
+    CheckingPassword(LogIn),
     /// A certificate was shown to log in with and lists are lacking; `RevocationRefreshed`.
     Showing(Box<Showing>),
     /// MAIL came; `RateChecked`.
@@ -56,7 +58,7 @@ impl Awaiting {
     /// Why the session is over where the peer closes now, for the protocol log.
     pub fn closed_by_the_peer(&self) -> &'static str {
         match self {
-            Self::Showing(_) => "closed by the peer while it logged in",
+            Self::CheckingPassword(_) | Self::Showing(_) => "closed by the peer while it logged in",
             Self::Rating(..)
             | Self::RatingPartner(_)
             | Self::Refreshing(..)
@@ -77,7 +79,8 @@ impl Awaiting {
         match self {
             Self::Drafting(..) | Self::Filtering(_) => true,
             Self::Examining(content) => content.has_draft(),
-            Self::Showing(_)
+            Self::CheckingPassword(_)
+            | Self::Showing(_)
             | Self::Rating(..)
             | Self::RatingPartner(_)
             | Self::Refreshing(..)
@@ -96,7 +99,8 @@ impl Awaiting {
             Self::Storing(storing) => {
                 storing.fault.get_or_insert(fault);
             }
-            Self::Showing(_)
+            Self::CheckingPassword(_)
+            | Self::Showing(_)
             | Self::Rating(..)
             | Self::RatingPartner(_)
             | Self::Refreshing(..)
@@ -113,6 +117,9 @@ impl Awaiting {
 /// An input that may be the answer.
 pub(super) fn answered(core: &mut Core, awaiting: Awaiting, input: Input<'_>, step: &mut Step<'_>) -> State {
     match (input, awaiting) {
+        (Input::PasswordChecked(answer), Awaiting::CheckingPassword(log_in)) => {
+            authenticate::password_checked(core, log_in, answer, step)
+        }
         (Input::RateChecked(answer), Awaiting::Rating(hello, request)) => {
             transaction::rate_checked(core, hello, request, answer, step)
         }
@@ -158,6 +165,7 @@ pub(super) fn answered(core: &mut Core, awaiting: Awaiting, input: Input<'_>, st
             | Input::StoreFailed(_)
             | Input::RateChecked(_)
             | Input::RevocationRefreshed
+            | Input::PasswordChecked(_)
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
             | Input::RecipientVerified(_)

@@ -20,13 +20,7 @@ pub(super) fn take(
 ) -> State {
     let line = match line {
         Ok(line) => line,
-        Err(fault) => {
-            core.note(step, LineKind::Received, "", &fault.to_string());
-            if core.input.faulty_line_began(*b"BDAT") {
-                return chunks::uncounted(core, &state, &fault.reply(), step);
-            }
-            return core.protocol_error(step, state, &fault.reply());
-        }
+        Err(fault) => return faulty(core, state, fault, step),
     };
     match Command::parse(&line, &extensions(core, &state)) {
         Ok(command) => {
@@ -51,6 +45,15 @@ pub(super) fn take(
             core.protocol_error(step, state, &error.reply())
         }
     }
+}
+
+/// A line that is none.
+pub(super) fn faulty(core: &mut Core, state: State, fault: LineError, step: &mut Step<'_>) -> State {
+    core.note(step, LineKind::Received, "", &fault.to_string());
+    if core.input.faulty_line_began(*b"BDAT") {
+        return chunks::uncounted(core, &state, &fault.reply(), step);
+    }
+    core.protocol_error(step, state, &fault.reply())
 }
 
 /// The rest of what was sent is another protocol's, too, and may hold what looks like commands.

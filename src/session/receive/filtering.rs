@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use crate::mail::{ForwardPath, TlsRequired};
 use crate::policy::CheckMode;
-use crate::policy::milter::{Edit, MilterResult, Milters, Rules, Ruling};
+use crate::policy::milter::{self, DiscardAction, Edit, MilterResult, Milters, Rules, Ruling};
 use crate::session::transcript::LineKind;
 use crate::smtp::{MailParams, Reply};
 
+use super::authenticate::Identity;
 use super::awaiting::Awaiting;
 use super::candidate::{self, Candidate};
 use super::content::{Receiving, Refusal};
@@ -42,6 +43,7 @@ pub(super) fn sender(core: &mut Core, transaction: Transaction, step: &mut Step<
         reverse_path: transaction.envelope.reverse_path.clone(),
         parameters: parameters(&transaction),
         proved: transaction.admission.permit.secured_domain().is_some(),
+        logged_in: core.identity.as_ref().map(Identity::shown),
     })));
     Awaiting::ShowingSender(transaction).into()
 }
@@ -119,7 +121,12 @@ fn judge(
         }
         match word.ruling {
             Ruling::Refuse(reply) => refusal = refusal.or(Some(reply)),
-            Ruling::Discard => transaction.discarded_by = Some(word.milter),
+            Ruling::Discard => {
+                if transaction.milters.discard_action(&word.milter) == DiscardAction::Reject {
+                    refusal = refusal.or_else(|| Some(milter::rejected()));
+                }
+                transaction.discarded_by = Some(word.milter);
+            }
             Ruling::GoOn | Ruling::Content => {}
         }
     }
@@ -177,7 +184,7 @@ fn ask_next(core: &mut Core, filtering: Box<Filtering>, step: &mut Step<'_>) -> 
     let milters = &filtering.content.transaction().milters;
     let discarded = filtering.content.transaction().discarded_by.clone();
     match discarded {
-        Some(milter) => filtering.content.discard(core, milter, step),
+        Some(milter) => drop_message(core, filtering, milter, step),
         None if filtering.asked < milters.all.len() => {
             step.actions.push(Action::AskMilters(Box::new(MilterQuestion::Content {
                 milter: filtering.asked,
@@ -219,13 +226,37 @@ pub(super) fn content_shown(
             filtering.content.refuse(Refusal::from(reply.clone()), step);
             filtering.content.conclude(core, step)
         }
-        Ruling::Discard => filtering.content.discard(core, filtered.word.milter, step),
+        Ruling::Discard => drop_message(core, filtering, filtered.word.milter, step),
         Ruling::GoOn | Ruling::Content => {
             filtering.change(core, &filtered, step);
             if filtering.edit.envelope.recipients.is_empty() {
-                return filtering.content.discard(core, filtered.word.milter, step);
+                return drop_message(core, filtering, filtered.word.milter, step);
             }
             ask_next(core, filtering, step)
+        }
+    }
+}
+
+/// A milter wants nobody to get the message, or has left nobody who could: what its entry says. No other
+/// milter is asked about it any more.
+fn drop_message(
+    core: &mut Core,
+    mut filtering: Box<Filtering>,
+    milter: String,
+    step: &mut Step<'_>,
+) -> State {
+    match filtering.content.transaction().milters.discard_action(&milter) {
+        DiscardAction::Discard => filtering.content.discard(core, milter, step),
+        DiscardAction::Reject => {
+            filtering.content.refuse(Refusal::from(milter::rejected()), step);
+            filtering.content.conclude(core, step)
+        }
+        DiscardAction::Quarantine => {
+            if filtering.edit.envelope.recipients.is_empty() {
+                filtering.edit.envelope = filtering.content.transaction().envelope.clone();
+            }
+            filtering.content.hold_for(&milter, "it would have the message discarded");
+            filtering.finish(core, step)
         }
     }
 }

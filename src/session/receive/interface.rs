@@ -13,6 +13,7 @@ use crate::policy::{
     CheckMode, Finding, InboundChecks, OwnCertificate, Pressure, Reached, ReceiveConnector, Settings,
 };
 use crate::smtp::sasl::Mechanism;
+use crate::smtp::sasl::plain::Attempt;
 use crate::smtp::{HeloName, SessionId};
 use crate::trust::{Permit, RevocationSet, TlsEvidence, TlsVersion, Verdict, WantedList};
 
@@ -93,6 +94,8 @@ pub enum Input<'a> {
     SenderInspected(Vec<Finding>),
     /// Answers `Inspect` of content: its header section, and what was found; or it could not be kept.
     ContentInspected(Result<(Vec<u8>, Vec<Finding>), StoreFault>),
+    /// Answers `CheckPassword`: whether it is right; `None`: it could not be looked at now.
+    PasswordChecked(Option<bool>),
     /// Answers `VerifyRecipient`.
     RecipientVerified(Verified),
     /// Answers `AskMilters` about a sender or a recipient; a milter that went on is not among them.
@@ -124,6 +127,8 @@ pub enum Action {
     /// Flush, then get the lists that the verdict lacks, as far as they can be had in time; answered
     /// by `RevocationRefreshed`.
     FetchRevocation(Vec<WantedList>),
+    /// Flush, then look whether a password is right, which takes its time; answered by `PasswordChecked`.
+    CheckPassword(Box<Attempt>),
     /// Answered by `DraftOpened`.
     OpenDraft,
     /// Append to the draft; no answer unless it fails.
@@ -170,6 +175,8 @@ pub enum MilterQuestion {
         parameters: Vec<String>,
         /// By mutual TLS.
         proved: bool,
+        /// How the client has logged in, and as whom.
+        logged_in: Option<(Mechanism, String)>,
     },
     /// Those that the sender was shown to and that have not had their last word.
     Recipient { recipient: Address, parameters: Vec<String> },

@@ -103,6 +103,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
             | Input::TlsFailed(_)
             | Input::RateChecked(_)
             | Input::RevocationRefreshed
+            | Input::PasswordChecked(_)
             | Input::SenderInspected(_)
             | Input::ContentInspected(_)
             | Input::RecipientVerified(_)

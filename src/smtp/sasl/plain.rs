@@ -2,7 +2,7 @@
 
 use zeroize::Zeroizing;
 
-use super::Secret;
+use super::{HIDDEN, Secret, Verifier};
 
 /// Longest name and password that are taken, octets (RFC 4616 2 asks for 255).
 const PART_BYTES_MAX: usize = 1024;
@@ -11,6 +11,25 @@ const PART_BYTES_MAX: usize = 1024;
 pub struct Login {
     pub user: String,
     pub password: Zeroizing<String>,
+}
+
+/// A password, and what it is to be compared with: some milliseconds of work.
+pub struct Attempt {
+    pub verifier: Verifier,
+    pub password: Zeroizing<String>,
+}
+
+impl Attempt {
+    /// Whether it is the one. Takes as long for a wrong one.
+    pub fn is_right(&self) -> bool {
+        self.verifier.is_of(&self.password)
+    }
+}
+
+impl std::fmt::Debug for Attempt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(HIDDEN)
+    }
 }
 
 /// Reads a client's message. Acting for somebody else is nothing we know: an authorization identity is

@@ -21,16 +21,7 @@ fn hear(input: &[u8], piece: usize) -> Vec<Result<Answer, Fault>> {
     let mut heard = Vec::new();
     for piece in octets.chunks(piece) {
         conversation.hear(piece);
-        loop {
-            match conversation.answer() {
-                Ok(Some(answer)) => heard.push(Ok(answer)),
-                Ok(None) => break,
-                Err(fault) => {
-                    heard.push(Err(fault));
-                    return heard;
-                }
-            }
-        }
+        heard.extend(std::iter::from_fn(|| conversation.answer().transpose()));
     }
     heard
 }

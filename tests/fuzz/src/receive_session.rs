@@ -271,6 +271,7 @@ impl Player {
                 self.played.store_failed |= fault.is_some();
                 return fault.map(Input::StoreFailed);
             }
+            Action::CheckPassword(attempt) => return Some(Input::PasswordChecked(Some(attempt.is_right()))),
             Action::VerifyRecipient(_) | Action::AskMilters(_) => panic!("the settings name nobody to ask"),
             Action::Inspect(inspection) => return Some(self.inspect(&inspection)),
             Action::AppendHeld => {
