@@ -180,6 +180,99 @@ async fn a_full_disk_lets_pass_what_the_next_hop_takes_and_refuses_the_rest() {
     assert!(edge.list(&[]).await.is_empty(), "its sender keeps it");
 }
 
+/// A server that takes binary content.
+fn binary_part() -> Part {
+    Part { extensions: "PIPELINING\nSIZE 52428800\n8BITMIME\nCHUNKING\nBINARYMIME", ..Part::default() }
+}
+
+/// Sends a message by BDAT, with a NUL in its body, and so many lines before it.
+async fn offer_binary(edge: &Edge, to: &str, subject: &str, lines: usize) -> Reply {
+    let mut client = Client::connect(edge.internal, Disguise::Clear).await.unwrap();
+    let before = "before it\r\n".repeat(lines);
+    let content = format!("Subject: {subject}\r\n\r\n{before}bare\nand \0 and\r\n.\r\n");
+    let mail = format!("MAIL FROM:<{SENDER}> BODY=BINARYMIME");
+    for command in [mail, format!("RCPT TO:<{to}>")] {
+        assert!(client.command(&command).await.unwrap().is_positive(), "{command}");
+    }
+    // What `command` adds is the end of the content.
+    let chunk = format!("BDAT {} LAST\r\n{}", content.len(), content.strip_suffix("\r\n").unwrap());
+    let reply = client.command(&chunk).await.unwrap();
+    client.quit().await;
+    reply
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn binary_content_passes_in_one_chunk_before_it_is_durable() {
+    let mut lab = Lab::new();
+    let peer = lab.peer("sink.example", binary_part()).await;
+    let edge = lab.start(ON).await;
+    let mut sent = 0;
+    loop {
+        sent += 1;
+        let reply = offer_binary(&edge, "bob@sink.example", &format!("number {sent}"), 0).await;
+        if reply.text.contains(RELAYED) {
+            break;
+        }
+        assert!(reply.text.contains(QUEUED) && sent < TRIES, "{reply:?}");
+    }
+    edge.until("all are delivered", <[_]>::is_empty).await;
+    let messages = peer.messages();
+    assert_eq!(messages.len(), sent, "each of them once");
+    for message in messages {
+        assert!(message.mail.contains("BODY=BINARYMIME"), "{}", message.mail);
+        assert!(message.content.ends_with(b"\r\n\r\nbare\nand \0 and\r\n.\r\n"), "octet by octet");
+    }
+    assert!(!peer.verbs().contains(&"DATA".to_owned()));
+}
+
+/// Its disk being full, a message hangs on its delivery alone; and then the rules change, while its
+/// envelope is with the peer. Neither the final dot nor the last octet of a chunk is said.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_of_the_rules_keeps_back_the_end_of_what_is_only_offered() {
+    const NAME: &str = "a_change_of_the_rules_keeps_back_the_end_of_what_is_only_offered";
+    let Some(disk) = SmallDisk::mount(64 << 20) else {
+        return missing(NAME, "no right to mount a tmpfs");
+    };
+    let mut lab = Lab::below(tempfile::Builder::new().prefix("edge-").tempdir_in(disk.path()).unwrap());
+    let slow = Arc::new(AtomicBool::new(false));
+    let is_slow = Arc::clone(&slow);
+    let part = binary_part().playing(move |moment| match moment.verb {
+        "RCPT" if is_slow.load(Ordering::Relaxed) => Answer::Slow(Duration::from_secs(4)),
+        _ => Answer::Usual,
+    });
+    let peer = lab.peer("sink.example", part).await;
+    let edge = lab.start(&format!("{ON}min_free_disk = \"1 KiB\"\n")).await;
+    let (before, _) = until_relayed(&edge, &["bob@sink.example"]).await;
+    edge.until("all are delivered", <[_]>::is_empty).await;
+    fill(disk.path());
+    slow.store(true, Ordering::Relaxed);
+    for (end, kept) in [("DATA", "10 min"), ("BDAT", "11 min")] {
+        let said = peer.verbs().iter().filter(|verb| *verb == "RCPT").count();
+        let (reply, ()) = tokio::join!(
+            async {
+                match end {
+                    "DATA" => offer(&edge, &["bob@sink.example"], "kept back").await,
+                    // Too much to be written at once, or nothing of it would be said.
+                    _ => offer_binary(&edge, "bob@sink.example", "kept back", 20_000).await,
+                }
+            },
+            async {
+                let is_said = || peer.verbs().iter().filter(|verb| *verb == "RCPT").count() > said;
+                while !is_said() {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                edge.edit(kept, if kept == "10 min" { "11 min" } else { "12 min" });
+                let (status, _, error) = edge.command(&["config", "reload"]).await;
+                assert_eq!(status, 0, "{error}");
+            }
+        );
+        assert_eq!((reply.code, &reply.text[..5]), (452, "4.3.1"), "{end}: {reply:?}");
+        assert_eq!(peer.messages().len(), before, "{end}: not all of it was said");
+        assert!(peer.verbs().contains(&end.to_owned()), "the content was on its way");
+        assert!(edge.list(&[]).await.is_empty(), "its sender keeps it");
+    }
+}
+
 /// But for a little that logs may have; the queue begins no message with so little.
 fn fill(directory: &Path) {
     use std::io::Write;

@@ -231,6 +231,15 @@ impl Conversation {
                     "250 2.1.5 ok".to_owned()
                 }
                 "DATA" => "354 go on".to_owned(),
+                "BDAT" => {
+                    let octets = line.split(' ').nth(1).and_then(|count| count.parse().ok()).unwrap();
+                    let content = read_octets(stream, &mut buffer, octets).await?;
+                    let taken = matches!(self.ask("BDAT"), Answer::Usual | Answer::Slow(_));
+                    if taken && !self.recipients.is_empty() {
+                        self.keep(content);
+                    }
+                    "250 2.6.0 kept".to_owned()
+                }
                 "QUIT" => "221 bye".to_owned(),
                 _ => "250 ok".to_owned(),
             };
@@ -342,6 +351,20 @@ async fn read_line<S: AsyncRead + Unpin>(
             return Ok(None);
         }
     }
+}
+
+/// So many octets, whatever they are.
+async fn read_octets<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    buffer: &mut Vec<u8>,
+    octets: usize,
+) -> std::io::Result<Vec<u8>> {
+    while buffer.len() < octets {
+        if stream.read_buf(buffer).await? == 0 {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(buffer.drain(..octets).collect())
 }
 
 /// Everything up to the final dot, dots unstuffed.
