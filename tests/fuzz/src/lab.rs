@@ -1,7 +1,10 @@
 //! Contoso's settings, Woodgrove's certificates and the grammar of scripts, for the sessions. All is
 //! made once and in the way a server makes it: from a configuration file.
 
-use std::path::PathBuf;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -9,8 +12,10 @@ use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 use sealpost::cli::demo::pki::{Authority, Validity};
 use sealpost::config;
+use sealpost::config::users_file::{self, Entry};
 use sealpost::mail::Now;
-use sealpost::policy::Settings;
+use sealpost::policy::{ReceiveConnector, Settings};
+use sealpost::smtp::sasl::{ITERATIONS_MIN, Verifier};
 use sealpost::trust::{RevocationList, RevocationSet, TlsEvidence, TlsVersion};
 
 pub const OURS: &str = "contoso.example";
@@ -18,6 +23,9 @@ pub const OURS: &str = "contoso.example";
 pub const PARTNER: &str = "woodgrove.example";
 /// On both secure lists, in report mode.
 pub const REHEARSING: &str = "fabrikam.example";
+
+/// Of the one user, alice.
+pub const PASSWORD: &str = "correct horse";
 
 /// Begins an event in a script; no octet of ordinary mail.
 pub const EVENT: u8 = 1;
@@ -80,6 +88,7 @@ impl Lab {
         ] {
             std::fs::write(home.path().join(name), text).expect("a file");
         }
+        write_users(&home.path().join("users"));
         let loaded = config::load(&home.path().join("sealpost.toml"));
         let loaded = loaded.unwrap_or_else(|problems| panic!("{problems:?}"));
         let lists = RevocationList::parse("woodgrove.crl", list.as_bytes()).expect("a list");
@@ -98,6 +107,12 @@ impl Lab {
             expired: expired.chain,
             revoked: revoked.chain,
         }
+    }
+
+    /// A receive connector by its name: a session follows the settings, and no connector beside them.
+    pub fn connector(&self, name: &str) -> &Arc<ReceiveConnector> {
+        let found = self.settings.receive_connectors.iter().find(|connector| connector.name == name);
+        found.expect("a connector of the settings")
     }
 
     pub fn now_and(&self, passed: Duration) -> Now {
@@ -123,6 +138,15 @@ impl Lab {
             channel_binding: None,
         })
     }
+}
+
+/// One user, who has a password.
+fn write_users(path: &Path) {
+    let verifier = Verifier::of_password(PASSWORD, b"0123456789abcdef", ITERATIONS_MIN);
+    let name = "alice".to_owned();
+    let alice = Entry { name, verifier: Some(verifier), certificate: Vec::new(), from: Vec::new() };
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a file");
+    write!(file, "{}{alice}\n", users_file::beginning(b"secret")).expect("a file");
 }
 
 impl Shown {
@@ -207,6 +231,37 @@ permissions = ["submit", "relay"]
 accept_organization_headers = true
 max_message_size = "1 KiB"
 tarpit_interval = "0 s"
+
+[[receive_connector]]
+name = "Internet, checked"
+bindings = ["192.0.2.27:25"]
+max_recipients_per_message = 3
+tarpit_interval = "5 s"
+spf = "enforce"
+dkim = "enforce"
+
+[[receive_connector]]
+name = "Internal, checked"
+bindings = ["192.0.2.28:25"]
+remote_ip_ranges = ["198.51.100.0/24"]
+domain_secure_enabled = false
+permissions = ["submit", "relay"]
+accept_organization_headers = true
+max_message_size = "1 KiB"
+tarpit_interval = "0 s"
+spf = "enforce"
+dkim = "enforce"
+
+[[receive_connector]]
+name = "Users"
+bindings = ["192.0.2.29:465"]
+implicit_tls = true
+auth_mechanism = ["tls", "basic", "scram-sha-256", "external"]
+permissions = ["authenticated-relay"]
+tarpit_interval = "0 s"
+
+[authentication]
+users_file = "users"
 
 [[send_connector]]
 name = "Internet"

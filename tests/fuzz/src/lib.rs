@@ -15,9 +15,12 @@ pub mod milter_changes;
 pub mod ocsp_staple;
 pub mod proxy_protocol;
 pub mod queue_record;
+pub mod receive_chunks;
 pub mod receive_session;
+pub mod receiver;
 pub mod reply;
 pub mod revocation_list;
+pub mod sasl;
 pub mod send_session;
 
 /// What a target does with one input; it panics where something is wrong.
@@ -38,8 +41,10 @@ pub const TARGETS: &[(&str, Run)] = &[
     ("ocsp_staple", ocsp_staple::run),
     ("proxy_protocol", proxy_protocol::run),
     ("queue_record", queue_record::run),
+    ("receive_chunks", receive_chunks::run),
     ("receive_session", receive_session::run),
     ("reply", reply::run),
     ("revocation_list", revocation_list::run),
+    ("sasl", sasl::run),
     ("send_session", send_session::run),
 ];

@@ -12,9 +12,7 @@ use std::time::Duration;
 
 use sealpost::mail::ReversePath;
 use sealpost::mail::header::{Field, HeaderSection, split};
-use sealpost::policy::{
-    Check, CheckMode, Finding, InboundChecks, Limit, Outcome, Pressure, ReceiveConnector,
-};
+use sealpost::policy::{Check, Finding, Limit, Outcome, Pressure, ReceiveConnector};
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, Opening, ReceiveSession, Report, StoreFault, Submission, World,
 };
@@ -90,14 +88,14 @@ struct Played {
 
 impl Player {
     fn new(shown: u8, way: u8, piece: usize) -> Self {
-        let connectors = &LAB.settings.receive_connectors;
-        let mut connector = ReceiveConnector::clone(&connectors[usize::from(way & 1)]);
+        let name = match (way & 1, way & 32) {
+            (0, 0) => "Internet, checked",
+            (0, _) => "Internet",
+            (_, 0) => "Internal, checked",
+            (_, _) => "Internal",
+        };
+        let mut connector = ReceiveConnector::clone(LAB.connector(name));
         connector.implicit_tls = way & 128 != 0;
-        if way & 32 == 0 {
-            let mut checks = InboundChecks::clone(&connector.checks);
-            (checks.spf, checks.dkim) = (CheckMode::Enforce, CheckMode::Enforce);
-            connector.checks = Arc::new(checks);
-        }
         let judges = connector.domain_secure_enabled;
         let opening = Opening {
             id: SessionId(0x08D6_75E5_8CA1_DA38),
