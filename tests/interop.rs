@@ -1,11 +1,13 @@
 //! Peers from elsewhere, on loopback: foreign servers as the partner, in both directions where they
-//! can; foreign clients; a scanner; and a foreign milter (rspamd). They keep us honest about what the wire really says.
+//! can; foreign clients; a scanner; and foreign milters (rspamd, ClamAV). They keep us honest about what the wire really says.
 //! docs/interop.md tells what was seen of each.
 
 #[path = "interop/authentication.rs"]
 mod authentication;
 #[path = "interop/chasquid.rs"]
 mod chasquid;
+#[path = "interop/clamav.rs"]
+mod clamav;
 #[path = "interop/clients.rs"]
 mod clients;
 mod common;

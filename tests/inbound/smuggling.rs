@@ -32,6 +32,7 @@ fn no_variant_of_an_end_of_data_smuggles_a_message() {
         client.quit();
     }
     split(&rig);
+    in_a_chunk(&rig);
     assert_nothing_came(&rig);
 }
 
@@ -52,6 +53,23 @@ fn split(rig: &Rig) {
         let reply = client.reply();
         assert!(reply.starts_with("550 5.6.0 "), "{end:?}: {reply}");
         assert_eq!(client.say("NOOP"), "250 2.0.0 OK");
+    }
+}
+
+/// In a chunk nothing is an end of data, and text that holds what others take for one is refused as well.
+fn in_a_chunk(rig: &Rig) {
+    for lax in ends_of_data() {
+        let end = lax.end_of_data();
+        let content = [b"Subject: innocent\r\n\r\nHi", &end[..], SMUGGLED.as_bytes(), b"\r\n.\r\n"].concat();
+        let mut client = Smtp::clear(rig.at("Internet"));
+        assert!(client.mail("a@litware.example").starts_with("250"));
+        assert!(client.rcpt("bob@contoso.example").starts_with("250"));
+        client.write(format!("BDAT {} LAST\r\n", content.len()).as_bytes());
+        client.write(&content);
+        let reply = client.reply();
+        assert!(reply.starts_with("550 5.6.0 "), "{end:?}: {reply}");
+        assert_eq!(client.say("NOOP"), "250 2.0.0 OK", "one message, one reply: {end:?}");
+        client.quit();
     }
 }
 

@@ -138,7 +138,7 @@ async fn rspamd_refuses_spam_and_marks_what_it_lets_through() {
 }
 
 /// Hands a message in, in clear text; the last reply.
-fn say(at: SocketAddr, from: &str, to: &str, content: &str) -> String {
+pub fn say(at: SocketAddr, from: &str, to: &str, content: &str) -> String {
     use std::io::{BufRead, BufReader};
     let mut stream = TcpStream::connect(at).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

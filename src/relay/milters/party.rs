@@ -28,13 +28,25 @@ pub struct Means<'a> {
 }
 
 /// Empty until the first MAIL that milters are asked about.
-#[derive(Default)]
 pub struct Party {
     milters: Arc<Milters>,
     seats: Vec<Seat>,
     client: Option<Client>,
     /// When the content of the message in hand must have been looked at.
     content_until: Option<Instant>,
+    content_timeout: Duration,
+}
+
+impl Default for Party {
+    fn default() -> Self {
+        Self {
+            milters: Arc::default(),
+            seats: Vec::new(),
+            client: None,
+            content_until: None,
+            content_timeout: CONTENT_TIMEOUT,
+        }
+    }
 }
 
 impl Party {
@@ -98,7 +110,7 @@ impl Party {
             return Ok(None);
         };
         client.set_queue_id(queue_id);
-        let until = *self.content_until.get_or_insert_with(|| Instant::now() + CONTENT_TIMEOUT);
+        let until = *self.content_until.get_or_insert_with(|| Instant::now() + self.content_timeout);
         seat.content(client, shown, until, observer).await.map(Some)
     }
 
@@ -136,4 +148,86 @@ impl Party {
 fn is_settled(milters: &Milters, said: &[MilterWord]) -> bool {
     milters.rule()
         && said.last().is_some_and(|word| matches!(word.ruling, Ruling::Refuse(_) | Ruling::Discard))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::super::inspection::Inspector;
+    use super::*;
+    use crate::milter::Macros;
+    use crate::observe::test_settings::with_lists;
+    use crate::policy::milter::{DefaultAction, DiscardAction, Milter, MilterAddress};
+    use crate::policy::{CheckMode, SmartHostName};
+
+    /// Takes its time over each step, but never too long over one.
+    async fn dawdle(mut stream: TcpStream) -> std::io::Result<()> {
+        loop {
+            let mut packet = vec![0; usize::try_from(stream.read_u32().await?).unwrap()];
+            stream.read_exact(&mut packet).await?;
+            match packet[0] {
+                b'O' => stream.write_all(&[0, 0, 0, 13, b'O', 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0, 4, 0]).await?,
+                b'D' | b'A' => {}
+                b'Q' => return Ok(()),
+                b'C' | b'H' | b'M' => stream.write_all(&[0, 0, 0, 1, b'c']).await?,
+                _ => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    stream.write_all(&[0, 0, 0, 1, b'c']).await?;
+                }
+            }
+        }
+    }
+
+    fn milter(address: SocketAddr, name: &str) -> Arc<Milter> {
+        Arc::new(Milter {
+            name: name.to_owned(),
+            address: MilterAddress::Inet { host: SmartHostName::Address(address.ip()), port: address.port() },
+            connect_timeout: Duration::from_secs(10),
+            command_timeout: Duration::from_secs(10),
+            content_timeout: Duration::from_secs(10),
+            default_action: DefaultAction::TempFail,
+            discard_action: DiscardAction::Discard,
+            max_connections: 2,
+        })
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn all_milters_together_have_one_time_for_a_message() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(dawdle(stream));
+            }
+        });
+        let settings = with_lists(&[], &[]);
+        let (observer, gates) = (Observer::new(&settings), Gates::default());
+        let home = tempfile::tempdir().unwrap();
+        let inspector = Inspector::open(home.path(), &settings.dns).unwrap();
+        let milters =
+            Milters { all: vec![milter(address, "one"), milter(address, "two")], mode: CheckMode::Enforce };
+        let means = Means { gates: &gates, observer: &observer, change_bytes_max: 1000 };
+        let client = Client {
+            remote: "192.0.2.1:25".parse().unwrap(),
+            host: "[192.0.2.1]".to_owned(),
+            helo: "client.example".to_owned(),
+            macros: Macros::default(),
+            greeting: String::new(),
+        };
+        let mut party = Party { content_timeout: Duration::from_millis(300), ..Party::default() };
+        let said = party.sender(&means, &Arc::new(milters), client, &ReversePath::Null, &[]).await;
+        assert!(said.is_empty(), "{said:?}");
+        let head = "X-Field: x\r\n".repeat(40);
+        let mut held = inspector.hold();
+        for number in 0..2 {
+            let shown = Shown { head: head.as_bytes(), held: &mut held, body_from: 0 };
+            let seen = party.content(number, "1", shown, &observer).await.unwrap().unwrap();
+            let failure = seen.word.failure.expect("forty answers of 50 ms each are too many");
+            assert_eq!(failure, "it and those before it took too long over one message");
+        }
+    }
 }
