@@ -68,23 +68,23 @@ pub(super) fn queue_id(text: &str) -> Result<u64, &'static str> {
     u64::from_str_radix(text.trim(), 16).map_err(|_| "a queue id has 16 hexadecimal digits")
 }
 
-fn filled(text: String) -> Option<String> {
+fn filled(text: &str) -> Option<String> {
     Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }
 
 async fn queue(State(access): State<Arc<Access>>, Query(query): Query<QueueQuery>) -> Response {
-    let after = match filled(query.after).map(|id| queue_id(&id)).transpose() {
+    let after = match filled(&query.after).map(|id| queue_id(&id)).transpose() {
         Ok(after) => after,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error),
     };
-    let sender = filled(query.sender).map(|sender| if sender == "<>" { String::new() } else { sender });
+    let sender = filled(&query.sender).map(|sender| if sender == "<>" { String::new() } else { sender });
     let filter = json!({
-        "domain": filled(query.domain),
+        "domain": filled(&query.domain),
         "sender": sender,
-        "recipient": filled(query.recipient),
-        "status": filled(query.status),
-        "next_hop": filled(query.next_hop),
-        "connector": filled(query.connector),
+        "recipient": filled(&query.recipient),
+        "status": filled(&query.status),
+        "next_hop": filled(&query.next_hop),
+        "connector": filled(&query.connector),
         "after": after,
         "limit": MESSAGES_MAX,
     });
@@ -111,9 +111,9 @@ struct TraceQuery {
 
 async fn trace(State(access): State<Arc<Access>>, Query(query): Query<TraceQuery>) -> Json<Value> {
     let wanted = json!({
-        "message": filled(query.message),
-        "sender": filled(query.sender),
-        "recipient": filled(query.recipient),
+        "message": filled(&query.message),
+        "sender": filled(&query.sender),
+        "recipient": filled(&query.recipient),
         "limit": MESSAGES_MAX,
     });
     Json(ask(&access.operator, json!({ "command": "trace", "wanted": wanted })).await)
@@ -154,7 +154,7 @@ async fn log(State(access): State<Arc<Access>>, Query(query): Query<LogQuery>) -
         "outbound" => Some(Direction::Outbound),
         _ => return refuse(StatusCode::BAD_REQUEST, "direction is inbound or outbound"),
     };
-    let domains = match filled(query.partner) {
+    let domains = match filled(&query.partner) {
         None => Vec::new(),
         Some(name) => match domains(&access.operator.settings(), &name) {
             Some(domains) => domains,
@@ -163,8 +163,8 @@ async fn log(State(access): State<Arc<Access>>, Query(query): Query<LogQuery>) -
     };
     let selection = LiveSelection {
         direction,
-        connector: filled(query.connector),
-        session: filled(query.session),
+        connector: filled(&query.connector),
+        session: filled(&query.session),
         domains,
     };
     match access.operator.live_log().after(query.from, &selection).await {

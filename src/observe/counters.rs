@@ -337,9 +337,8 @@ const INTRODUCTION: &str = "\
 starts. `domain` only takes domains of the two secure lists, so that nobody outside can make series;
 their series are there from the start, at 0. Those of a domain that a reload takes off the lists go.
 
-A first alert: `increase(sealpost_domain_secure_inbound_failures_total[15m]) > 0`, and the same for
-`…_outbound_session_failures_total`. What each `fault` means and who can mend it stands in
-[faults.md](faults.md).
+[monitoring.md](monitoring.md) has alert rules and a dashboard made of them. What each `fault` means and
+who can mend it stands in [faults.md](faults.md).
 ";
 
 #[cfg(test)]

@@ -127,7 +127,7 @@ async fn a_prometheus_scrapes_a_server_and_every_rule_and_panel_finds_its_counte
     let mut nonsense = Client::connect(edge.internet, Disguise::Clear).await.unwrap();
     // The last of them is not answered any more.
     while nonsense.command("NONSENSE").await.is_ok_and(|reply| reply.code == 500) {}
-    let letter = Letter::new(&format!("carol@{}", "litware.example"), &format!("alice@{OURS}"), "hello");
+    let letter = Letter::new("carol@litware.example", &format!("alice@{OURS}"), "hello");
     assert_eq!(send(edge.internet, Disguise::Clear, &letter).await.unwrap().code, 250);
     site.arrival("carol@litware.example").await;
     let prometheus = Prometheus::start(&program, &site, edge.admin);

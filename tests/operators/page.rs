@@ -1,7 +1,7 @@
 //! The status page: who gets in, who does not, what is shown, and what may be done.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use sealpost::cli::demo::client::{Client, Disguise, Letter, send};
@@ -482,4 +482,20 @@ async fn layout(edge: &Edge, shown: &Shown<'_>) {
     // Tables keep what they are when they are shown as cards, and every field has a name.
     let unnamed = "return [...document.querySelectorAll('input, select, button')].filter((one) => !one.hidden && !one.closest('[hidden]') && one.labels?.length === 0 && !one.textContent && !one.ariaLabel).length";
     assert_eq!(browser.script(unnamed).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_stops_although_somebody_follows_its_log() {
+    let site = Site::new().await;
+    let edge = start(&site, false);
+    let first = api(&edge, "GET /api/log", None).await.json();
+    let (admin, line) = (edge.admin, format!("GET /api/log?from={}", first["next"]));
+    let follower = tokio::spawn(async move { request(admin, &line, &[&bearer(TOKEN)], None).await.status });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    let server = edge.server;
+    let stopped = tokio::task::spawn_blocking(move || server.stop()).await.unwrap().unwrap();
+    assert!(stopped.success(), "{stopped}");
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    assert_eq!(follower.await.unwrap(), 200, "who follows hears the end");
 }

@@ -121,7 +121,7 @@ impl Watch {
         let mut picture = String::from("\u{1b}[H");
         for line in lines {
             // Writing to a String cannot fail.
-            let _ = write!(picture, "{line}\u{1b}[K\n");
+            let _ = writeln!(picture, "{line}\u{1b}[K");
         }
         picture + "\u{1b}[J"
     }

@@ -664,3 +664,32 @@ fn a_file_that_cannot_be_read_is_one_problem() {
     let problems = crate::config::load(&site.write("latin1.toml", b"# \xe4\n")).unwrap_err();
     assert!(problems[0].what.contains("not UTF-8"));
 }
+
+#[test]
+fn a_token_is_of_some_length_and_for_nobody_else_to_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let site = Site::new();
+    let text = format!("{TOP}{CONNECTORS}\n[admin]\ntoken_file = \"admin.token\"\n");
+    for (token, mode, wanted) in [
+        ("0123456789abcdef0123456789abcdef\n", 0o600, None),
+        ("0123456789abcdef0123456789abcdef\n", 0o644, Some("can be read or written by others")),
+        ("secret\n", 0o600, Some("does not hold one token of 20 to 200")),
+        ("two tokens of some length in one\n", 0o600, Some("does not hold one token")),
+        ("", 0o600, Some("does not hold one token")),
+    ] {
+        let file = site.write("admin.token", token);
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        match (site.load(&text), wanted) {
+            (Ok(loaded), None) => {
+                let kept = loaded.settings.admin.token.as_ref().unwrap();
+                assert!(kept.is(token.trim().as_bytes()), "white space around it does not count");
+                assert!(loaded.settings.watched_files.contains(&std::path::absolute(&file).unwrap()));
+            }
+            (Err(problems), Some(wanted)) => {
+                assert!(problems.iter().any(|problem| problem.what.contains(wanted)), "{}", lines(&problems));
+            }
+            (Ok(_), Some(wanted)) => panic!("{token:?}, {mode:o}: loads, but {wanted}"),
+            (Err(problems), None) => panic!("{}", lines(&problems)),
+        }
+    }
+}
