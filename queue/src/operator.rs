@@ -1,10 +1,13 @@
 //! What an operator asks and does: list, suspend, resume, retry, remove, each on what a filter means,
 //! or, for a queue of any size, page by page on the recipients that the caller has chosen.
 
+use tokio::sync::oneshot;
+
 use crate::engine::{Reader, Step};
 use crate::index::survey::Survey;
 use crate::live::{Lease, Live};
 use crate::view::View;
+use crate::writer::Order;
 use crate::{
     Claim, DestinationSummary, Draft, Error, Filter, Message, MessageId, NewMessage, Page, Queue, Recipient,
     Status, Target, UnixMillis,
@@ -18,6 +21,17 @@ const PAGE_BYTES_MAX: usize = 4 << 20;
 const CHANGED_AT_ONCE: usize = 1_000;
 
 impl Queue {
+    /// Returns once the writer has come to it: it lives, and is done with what it was writing when this
+    /// was asked. That writing failed for good does not matter here. For watchdogs; give it a limit.
+    ///
+    /// # Errors
+    /// `Error::Closed` where the writer has ended.
+    pub async fn writer_answers(&self) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        self.shared.orders.send(Order::Answer(answer)).await.map_err(|_| Error::Closed)?;
+        answered.await.map_err(|_| Error::Closed)
+    }
+
     /// One message with all its recipients.
     pub async fn get(&self, id: MessageId) -> Result<Message, Error> {
         let filter = Filter { id: Some(id), ..Filter::default() };

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::disk::DiskLock;
 use crate::engine::{Body, Engine, Fault, Job, Step};
@@ -20,6 +20,8 @@ pub(crate) const GROUP_BYTES_MAX: u64 = 8 << 20;
 
 pub(crate) enum Order {
     Job(Job),
+    /// Say that this was come to: who waits for it knows that the writer is at work.
+    Answer(oneshot::Sender<()>),
     /// Finish what waits, then stop.
     Close,
 }
@@ -73,6 +75,8 @@ impl<E: Engine> Writer<E> {
                         group.push(job);
                     }
                 }
+                // Nobody may wait for it any more.
+                Order::Answer(answer) => drop(answer.send(())),
                 // Later senders are told so; what was sent before is still received.
                 Order::Close => self.orders.close(),
             }

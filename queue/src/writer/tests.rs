@@ -150,6 +150,27 @@ fn a_refused_content_file_goes_and_one_of_unknown_fate_stays() {
 }
 
 #[test]
+fn the_writer_answers_behind_what_was_sent_before_and_also_when_the_disk_has_failed() {
+    let rig = rig();
+    let asks = || {
+        let (answer, answered) = oneshot::channel();
+        assert!(rig.orders.blocking_send(Order::Answer(answer)).is_ok());
+        answered
+    };
+    let slow = rig.small(1, "slow");
+    while rig.transactions.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    let mut behind = asks();
+    assert!(behind.try_recv().is_err(), "it is at the slow write");
+    slow.blocking_recv().unwrap().unwrap();
+    behind.blocking_recv().unwrap();
+    let broken = rig.small(2, "broken").blocking_recv().unwrap();
+    assert!(matches!(broken, Err(Error::Failed(_))));
+    asks().blocking_recv().unwrap();
+}
+
+#[test]
 fn closing_finishes_what_was_sent_before() {
     let rig = rig();
     let slow = rig.small(1, "slow");
