@@ -1,4 +1,7 @@
-//! `sealpost config`: check the file, show what is in force, print the reference.
+//! `sealpost config`: check the file, show what is in force, change a key, print the reference.
+
+mod file;
+mod set;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,6 +12,9 @@ use serde_json::json;
 use crate::config::{self, Problem, Severity};
 
 use super::reload;
+
+pub use file::ConfigFile;
+pub use set::usage;
 
 /// The answer is no: what was asked for is not in the file.
 const EXIT_NO: u8 = 1;
@@ -34,6 +40,8 @@ pub enum ConfigCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Change one key of the file, and nothing else in it; what the server would refuse is not written
+    Set(set::SetArgs),
     /// Have the running server read its configuration again; returns when it took effect
     Reload,
 }
@@ -43,6 +51,13 @@ pub fn run(command: &ConfigCommand, file: &Path) -> ExitCode {
     match command {
         ConfigCommand::Check { json } => check(file, *json),
         ConfigCommand::Show { selector, json } => show(file, selector.as_deref(), *json),
+        ConfigCommand::Set(args) => match set::run(args, file) {
+            Ok(status) => ExitCode::from(status),
+            Err(refusal) => {
+                eprintln!("sealpost config set: {}", refusal.sentence);
+                ExitCode::from(refusal.status)
+            }
+        },
         ConfigCommand::Reload => reload::run(file),
         ConfigCommand::Reference { json: false } => print_out(&config::reference::markdown()),
         ConfigCommand::Reference { json: true } => {

@@ -26,15 +26,20 @@ const MOVED: &str = "If data_directory was changed in the file: the running serv
 /// Asks the server of these settings to read them again. Exit status 0 took effect, 2 refused (also
 /// where the file cannot be read far enough to find the server), 1 no server answered.
 pub fn run(config_file: &Path) -> ExitCode {
+    ExitCode::from(status(config_file))
+}
+
+/// The same as a number.
+pub fn status(config_file: &Path) -> u8 {
     match ask(config_file, &Request::Reload { user: super::user::name() }) {
         Ok(answer) => match answer.get("error").and_then(Value::as_str) {
-            None => ExitCode::SUCCESS,
+            None => 0,
             Some(error) => {
                 eprintln!("sealpost config reload: {error}");
                 for problem in answer["problems"].as_array().into_iter().flatten() {
                     eprintln!("{}", problem.as_str().unwrap_or_default());
                 }
-                ExitCode::from(2)
+                2
             }
         },
         Err(error) => {
@@ -42,7 +47,7 @@ pub fn run(config_file: &Path) -> ExitCode {
             if matches!(error, AskError::Control(ControlError::NotRunning { .. })) {
                 eprintln!("{MOVED}");
             }
-            ExitCode::from(if matches!(error, AskError::Location(_)) { 2 } else { 1 })
+            if matches!(error, AskError::Location(_)) { 2 } else { 1 }
         }
     }
 }

@@ -9,6 +9,7 @@ mod build;
 mod check;
 mod derive;
 mod document;
+pub mod edit;
 pub mod format;
 mod hostname;
 mod milter_address;
@@ -37,7 +38,7 @@ pub use quantity::duration as parse_duration;
 pub use reload::{Change, differences};
 
 /// Largest configuration file read, in bytes.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+pub const FILE_BYTES_MAX: u64 = 4 << 20;
 
 /// A configuration that holds no error.
 #[derive(Debug)]
@@ -66,6 +67,23 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
         return Err(problems.into_sorted());
     };
     check_files(document, problems)
+}
+
+/// As `load`, of what the file at `path` is about to hold.
+///
+/// # Errors
+/// As for `load`.
+pub fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Problem>> {
+    let mut problems = Problems::new(path);
+    let Some(document) = document_of(path, text, &mut problems) else {
+        return Err(problems.into_sorted());
+    };
+    check_files(document, problems)
+}
+
+/// What a text says as far as it can be read, whatever is wrong with it: to compare with.
+pub fn glance(path: &Path, text: &str) -> Option<Document> {
+    document_of(path, text, &mut Problems::new(path))
 }
 
 /// Reads the files that a configuration names, and the certificate store, once more; the
@@ -123,7 +141,11 @@ fn read_document(path: &Path, problems: &mut Problems) -> Option<Document> {
         problems.error(Place::whole_file(), "the configuration is not UTF-8", "save the file as UTF-8");
         return None;
     };
-    let mut document = parse::parse(path, &text, problems)?;
+    document_of(path, &text, problems)
+}
+
+fn document_of(path: &Path, text: &str, problems: &mut Problems) -> Option<Document> {
+    let mut document = parse::parse(path, text, problems)?;
     derive::derive(&mut document, problems);
     Some(document)
 }

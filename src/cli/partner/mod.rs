@@ -2,6 +2,7 @@
 //! server would go.
 
 mod certificate;
+mod change;
 mod list;
 mod probe;
 mod show;
@@ -20,6 +21,7 @@ use crate::relay::ListsAtHand;
 use crate::relay::control::Request;
 use crate::relay::partners::{PartnerView, Site, describe};
 
+use super::certificate::place::Refusal;
 use super::location::Location;
 
 /// The answer is no, or it failed.
@@ -40,6 +42,10 @@ pub enum PartnerCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Add a partner to the configuration file, comments and everything else kept
+    Add(change::AddArgs),
+    /// Take a partner out of the configuration file: mail with it is ordinary mail from then on
+    Remove(change::RemoveArgs),
     /// Walk to a domain as the server would, judge what is there, and send no mail
     Probe(probe::ProbeArgs),
 }
@@ -59,6 +65,8 @@ pub fn run(command: &PartnerCommand, config: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }),
         PartnerCommand::Show { name, json } => show(config, name, *json),
+        PartnerCommand::Add(args) => changed(change::add(args, config)),
+        PartnerCommand::Remove(args) => changed(change::remove(args, config)),
         PartnerCommand::Probe(args) => probe::run(args, config),
     };
     match done {
@@ -69,6 +77,13 @@ pub fn run(command: &PartnerCommand, config: &Path) -> ExitCode {
         }
         Err(Failure::Configuration) => ExitCode::from(EXIT_CONFIGURATION),
     }
+}
+
+fn changed(done: Result<u8, Refusal>) -> Result<ExitCode, Failure> {
+    done.map(ExitCode::from).or_else(|refusal| {
+        eprintln!("sealpost partner: {}", refusal.sentence);
+        Ok(ExitCode::from(refusal.status))
+    })
 }
 
 fn show(config: &Path, name: &str, json: bool) -> Result<ExitCode, Failure> {
