@@ -1,4 +1,5 @@
-//! The options table as Markdown (`config reference`, docs/configuration.md) and as JSON.
+//! The options table as Markdown (`config reference`, docs/configuration.md), as JSON, and in words for
+//! the manual page.
 
 use std::fmt::Write as _;
 
@@ -60,7 +61,24 @@ pub fn to_json() -> Value {
     Value::Array(keys.collect())
 }
 
-fn heading(section: &Section) -> String {
+/// What there is to say of one key, in Markdown.
+pub struct Described {
+    pub kind: String,
+    pub default: String,
+    pub meaning: String,
+}
+
+pub fn describe(key: &Key) -> Described {
+    let unit = Some(unit(key)).filter(|unit| !unit.is_empty()).map(|unit| format!(" ({unit})"));
+    let kind = kind(key).replace("\\|", "|");
+    Described {
+        kind: kind + &unit.unwrap_or_default(),
+        default: default(key).replace("\\|", "|"),
+        meaning: meaning(key).replace("\\|", "|"),
+    }
+}
+
+pub fn heading(section: &Section) -> String {
     match section.named_by {
         None if section.name.is_empty() => "Top of the file".to_owned(),
         None => format!("`[{}]`", section.name),
