@@ -17,6 +17,8 @@ pub mod milter;
 pub mod proxy_protocol;
 pub mod report_post;
 pub mod resolver;
+pub mod service_manager;
+pub mod stamp_signature;
 pub mod stream;
 pub mod sts_cache;
 pub mod sts_fetch;

@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::net::listener;
+use crate::net::service_manager::ServiceManager;
 use crate::policy::{ReceiveConnector, Settings};
 
 use super::listen;
@@ -51,9 +52,9 @@ impl Binding {
 }
 
 impl Listeners {
-    /// Binds what the settings name and is not bound; nobody is accepted there yet. On an error
-    /// nothing new is kept.
-    pub fn bind(&self, settings: &Settings) -> Result<NewListeners, StartError> {
+    /// Binds what the settings name and is not bound, or takes it from the service manager; nobody is
+    /// accepted there yet. On an error nothing new is kept.
+    pub fn bind(&self, settings: &Settings, manager: &ServiceManager) -> Result<NewListeners, StartError> {
         let running = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut new = HashMap::new();
         for (binding, connector) in Binding::all(settings) {
@@ -62,7 +63,10 @@ impl Listeners {
             }
             let address = binding.address;
             let failed = |source| StartError::Bind { connector: connector.name.clone(), address, source };
-            let listener = listener::bind(address).map_err(failed)?;
+            let listener = match manager.take(address) {
+                Some(passed) => passed.and_then(TcpListener::from_std).map_err(failed)?,
+                None => listener::bind(address).map_err(failed)?,
+            };
             let local = listener.local_addr().map_err(failed)?;
             new.insert(binding, (listener, local));
         }

@@ -16,6 +16,7 @@ mod delivery_queues;
 mod dispatch;
 mod exchange_fields;
 mod handshakes;
+mod health;
 pub mod holds;
 mod inspection;
 mod linger;
