@@ -9,13 +9,14 @@ mod load;
 mod pkcs12;
 mod pkcs7;
 mod request;
+pub mod stamp_key;
 mod store;
 mod subject;
 mod writer;
 
 pub use bundle::{Bundle, BundleError};
 pub use chain::Completeness;
-pub use files::{Owner, give_to_owner_of, replace};
+pub use files::{Owner, give_to_owner_of, replace, write_new};
 pub use import::{ImportError, ImportOptions, Imported, import, key_id, pin, subject};
 pub use load::{CertificateError, load};
 pub use pkcs12::{ExportError, export};

@@ -8,17 +8,20 @@ use clap::{Parser, Subcommand};
 
 pub mod account;
 pub mod certificate;
+pub mod completions;
 pub mod config;
 pub mod counters;
 pub mod demo;
 pub mod exposition;
 mod location;
 pub mod log;
+pub mod manual;
 mod page;
 pub mod partner;
 pub mod queue;
 pub mod reload;
 pub mod serve;
+pub mod stamp;
 mod status_line;
 pub mod tls_report;
 pub mod trace;
@@ -70,6 +73,13 @@ pub enum Command {
     TlsReport(tls_report::TlsReportCommand),
     /// The counters of the running server
     Counters(counters::CountersArgs),
+    /// Sign stamps, and verify the stamp of a message
+    #[command(subcommand)]
+    Stamp(stamp::StampCommand),
+    /// Print the script that lets a shell complete commands and options
+    Completions(completions::CompletionsArgs),
+    /// Print a manual page, or write all of them
+    Man(manual::ManArgs),
 }
 
 /// Parses the command line and runs the command.
@@ -95,5 +105,8 @@ pub fn run() -> ExitCode {
         Command::Trace(args) => trace::run(&args, &config),
         Command::TlsReport(command) => tls_report::run(&command, &config),
         Command::Counters(args) => counters::run(&args, &config),
+        Command::Stamp(command) => stamp::run(&command, &config),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => manual::run(&args),
     }
 }

@@ -8,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, control};
+use crate::net::service_manager::ServiceManager;
 use crate::observe::Event;
 use crate::observe::event_log::{self, EventLog};
 use crate::relay::{Server, StartError};
@@ -43,7 +44,16 @@ async fn serve(config: &Path, limit_low: Option<Event>, log: &EventLog) -> ExitC
     let (Ok(mut hangup), Ok(mut terminate), Ok(mut interrupt)) = signals else {
         return fail(1, "cannot install signal handlers; the system refuses them to this process");
     };
-    let server = match Server::start(config).await {
+    let manager = match ServiceManager::from_environment() {
+        Ok(manager) => manager,
+        Err(error) => {
+            return fail(
+                1,
+                &format!("the service manager at $NOTIFY_SOCKET cannot be reached: {error}; unset it"),
+            );
+        }
+    };
+    let server = match Server::start(config, manager).await {
         Ok(server) => server,
         Err(StartError::Settings(problems)) => {
             for problem in problems {
@@ -60,7 +70,10 @@ async fn serve(config: &Path, limit_low: Option<Event>, log: &EventLog) -> ExitC
     // What led here stands before the line that says that we are here.
     log.flush();
     match doors {
-        Ok(admin) => eprintln!("ready {}{admin}", server.listening()),
+        Ok(admin) => {
+            eprintln!("ready {}{admin}", server.listening());
+            server.ready();
+        }
         Err(error) => return fail(1, &error),
     }
     let reason = loop {
@@ -95,7 +108,11 @@ async fn open_doors(server: &Server) -> Result<String, String> {
     let failed = |error: std::io::Error| {
         format!("[admin] cannot listen on {address}: {error}; free that address or name another in `listen`")
     };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let listener = match server.passed_socket(address) {
+        Some(passed) => passed.and_then(TcpListener::from_std),
+        None => TcpListener::bind(address).await,
+    };
+    let listener = listener.map_err(failed)?;
     let local = listener.local_addr().map_err(failed)?;
     let observer = server.observer();
     let serving = admin::serve(listener, server.observer(), Some(server.operator()), server.draining());

@@ -62,6 +62,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
             cache_size: 10,
             rate_limit: 10,
         },
+        stamp_signing: None,
         tls_reporting: TlsReportingSettings {
             enabled: false,
             organization_name: String::new(),

@@ -32,6 +32,7 @@ pub mod routing;
 pub mod secure_domains;
 pub mod send_connector;
 mod settings;
+mod stamp_signing;
 pub mod tls_reporting;
 mod users;
 
@@ -53,4 +54,5 @@ pub use settings::{
     MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings,
     TlsReportingSettings, Transport,
 };
+pub use stamp_signing::{StampAlgorithm, StampKey, StampSigning};
 pub use users::{Sender, User, Users};

@@ -9,10 +9,11 @@ use std::time::Duration;
 use crate::mail::{Address, Domain};
 use crate::trust::TrustPolicy;
 
+use super::header_firewall::Ours;
 use super::recipient_verification::VerificationSettings;
 use super::{
     AcceptedDomain, AdminToken, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName,
-    Users,
+    StampSigning, Users,
 };
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
@@ -43,6 +44,8 @@ pub struct Settings {
     pub dns: DnsSettings,
     pub recipient_verification: VerificationSettings,
     pub tls_reporting: TlsReportingSettings,
+    /// What stamps that leave are signed with, if they are.
+    pub stamp_signing: Option<StampSigning>,
     pub protocol_log: ProtocolLogSettings,
     pub message_tracking: MessageTrackingSettings,
     pub admin: AdminSettings,
@@ -188,6 +191,11 @@ pub struct AdminSettings {
 }
 
 impl Settings {
+    /// By what fields of ours are known.
+    pub fn ours(&self) -> Ours<'_> {
+        Ours { hostname: &self.hostname, signing: self.stamp_signing.as_ref() }
+    }
+
     /// The partner entry that holds `domain`.
     pub fn partner_of(&self, domain: &Domain) -> Option<&Arc<Partner>> {
         self.partners.iter().find(|partner| partner.domains.contains(domain))

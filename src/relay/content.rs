@@ -1,12 +1,14 @@
 //! The stored content of a message on its way out: header section filtered, body as it is.
 
-use std::io::{Read, Take};
+use std::io::{Read, Seek, SeekFrom, Take};
 
 use bytes::Bytes;
 use sealpost_queue::{Content, ContentReader};
 
 use crate::mail::header;
-use crate::policy::{header_firewall, limits};
+use crate::net::stamp_signature::StampSigner;
+use crate::policy::header_firewall::{self, Ours};
+use crate::policy::limits;
 
 /// Pieces read from a file at a time.
 const CHUNK_BYTES: usize = 256 << 10;
@@ -18,6 +20,9 @@ pub struct HeadRules<'a> {
     pub send_organization_headers: bool,
     /// `X-MS-Exchange-Organization-Auth…` fields to put in front, CRLF included, or nothing.
     pub exchange_fields: &'a str,
+    pub ours: Ours<'a>,
+    /// Signs what leaves with a stamp.
+    pub signer: Option<&'a StampSigner>,
 }
 
 /// Content ready to be encoded, in order: the header section, then chunks of the body.
@@ -32,7 +37,8 @@ enum Rest {
 }
 
 impl Outgoing {
-    /// Applies the outgoing header firewall. Fails with the disk's error when content cannot be read.
+    /// Applies the outgoing header firewall, and signs where a stamp leaves: nothing of the content
+    /// changes behind that. Fails with the disk's error when content cannot be read.
     pub fn prepare(content: Content, rules: &HeadRules<'_>) -> std::io::Result<Self> {
         let (start, rest) = match content {
             Content::Memory(bytes) => (bytes, None),
@@ -43,16 +49,25 @@ impl Outgoing {
         };
         let (head, _) = header::split(&start);
         let mut filtered = rules.exchange_fields.as_bytes().to_vec();
-        filtered.extend_from_slice(&header_firewall::outgoing(head, rules.send_organization_headers));
+        filtered.extend_from_slice(&header_firewall::outgoing(
+            head,
+            rules.send_organization_headers,
+            rules.ours,
+        ));
+        let signer = rules.signer.filter(|_| rules.send_organization_headers);
+        let signer = signer.filter(|_| header_firewall::is_stamped(&filtered));
         // The empty line is neither head nor body, and belongs between them.
         let after_head = start.slice(head.len()..);
-        let rest = match rest {
+        let mut rest = match rest {
             None => Rest::Memory(after_head),
             Some(file) => {
                 filtered.extend_from_slice(&after_head);
                 Rest::File(file)
             }
         };
+        if let Some(signer) = signer {
+            filtered.splice(..0, sign(signer, &filtered, &mut rest)?.into_bytes());
+        }
         Ok(Self { head: Some(filtered.into()), rest })
     }
 
@@ -76,6 +91,30 @@ impl Outgoing {
             Rest::File(file) => read_chunk(file),
         }
     }
+}
+
+/// The signature over `start` and the rest, which is read once more when it is sent.
+fn sign(signer: &StampSigner, start: &[u8], rest: &mut Rest) -> std::io::Result<String> {
+    tokio::task::block_in_place(|| {
+        let mut stream = signer.begin();
+        stream.write(start);
+        match rest {
+            Rest::Memory(bytes) => stream.write(bytes),
+            Rest::File(file) => {
+                let (behind, octets) = (file.get_mut().stream_position()?, file.limit());
+                let mut chunk = vec![0; CHUNK_BYTES];
+                loop {
+                    match file.read(&mut chunk)? {
+                        0 => break,
+                        count => stream.write(&chunk[..count]),
+                    }
+                }
+                file.get_mut().seek(SeekFrom::Start(behind))?;
+                file.set_limit(octets);
+            }
+        }
+        stream.finish().map_err(std::io::Error::other)
+    })
 }
 
 /// The first part of a file, long enough to hold any header section we stored.
@@ -102,7 +141,13 @@ mod tests {
     use super::*;
 
     fn sent(content: &'static str) -> String {
-        let rules = HeadRules { send_organization_headers: false, exchange_fields: "X-First: 1\r\n" };
+        let hostname = crate::mail::Domain::parse("mx.contoso.example").unwrap();
+        let rules = HeadRules {
+            send_organization_headers: false,
+            exchange_fields: "X-First: 1\r\n",
+            ours: Ours { hostname: &hostname, signing: None },
+            signer: None,
+        };
         let mut outgoing = Outgoing::prepare(Content::Memory(Bytes::from(content)), &rules).unwrap();
         let octets = outgoing.octets();
         let mut all = Vec::new();

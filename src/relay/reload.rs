@@ -7,11 +7,12 @@ use std::time::{Duration, SystemTime};
 use crate::config::{self, Change, Problem, Severity, differences};
 use crate::net::authentication::Authenticator;
 use crate::net::resolver;
+use crate::net::stamp_signature::StampSigner;
 use crate::observe::Event;
 
 use super::partners::radar;
 use super::shared::Shared;
-use super::{certificates, revocation, tls};
+use super::{certificates, health, revocation, tls};
 
 /// Certificate and recipient files are looked at this often.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
@@ -20,15 +21,22 @@ const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 /// new settings. On any problem the old ones stay in force.
 pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
     let _one_at_a_time = shared.reloading.lock().await;
+    shared.manager.reloading();
+    let result = read_and_apply(shared, who).await;
+    // Refused or not: the server goes on, with the settings that it has.
+    shared.manager.ready(&health::status(shared));
+    refused(shared, result)
+}
+
+async fn read_and_apply(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
     let file = shared.config_file.clone();
     let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
     let loaded =
         loaded.unwrap_or_else(|error| Err(vec![problem(&shared.config_file, "", error.to_string())]));
-    let result = match loaded {
+    match loaded {
         Ok(loaded) => apply(shared, loaded, who).await,
         Err(problems) => Err(problems),
-    };
-    refused(shared, result)
+    }
 }
 
 fn refused(shared: &Shared, result: Result<(), Vec<Problem>>) -> Result<(), Vec<Problem>> {
@@ -65,13 +73,16 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
         tls::listeners(&settings, &shared.server_tls.load()).map_err(|e| refuse(e.to_string()))?;
     let resolver = resolver::Resolver::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
     let authenticator = Authenticator::new(&settings.dns).map_err(|e| refuse(e.to_string()))?;
-    let listeners = shared.listeners.bind(&settings).map_err(|e| refuse(e.to_string()))?;
+    let stamp_signer = settings.stamp_signing.as_ref().map(StampSigner::new).transpose();
+    let stamp_signer = stamp_signer.map_err(|e| refuse(e.to_string()))?;
+    let listeners = shared.listeners.bind(&settings, &shared.manager).map_err(|e| refuse(e.to_string()))?;
     shared.tell_warnings(&loaded.warnings);
     let settings = Arc::new(settings);
     shared.server_tls.store(Arc::new(server_tls));
     shared.client_tls.clear();
     shared.resolver.store(Arc::new(resolver));
     shared.inspector.take(authenticator);
+    shared.stamp_signer.store(stamp_signer.map(Arc::new));
     shared.observer.reconfigure(&settings);
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
     if let Some(tracking) = shared.observer.tracking() {

@@ -45,7 +45,7 @@ impl ReturnedMessage {
             return Self { head: Vec::new(), body: None, withheld };
         };
         let (head, body_at) = header::split(&start);
-        let head = header_firewall::outgoing(head, false);
+        let head = header_firewall::outgoing(head, false, settings.ours());
         let (body, withheld) = match decided {
             Returned::Headers => (None, None),
             Returned::Content => (Some(start[body_at..].to_vec()), None),

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use sealpost_queue::Queue;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::{self, Document, Problem};
 use crate::net::resolver;
+use crate::net::service_manager::ServiceManager;
+use crate::net::stamp_signature::{SigningError, StampSigner};
 use crate::net::tls::{ClientTlsPool, TlsSetupError};
 use crate::observe::tracking::{MessageTracking, TrackingError};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
@@ -32,7 +34,9 @@ use super::passwords::Passwords;
 use super::shared::Shared;
 use super::tls_report::{self, keeper};
 use super::verification::Verifier;
-use super::{back_pressure, certificates, control, dispatch, mta_sts, reload, revocation, timers, tls};
+use super::{
+    back_pressure, certificates, control, dispatch, health, mta_sts, reload, revocation, timers, tls,
+};
 
 /// Sessions and deliveries in hand get this long after SIGTERM.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -50,9 +54,7 @@ pub enum StartError {
     DataDirectory(PathBuf, std::io::Error),
     #[error("{0}")]
     Queue(#[from] sealpost_queue::Error),
-    #[error(
-        "receive connector {connector} cannot listen on {address}: {source}; free that address or name another in bindings (a port below 1024 needs root or CAP_NET_BIND_SERVICE)"
-    )]
+    #[error("receive connector {connector} cannot listen on {address}: {source}; {remedy}", remedy = how_to_bind(source))]
     Bind { connector: String, address: SocketAddr, source: std::io::Error },
     #[error("{0}")]
     Tls(#[from] TlsSetupError),
@@ -64,6 +66,8 @@ pub enum StartError {
     Tracking(#[from] TrackingError),
     #[error("{0}")]
     Inspector(#[from] InspectorError),
+    #[error("{0}; make another key with `sealpost stamp key`")]
+    StampSigner(#[from] SigningError),
     #[error("the resolver cannot be set up: {0}")]
     Resolver(String),
 }
@@ -75,13 +79,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// Reads the settings, opens the queue, binds every listener and starts all tasks.
-    pub async fn start(config_file: &Path) -> Result<Self, StartError> {
+    /// Reads the settings, opens the queue, binds every listener that `manager` has not handed over, and
+    /// starts all tasks.
+    pub async fn start(config_file: &Path, manager: ServiceManager) -> Result<Self, StartError> {
         let loaded = config::load(config_file).map_err(StartError::Settings)?;
-        let shared = open(config_file, Arc::new(loaded.settings), loaded.document)?;
+        let shared = open(config_file, Arc::new(loaded.settings), loaded.document, manager)?;
         shared.tell_warnings(&loaded.warnings);
         let settings = shared.settings.load_full();
-        let listeners = shared.listeners.bind(&settings)?;
+        let listeners = shared.listeners.bind(&settings, &shared.manager)?;
         shared.listeners.follow(&shared, &settings, listeners);
         let ready = shared.listeners.describe(&settings);
         spawn_tasks(&shared);
@@ -108,6 +113,24 @@ impl Server {
         Arc::clone(&self.shared.observer)
     }
 
+    /// Every door is open: says so to the service manager, and tells of sockets that it handed over for
+    /// nothing.
+    pub fn ready(&self) {
+        self.shared.manager.ready(&health::status(&self.shared));
+        for address in self.shared.manager.unused() {
+            let warning = format!(
+                "the service manager handed over a socket for {address}, which no binding names; connections \
+                 wait there for nothing, so name it in bindings or take it out of the socket unit"
+            );
+            self.shared.observer.event(Event::SettingsWarning { warning });
+        }
+    }
+
+    /// The socket that the service manager handed over for `address`.
+    pub fn passed_socket(&self, address: SocketAddr) -> Option<std::io::Result<std::net::TcpListener>> {
+        self.shared.manager.take(address)
+    }
+
     /// Cancelled when the server drains.
     pub fn draining(&self) -> CancellationToken {
         self.shared.draining.clone()
@@ -130,6 +153,7 @@ impl Server {
 
     /// Finishes what is in hand, within half a minute, and closes the queue.
     pub async fn stop(self, reason: &str) {
+        self.shared.manager.stopping();
         self.shared.observer.event(Event::Stopping { reason: reason.to_owned() });
         self.shared.draining.cancel();
         self.shared.tasks.close();
@@ -155,8 +179,30 @@ impl Server {
     }
 }
 
+/// What to do where an address cannot be had.
+fn how_to_bind(error: &std::io::Error) -> &'static str {
+    match error.kind() {
+        std::io::ErrorKind::PermissionDenied => {
+            "a port below 1024 needs CAP_NET_BIND_SERVICE: start it as the unit sealpost.service does \
+             (AmbientCapabilities), let sealpost.socket bind the port, or name a higher port in bindings"
+        }
+        std::io::ErrorKind::AddrInUse => {
+            "another program has it (`ss -ltnp` shows which): stop that, or name another address in bindings"
+        }
+        std::io::ErrorKind::AddrNotAvailable => {
+            "this host has no such address: name one that it has in bindings, or 0.0.0.0 and [::] for all"
+        }
+        _ => "free that address, or name another in bindings",
+    }
+}
+
 /// Opens everything that needs the disk, short of listening.
-fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Result<Arc<Shared>, StartError> {
+fn open(
+    config_file: &Path,
+    settings: Arc<Settings>,
+    document: Document,
+    manager: ServiceManager,
+) -> Result<Arc<Shared>, StartError> {
     let data = settings.data_directory.clone();
     make_private_directory(&data).map_err(|e| StartError::DataDirectory(data.clone(), e))?;
     let (queue, recovery) = Queue::open(&data.join("queue"), sealpost_queue::Options::default())?;
@@ -176,6 +222,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
     let inspector = Inspector::open(&data, &settings.dns)?;
     let lists = revocation::open(&settings, &observer);
     let server_tls = tls::listeners(&settings, &HashMap::new())?;
+    let stamp_signer = settings.stamp_signing.as_ref().map(StampSigner::new).transpose()?;
     Ok(Arc::new(Shared {
         started: Shared::now().wall,
         config_file: config_file.to_owned(),
@@ -192,6 +239,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         client_tls: ClientTlsPool::new(),
         resolver: ArcSwap::from_pointee(resolver),
         inspector,
+        stamp_signer: ArcSwapOption::from_pointee(stamp_signer),
         milters: Gates::default(),
         verifier: Verifier::default(),
         auth_failures: AuthFailures::default(),
@@ -201,6 +249,7 @@ fn open(config_file: &Path, settings: Arc<Settings>, document: Document) -> Resu
         delivery_queues: Arc::default(),
         back_pressure: back_pressure::BackPressure::default(),
         hosts: Mutex::default(),
+        manager,
         listeners: Listeners::default(),
         bound: ArcSwap::default(),
         searching: tokio::sync::Semaphore::new(1),
@@ -226,6 +275,7 @@ fn known_partners(observer: &Observer) -> Arc<Connections> {
 
 fn spawn_tasks(shared: &Arc<Shared>) {
     shared.tasks.spawn(dispatch::run(Arc::clone(shared)));
+    shared.tasks.spawn(health::run(Arc::clone(shared)));
     shared.tasks.spawn(timers::run(Arc::clone(shared)));
     shared.tasks.spawn(control::end_holds(Arc::clone(shared)));
     shared.tasks.spawn(back_pressure::run(Arc::clone(shared)));

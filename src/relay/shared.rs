@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use jiff::Timestamp;
 use sealpost_queue::Queue;
 use tokio::sync::Notify;
@@ -16,6 +16,8 @@ use tokio_util::task::TaskTracker;
 use crate::config::{Change, Document, Problem};
 use crate::mail::Now;
 use crate::net::resolver::Resolver;
+use crate::net::service_manager::ServiceManager;
+use crate::net::stamp_signature::StampSigner;
 use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
 use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
 use crate::policy::host_memory::HostMemory;
@@ -54,6 +56,8 @@ pub struct Shared {
     pub client_tls: ClientTlsPool,
     pub resolver: ArcSwap<Resolver>,
     pub inspector: Inspector,
+    /// What stamps that leave are signed with, if they are.
+    pub stamp_signer: ArcSwapOption<StampSigner>,
     pub milters: Gates,
     pub verifier: Verifier,
     pub connections: Arc<Connections>,
@@ -64,6 +68,7 @@ pub struct Shared {
     pub back_pressure: BackPressure,
     /// Which hosts could not be reached a moment ago.
     pub hosts: Mutex<HostMemory>,
+    pub manager: ServiceManager,
     pub listeners: Listeners,
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,

@@ -173,6 +173,7 @@ pub fn settings(pki: &Pki) -> Settings {
             cache_size: 10,
             rate_limit: 10,
         },
+        stamp_signing: None,
         tls_reporting: TlsReportingSettings {
             enabled: false,
             organization_name: String::new(),

@@ -1,7 +1,11 @@
-//! What operators see and use, with real servers.
+//! What those who run an edge see of it, use and do to it, with real servers.
 
 #[path = "../common/mod.rs"]
 mod common;
+mod configuration;
 mod monitoring;
+mod package;
 mod page;
+mod service;
+mod stamp;
 mod web;

@@ -9,6 +9,7 @@ mod files;
 mod milters;
 pub use files::TRUST_FILE_BYTES_MAX;
 mod partners;
+mod stamp;
 mod trust;
 mod users;
 
@@ -59,6 +60,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         dns: dns(document.table("dns")),
         recipient_verification: recipient_verification(document.table("recipient_verification")),
         tls_reporting: tls_reporting(document.table("tls_reporting"), &transport.postmaster),
+        stamp_signing: stamp::signing(document, problems),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
         admin: admin::admin(document, problems),
@@ -89,6 +91,7 @@ fn watched_files(document: &Document) -> Vec<PathBuf> {
     let authentication = document.table("authentication");
     names.extend(anchors(authentication, "trust_anchors"));
     names.extend(authentication.text("users_file").map(str::to_owned));
+    names.extend(document.table("stamp").text("signing_key").map(str::to_owned));
     let credentials = document.tables("send_connector").filter_map(|t| t.text("authentication_credential"));
     names.extend(credentials.map(str::to_owned));
     for certificate in document.tables("certificate") {

@@ -9,6 +9,7 @@ mod inbound_checks;
 mod inbound_limits;
 mod look_ups;
 mod milters;
+mod stamp;
 mod tls_reporting;
 mod tracking;
 mod verification;
@@ -111,6 +112,7 @@ pub const SECTIONS: &[Section] = &[
         "A filter program that speaks the milter protocol, such as rspamd or a virus scanner; receive connectors say which they ask.",
     ),
     repeated("send_connector", "name", "Where mail goes out: which domains, which way, on what terms."),
+    single("stamp", "The signature over the stamp `Domain-Secured` (docs/stamp.md)."),
     single(
         "recipient_verification",
         "Asking next hops whether they know a recipient; accepted domains say whether that is done.",
@@ -145,6 +147,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         inbound_limits::KEYS,
         look_ups::KEYS,
         milters::KEYS,
+        stamp::KEYS,
         tls_reporting::KEYS,
         verification::KEYS,
     ];

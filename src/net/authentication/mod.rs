@@ -20,7 +20,7 @@ pub use spf::{Client, SpfEvidence, check as check_spf, unknown as spf_unknown};
 /// Asks the servers of `[dns]`. It has a cache of its own, apart from the resolver's that routes
 /// mail: what strangers make us ask must not push out what deliveries need.
 pub struct Authenticator {
-    inner: MessageAuthenticator,
+    pub(in crate::net) inner: MessageAuthenticator,
     /// For block lists, whose answers are plain addresses.
     lists: Resolver,
 }

@@ -20,7 +20,7 @@ pub fn build(name: &[u8], value: &[u8], keeps_blank: bool, rules: &Rules<'_>) ->
     }
     push_value(&mut raw, value)?;
     raw.extend_from_slice(b"\r\n");
-    if !header_firewall::incoming(&raw, false, &rules.settings.hostname).eq(&raw) {
+    if !header_firewall::incoming(&raw, false, rules.settings.ours()).eq(&raw) {
         return Err("this server alone writes such a field".to_owned());
     }
     if raw.split(|byte| *byte == b'\n').any(|line| line.len() > LINE_BYTES_MAX + 1) {
@@ -37,7 +37,7 @@ pub fn check_name(name: &[u8], rules: &Rules<'_>) -> Result<(), String> {
         return Err("that is no field name".to_owned());
     }
     let probe = [name, b": x\r\n"].concat();
-    if header_firewall::incoming(&probe, false, &rules.settings.hostname).is_empty() {
+    if header_firewall::incoming(&probe, false, rules.settings.ours()).is_empty() {
         return Err("this server alone writes such a field".to_owned());
     }
     // It decides over TLS on the way out, and only the sender may ask for it (RFC 8689).

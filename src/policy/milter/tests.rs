@@ -255,7 +255,7 @@ proptest! {
         prop_assert!(head.starts_with(own.as_bytes()));
         prop_assert!(head.ends_with(b"\r\n") && !head.windows(4).any(|four| four == b"\r\n\r\n"));
         let behind = &head[own.len()..];
-        let cleaned = crate::policy::header_firewall::incoming(behind, false, &settings.hostname);
+        let cleaned = crate::policy::header_firewall::incoming(behind, false, settings.ours());
         prop_assert_eq!(behind, &cleaned[..]);
         prop_assert_eq!(HeaderSection::new(&head).fields().filter(|field| field.is_named("Domain-Secured")).count(), 1);
     }

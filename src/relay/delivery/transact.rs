@@ -145,7 +145,13 @@ impl Delivery {
         });
         let send_organization_headers = connector.send_organization_headers.unwrap_or(inside);
         let exchange_fields = exchange_fields::render(settings, connector, meta);
-        let rules = HeadRules { send_organization_headers, exchange_fields: &exchange_fields };
+        let signer = self.shared.stamp_signer.load_full();
+        let rules = HeadRules {
+            send_organization_headers,
+            exchange_fields: &exchange_fields,
+            ours: settings.ours(),
+            signer: signer.as_deref(),
+        };
         Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))
     }
 }

@@ -56,11 +56,8 @@ pub(super) struct Rewritten {
 
 pub(super) fn rewrite(site: &Site<'_>, head: &[u8], world: World<'_>) -> Result<Rewritten, Refusal> {
     let unproved = examine(site, head, world)?;
-    let kept = header_firewall::incoming(
-        head,
-        keeps_organization_headers(site, world.settings),
-        &world.settings.hostname,
-    );
+    let keeps = keeps_organization_headers(site, world.settings);
+    let kept = header_firewall::incoming(head, keeps, world.settings.ours());
     let mut fields = received(site, world).to_string().into_bytes();
     for stamp in stamps(site, &unproved, world.settings) {
         fields.extend_from_slice(format!("Domain-Secured: {stamp}\r\n").as_bytes());

@@ -1,0 +1,167 @@
+//! Whether a message bears a stamp that one domain has signed, and whether anything was changed since.
+
+use std::borrow::Borrow;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::time::Instant;
+
+use jiff::Timestamp;
+use mail_auth::common::crypto::Algorithm;
+use mail_auth::common::parse::TxtRecordParser as _;
+use mail_auth::common::verify::DomainKey;
+use mail_auth::dkim::Signature;
+use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, Parameters, ResolverCache, Txt};
+
+use crate::mail::Domain;
+use crate::mail::header::{self, HeaderSection};
+use crate::net::authentication::Authenticator;
+use crate::policy::limits::DKIM_SIGNATURES_MAX;
+
+const STAMP: &str = "Domain-Secured";
+
+/// A signature that holds, and what it signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proof {
+    pub domain: String,
+    pub selector: String,
+    pub algorithm: &'static str,
+    /// `t=`
+    pub signed_at: Option<Timestamp>,
+    /// The values of all stamps in the message, first to last; each is signed.
+    pub stamps: Vec<String>,
+}
+
+/// Why nothing is proved.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unproved {
+    #[error("the message has no header section; give it as it lies in the mailbox, headers first")]
+    NoMessage,
+    #[error(
+        "the message bears no stamp (Domain-Secured); it was not domain-secured, or did not pass an edge that sends stamps"
+    )]
+    NoStamp,
+    #[error("no signature of {domain} covers the stamp; anyone may have written it")]
+    NoSignature { domain: Domain },
+    #[error("the signature of {domain} covers {signed} of {stamps} stamps; anyone may have added the rest")]
+    Added { domain: Domain, signed: usize, stamps: usize },
+    #[error("the signature of {domain} under {selector} does not hold: {reason}")]
+    Broken { domain: Domain, selector: String, reason: String },
+    #[error(
+        "the key {selector}._domainkey.{domain} could not be had from the DNS: {reason}; ask again later, or give it with --key"
+    )]
+    NoKey { domain: Domain, selector: String, reason: String },
+    #[error("{reason}; give a record such as \"v=DKIM1; k=ed25519; p=…\", or the key itself")]
+    BadKey { reason: String },
+}
+
+/// Looks for a signature of `domain` over every stamp of `message`, whose lines end in CRLF. The public
+/// key is `record`, the text of a DKIM key record, for whatever selector; else the DNS is asked. Hashes the
+/// body: for a thread that may block.
+pub async fn verify(
+    authenticator: &Authenticator,
+    message: &[u8],
+    domain: &Domain,
+    record: Option<&str>,
+) -> Result<Proof, Unproved> {
+    let (head, _) = header::split(message);
+    let stamps = HeaderSection::new(head).fields().filter(|field| field.is_named(STAMP));
+    let stamps: Vec<String> =
+        stamps.map(|field| String::from_utf8_lossy(&field.value()).into_owned()).collect();
+    let Some(mut parsed) = AuthenticatedMessage::parse(message) else { return Err(Unproved::NoMessage) };
+    if stamps.is_empty() {
+        return Err(Unproved::NoStamp);
+    }
+    parsed.dkim_headers.retain(|header| is_meant(&header.header, domain));
+    parsed.dkim_headers.truncate(DKIM_SIGNATURES_MAX);
+    let covered = parsed.dkim_headers.iter().map(|header| times_signed(&header.header, STAMP)).max();
+    match covered {
+        None => return Err(Unproved::NoSignature { domain: domain.clone() }),
+        Some(signed) if signed < stamps.len() => {
+            return Err(Unproved::Added { domain: domain.clone(), signed, stamps: stamps.len() });
+        }
+        Some(_) => {}
+    }
+    parsed.dkim_headers.retain(|header| times_signed(&header.header, STAMP) >= stamps.len());
+    let key = record.map(key_of).transpose()?.map(GivenKey);
+    let outputs = match &key {
+        Some(key) => authenticator.inner.verify_dkim(Parameters::new(&parsed).with_txt_cache(key)).await,
+        None => authenticator.inner.verify_dkim(&parsed).await,
+    };
+    settle(&outputs, domain, stamps)
+}
+
+/// The best of what the signatures came to.
+fn settle(outputs: &[DkimOutput<'_>], domain: &Domain, stamps: Vec<String>) -> Result<Proof, Unproved> {
+    let mut worst = Unproved::NoSignature { domain: domain.clone() };
+    for output in outputs {
+        let Some(signature) = output.signature() else { continue };
+        let selector = signature.s.clone();
+        worst = match output.result() {
+            DkimResult::Pass => {
+                let seconds = i64::try_from(signature.t).ok().filter(|seconds| *seconds > 0);
+                return Ok(Proof {
+                    domain: signature.d.clone(),
+                    selector,
+                    algorithm: match signature.a {
+                        Algorithm::Ed25519Sha256 => "ed25519-sha256",
+                        Algorithm::RsaSha256 => "rsa-sha256",
+                        Algorithm::RsaSha1 => "rsa-sha1",
+                    },
+                    signed_at: seconds.and_then(|seconds| Timestamp::from_second(seconds).ok()),
+                    stamps,
+                });
+            }
+            DkimResult::TempError(error) => {
+                Unproved::NoKey { domain: domain.clone(), selector, reason: error.to_string() }
+            }
+            DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
+                Unproved::Broken { domain: domain.clone(), selector, reason: error.to_string() }
+            }
+            DkimResult::None => continue,
+        };
+    }
+    Err(worst)
+}
+
+/// A signature of this domain over the whole body and over stamp and author, by an algorithm that still
+/// means something (RFC 8301 3.1).
+fn is_meant(signature: &Signature, domain: &Domain) -> bool {
+    Domain::parse_rooted(&signature.d).is_ok_and(|signed_by| signed_by == *domain)
+        && times_signed(signature, STAMP) > 0
+        && times_signed(signature, "From") > 0
+        && signature.l == 0
+        && signature.a != Algorithm::RsaSha1
+}
+
+fn times_signed(signature: &Signature, name: &str) -> usize {
+    signature.h.iter().filter(|signed| signed.eq_ignore_ascii_case(name)).count()
+}
+
+fn key_of(record: &str) -> Result<Arc<DomainKey>, Unproved> {
+    let record = record.trim();
+    let key = DomainKey::parse(record.as_bytes());
+    key.map(Arc::new).map_err(|error| Unproved::BadKey { reason: format!("the key cannot be read: {error}") })
+}
+
+/// Answers every question for a key with the one that was given.
+struct GivenKey(Arc<DomainKey>);
+
+impl ResolverCache<Box<str>, Txt> for GivenKey {
+    fn get<Q>(&self, _: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        Some(Txt::DomainKey(Arc::clone(&self.0)))
+    }
+
+    fn remove<Q>(&self, _: &Q) -> Option<Txt>
+    where
+        Box<str>: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        None
+    }
+
+    fn insert(&self, _: Box<str>, _: Txt, _: Instant) {}
+}
