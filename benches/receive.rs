@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use common::site::{EDGE, Site};
 use common::source::Load;
 use common::{BODY_BYTES, CONNECTIONS, is_trial, measure, rounds, seconds};
+use sealpost::net::service_manager::ServiceManager;
 use sealpost::relay::Server;
 
 fn main() {
@@ -24,7 +25,7 @@ fn main() {
 
 async fn run(connections: usize, time: Duration) -> (f64, f64) {
     let site = Site::new(false).await;
-    let server = Server::start(&site.config()).await.expect("a server");
+    let server = Server::start(&site.config(), ServiceManager::default()).await.expect("a server");
     let load = Load {
         to: site.listener(server.listening()),
         server_name: EDGE,

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use common::site::{EDGE, Site};
 use common::source::Load;
 use common::{BODY_BYTES, is_trial, measure, rounds};
+use sealpost::net::service_manager::ServiceManager;
 use sealpost::relay::Server;
 
 const MESSAGES: usize = 10_000;
@@ -22,7 +23,7 @@ fn main() {
 
 async fn run(messages: usize) -> (f64, f64) {
     let site = Site::new(false).await;
-    let server = Server::start(&site.config()).await.expect("a server");
+    let server = Server::start(&site.config(), ServiceManager::default()).await.expect("a server");
     let load = Load {
         to: site.listener(server.listening()),
         server_name: EDGE,

@@ -1,7 +1,7 @@
 //! `sealpost config set` and `sealpost partner add / remove` on the file of a running server.
 
 use std::os::unix::fs::PermissionsExt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::common::{PARTNER, Site, command, executable};
 
@@ -88,6 +88,7 @@ async fn commands_at_the_same_time_lose_nothing() {
         Command::new(executable())
             .args(["partner", "add", &format!("P{number}"), "--domain", &format!("p{number}.example"), "-c"])
             .arg(&config)
+            .stdout(Stdio::null())
             .spawn()
             .unwrap()
     };
