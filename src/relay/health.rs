@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealpost_queue::Queue;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
 use crate::observe::Event;
@@ -29,7 +30,7 @@ pub async fn run(shared: Arc<Shared>) {
             _ = ticks.tick() => {}
             () = shared.draining.cancelled() => return,
         }
-        let alive = matches!(timeout(pace, shared.queue.writer_answers()).await, Ok(Ok(())));
+        let alive = is_writing(&shared.queue, pace).await;
         if shared.draining.is_cancelled() {
             return;
         }
@@ -48,6 +49,11 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
+/// Whether the queue's writer comes round within `limit`.
+async fn is_writing(queue: &Queue, limit: Duration) -> bool {
+    matches!(timeout(limit, queue.writer_answers()).await, Ok(Ok(())))
+}
+
 /// What `systemctl status` shows.
 pub fn status(shared: &Shared) -> String {
     let waiting = shared.queue.statistics();
@@ -55,4 +61,30 @@ pub fn status(shared: &Shared) -> String {
     let settings = shared.settings.load();
     let listening = shared.listeners.describe(&settings).join(" ");
     format!("{messages} message{} in the queue; {listening}", if messages == 1 { "" } else { "s" })
+}
+
+#[cfg(test)]
+mod tests {
+    use sealpost_queue::{Options, SystemDisk};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_writer_that_is_stuck_or_gone_is_noticed() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock: sealpost_queue::Clock = Arc::new(|| 0);
+        let path = directory.path();
+        let opened = Queue::open_driven(path, Options::default(), Arc::new(SystemDisk), clock);
+        // Nothing is written but by its steps, so that it is stuck until then.
+        let (queue, _, mut driver) = opened.unwrap();
+        assert!(!is_writing(&queue, Duration::from_millis(50)).await);
+        let asked = is_writing(&queue, Duration::from_secs(10));
+        let (alive, ()) = tokio::join!(asked, async {
+            tokio::task::yield_now().await;
+            while driver.step() {}
+        });
+        assert!(alive);
+        drop(driver);
+        assert!(!is_writing(&queue, Duration::from_secs(10)).await);
+    }
 }

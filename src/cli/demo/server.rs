@@ -52,6 +52,8 @@ impl Server {
         let mut child = Command::new(executable)
             .args(["serve", "-c"])
             .arg(config)
+            // Whoever started us is told by us, if at all.
+            .env_remove("NOTIFY_SOCKET")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
