@@ -74,7 +74,7 @@ pub fn describe(key: &Key) -> Described {
     Described {
         kind: kind + &unit.unwrap_or_default(),
         default: default(key).replace("\\|", "|"),
-        meaning: meaning(key).replace("\\|", "|"),
+        meaning: key.doc.replace("\\|", "|"),
     }
 }
 
