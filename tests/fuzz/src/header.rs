@@ -3,7 +3,7 @@
 
 use sealpost::mail::Domain;
 use sealpost::mail::header::{Field, HeadCollector, HeadStatus, HeaderSection, split};
-use sealpost::policy::header_firewall;
+use sealpost::policy::header_firewall::{self, Ours};
 
 pub fn run(input: &[u8]) {
     let (head, body) = split(input);
@@ -14,7 +14,7 @@ pub fn run(input: &[u8]) {
     assert!(section.received_count() <= section.fields().count());
 
     let hostname = Domain::parse("mx.contoso.example").expect("a domain");
-    let passed = header_firewall::incoming(head, false, &hostname);
+    let passed = header_firewall::incoming(head, false, Ours { hostname: &hostname, signing: None });
     let passed = HeaderSection::new(&passed);
     assert!(passed.find("Domain-Secured").is_none());
     assert!(passed.fields().all(|field| {
