@@ -4,6 +4,7 @@
 
 mod audit;
 mod certificate_role;
+mod connection_guard;
 pub mod counters;
 mod event;
 pub mod event_log;
@@ -29,9 +30,10 @@ mod whole_file;
 
 pub use audit::{AuditEntry, AuditError, AuditLog};
 pub use certificate_role::CertificateRole;
+pub use connection_guard::ConnectionGuard;
 pub use event::{AccessEvent, DsnKind, Event, FilterEvent, InboundChecked};
 pub use history::{Course, History, Point, Totals};
 pub use live_log::{LiveLine, LiveLog, Selection as LiveSelection};
-pub use observer::{ConnectionGuard, Observer};
+pub use observer::Observer;
 pub(crate) use of_no_message::of_no_message;
 pub use protocol_log::{LogRecord, ProtocolLog, ProtocolLogError};

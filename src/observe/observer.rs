@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use prometheus_client::metrics::gauge::Gauge;
 
 use crate::policy::{Consequence, Limit, Pressure, Scope, Settings};
 use crate::smtp::SessionId;
 use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
+use super::connection_guard::ConnectionGuard;
 use super::event::{AccessEvent, Event};
 use super::history::History;
 use super::partners::{PartnerWatch, Peer};
@@ -45,9 +45,6 @@ struct Shown {
     certificates: Vec<Labels<2>>,
     crls: Vec<Labels<1>>,
 }
-
-/// Counts one open connection until it is dropped.
-pub struct ConnectionGuard(Gauge);
 
 impl Observer {
     /// Begins all counters at 0, with a series for each secure domain and connector.
@@ -266,8 +263,7 @@ impl Observer {
     /// Counts a connection until the guard is dropped.
     pub fn connection(&self, direction: Direction, connector: &str) -> ConnectionGuard {
         let gauge = self.counters.connections.get_or_create_owned(&connection_labels(direction, connector));
-        gauge.inc();
-        ConnectionGuard(gauge)
+        ConnectionGuard::new(gauge)
     }
 
     /// What was seen of the partners.
@@ -384,12 +380,6 @@ fn level_of(event: &Event) -> Level {
         | Event::TrackingLost { .. }
         | Event::TrackingError { .. }
         | Event::ProtocolLogError { .. } => Level::Error,
-    }
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        self.0.dec();
     }
 }
 

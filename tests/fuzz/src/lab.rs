@@ -146,7 +146,7 @@ fn write_users(path: &Path) {
     let name = "alice".to_owned();
     let alice = Entry { name, verifier: Some(verifier), certificate: Vec::new(), from: Vec::new() };
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).expect("a file");
-    write!(file, "{}{alice}\n", users_file::beginning(b"secret")).expect("a file");
+    writeln!(file, "{}{alice}", users_file::beginning(b"secret")).expect("a file");
 }
 
 impl Shown {
