@@ -10,6 +10,7 @@ use common::site::{EDGE, Site};
 use common::source::Load;
 use common::{BODY_BYTES, CONNECTIONS, is_trial, measure, rounds, seconds};
 use sealpost::net::service_manager::ServiceManager;
+use sealpost::observe::event_log::EventLog;
 use sealpost::relay::Server;
 
 fn main() {
@@ -25,7 +26,9 @@ fn main() {
 
 async fn run(connections: usize, time: Duration) -> (f64, f64) {
     let site = Site::new(false).await;
-    let server = Server::start(&site.config(), ServiceManager::default()).await.expect("a server");
+    let server = Server::start(&site.config(), EventLog::unheard(), ServiceManager::default())
+        .await
+        .expect("a server");
     let load = Load {
         to: site.listener(server.listening()),
         server_name: EDGE,

@@ -9,6 +9,7 @@ use common::site::{EDGE, Site};
 use common::source::Load;
 use common::{BODY_BYTES, is_trial, measure, rounds};
 use sealpost::net::service_manager::ServiceManager;
+use sealpost::observe::event_log::EventLog;
 use sealpost::relay::Server;
 
 const MESSAGES: usize = 10_000;
@@ -23,7 +24,9 @@ fn main() {
 
 async fn run(messages: usize) -> (f64, f64) {
     let site = Site::new(false).await;
-    let server = Server::start(&site.config(), ServiceManager::default()).await.expect("a server");
+    let server = Server::start(&site.config(), EventLog::unheard(), ServiceManager::default())
+        .await
+        .expect("a server");
     let load = Load {
         to: site.listener(server.listening()),
         server_name: EDGE,

@@ -13,6 +13,7 @@ const GENERATED: &[(&str, Generator)] = &[
     ("docs/configuration.md", sealpost::config::reference::markdown),
     ("docs/faults.md", sealpost::trust::fault::reference),
     ("docs/counters.md", sealpost::observe::counters::reference),
+    ("docs/events.md", sealpost::observe::events::reference),
 ];
 
 /// With `SEALPOST_WRITE_DOCS=1` the pages are written instead of compared.

@@ -2,6 +2,7 @@
 
 mod explain;
 mod follow;
+mod level;
 pub(super) mod print;
 mod which;
 
@@ -34,6 +35,8 @@ enum LogCommand {
     Sessions(Which),
     /// Tell the story of a session, the line that decided, the remedy and who must act
     Explain(Which),
+    /// Show or change how much the running server writes into its event log
+    Level(level::LevelArgs),
 }
 
 /// Why there is no answer.
@@ -56,6 +59,7 @@ pub fn run(args: &LogArgs, config: &Path) -> ExitCode {
         LogCommand::Show(which) => sessions(which, config, View::Lines, &mut out),
         LogCommand::Sessions(which) => sessions(which, config, View::Summary, &mut out),
         LogCommand::Explain(which) => explanations(which, config, &mut out),
+        LogCommand::Level(args) => return level::run(args, config),
         LogCommand::Follow(which) => follow::run(which, config, &mut out),
     };
     match result.and_then(|found| Ok(out.flush().map(|()| found)?)) {

@@ -21,6 +21,12 @@ const LAST_WAIT: Duration = Duration::from_secs(2);
 /// Runs the server. Exit status 2 where the settings are refused, 1 where the start fails otherwise.
 pub fn run(config: &Path) -> ExitCode {
     let log = event_log::start();
+    let status = run_with(config, &log);
+    log.flush();
+    status
+}
+
+fn run_with(config: &Path, log: &EventLog) -> ExitCode {
     let limit_low = raise_descriptor_limit();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -31,7 +37,7 @@ pub fn run(config: &Path) -> ExitCode {
             );
         }
     };
-    let status = runtime.block_on(serve(config, limit_low, &log));
+    let status = runtime.block_on(serve(config, limit_low, log));
     // Not even a thread that waits for a dead disk keeps the process.
     runtime.shutdown_timeout(LAST_WAIT);
     status
@@ -53,7 +59,7 @@ async fn serve(config: &Path, limit_low: Option<Event>, log: &EventLog) -> ExitC
             );
         }
     };
-    let server = match Server::start(config, manager).await {
+    let server = match Server::start(config, log.clone(), manager).await {
         Ok(server) => server,
         Err(StartError::Settings(problems)) => {
             for problem in problems {

@@ -7,7 +7,7 @@ use std::path::Path;
 use ipnet::IpNet;
 
 use crate::mail::{Address, Domain, DomainError};
-use crate::policy::{AddressSpace, HttpProxy, SmartHost, SmartHostName};
+use crate::policy::{AddressSpace, HttpProxy, LogLevels, SmartHost, SmartHostName, SyslogAddress};
 use crate::trust::{NamePattern, PinError, SpkiPin};
 
 use super::quantity::{self, QuantityError};
@@ -52,6 +52,9 @@ pub const CERTIFICATE_NAME: Format =
 pub const PIN: Format = Format { name: "pin", check: |text| pin(text).map(drop) };
 pub const PATH: Format = Format { name: "path", check: |text| path(text).map(drop) };
 pub const NAME: Format = Format { name: "name", check: |text| name(text).map(drop) };
+pub const LOG_LEVELS: Format = Format { name: "levels", check: |text| log_levels(text).map(drop) };
+pub const SYSLOG_ADDRESS: Format =
+    Format { name: "path or udp:IP:port", check: |text| syslog_address(text).map(drop) };
 pub const TEXT: Format = Format { name: "text", check: |_| Ok(()) };
 
 fn wrong<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
@@ -286,6 +289,19 @@ pub fn path(text: &str) -> Result<&Path, Wrong> {
         return wrong("the path is empty or holds a NUL", "write the path of a file or directory");
     }
     Ok(Path::new(text))
+}
+
+pub fn log_levels(text: &str) -> Result<LogLevels, Wrong> {
+    text.parse().or_else(|error| {
+        wrong(
+            format!("{text:?} holds no levels: {error}"),
+            "write \"info\", or \"warn,sealpost=debug\" with targets",
+        )
+    })
+}
+
+pub fn syslog_address(text: &str) -> Result<SyslogAddress, Wrong> {
+    text.parse().or_else(|error: String| wrong(error, "write \"/dev/log\" or \"udp:192.0.2.1:514\""))
 }
 
 pub fn name(text: &str) -> Result<&str, Wrong> {

@@ -68,6 +68,7 @@ pub const POLICY_SESSIONS: &str = "sealpost_outbound_policy_sessions_total";
 pub const STS_FETCHES: &str = "sealpost_mta_sts_policy_fetches_total";
 pub const LOG_LINES_LOST: &str = "sealpost_protocol_log_lines_lost_total";
 pub const TRACKING_LOST: &str = "sealpost_message_tracking_records_lost_total";
+pub const EVENT_LOG_LOST: &str = "sealpost_event_log_records_lost_total";
 pub const ACCEPT_TO_DURABLE: &str = "sealpost_accept_to_durable_seconds";
 pub const ACCEPT_TO_DELIVERED: &str = "sealpost_accept_to_delivered_seconds";
 
@@ -284,6 +285,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &[],
         "Message tracking records that could not be written",
         "Once a record, when writing fails or 8,192 wait for the disk: mail does not wait for it.",
+    ),
+    row(
+        EVENT_LOG_LOST,
+        Kind::Counter,
+        &["output"],
+        "Event log records that syslog or systemd's journal did not take",
+        "Once a record, when nobody reads the socket or 4,096 wait for it: mail does not wait for it; `output` is `syslog` or `journald`.",
     ),
     row(
         ACCEPT_TO_DURABLE,

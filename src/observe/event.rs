@@ -7,6 +7,8 @@ mod dsn_kind;
 mod fields;
 mod filter;
 mod inbound_checked;
+mod log;
+pub mod table;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -32,6 +34,7 @@ pub use dsn_kind::DsnKind;
 pub(super) use fields::version_label;
 pub use filter::FilterEvent;
 pub use inbound_checked::InboundChecked;
+pub use log::LogEvent;
 
 /// One thing that happened. Texts may hold anything a peer sent: they are escaped when written.
 #[derive(Clone, Debug, Serialize)]
@@ -241,6 +244,7 @@ pub enum Event {
     BackPressureChanged {
         resource: Resource,
         before: Pressure,
+        #[serde(rename = "pressure")]
         level: Pressure,
         amount: u64,
         allowed: u64,
@@ -369,32 +373,13 @@ pub enum Event {
         #[serde(serialize_with = "optional_display")]
         good_until: Option<Timestamp>,
     },
-    /// Lines of sessions that never reached the protocol log.
-    ProtocolLogLost {
-        lines: u64,
-    },
-    ProtocolLogError {
-        error: String,
-    },
-    /// `max_directory_size` removed a file before `max_age` would have.
-    ProtocolLogAgedEarly {
-        file: String,
-    },
-    /// Records of messages that never reached message tracking.
-    TrackingLost {
-        records: u64,
-    },
-    TrackingError {
-        error: String,
-    },
-    /// As `ProtocolLogAgedEarly`, of message tracking.
-    TrackingAgedEarly {
-        file: String,
-    },
     /// Written under its own name.
     #[serde(untagged)]
     Access(AccessEvent),
     /// Likewise.
     #[serde(untagged)]
     Filter(FilterEvent),
+    /// Likewise.
+    #[serde(untagged)]
+    Log(LogEvent),
 }

@@ -15,7 +15,7 @@ use crate::trust::{Direction, TlsEvidence, Verdict};
 
 use super::certificate_role::CertificateRole;
 use super::connection_guard::ConnectionGuard;
-use super::event::{AccessEvent, Event};
+use super::event::{AccessEvent, Event, LogEvent};
 use super::history::History;
 use super::partners::{PartnerWatch, Peer};
 use super::record::{self, Level};
@@ -24,6 +24,10 @@ use super::sent_once::SentOnce;
 use super::sparing::Sparing;
 use super::tls_reports::TlsReports;
 use super::tracking::{MessageTracking, Tracked};
+
+mod level;
+
+use level::level_of;
 
 /// Events in, log records and counters out. Shared by everyone who sees something happen.
 pub struct Observer {
@@ -153,14 +157,7 @@ impl Observer {
                 counters.bounced.inc();
                 Level::Warning
             }
-            Event::ProtocolLogLost { lines } => {
-                counters.log_lines_lost.inc_by(*lines);
-                self.loss_level()
-            }
-            Event::TrackingLost { records } => {
-                counters.tracking_lost.inc_by(*records);
-                self.loss_level()
-            }
+            Event::Log(event) => self.of_logs(event),
             Event::BackPressureChanged { resource, level, .. } => {
                 counters.back_pressure(*resource, *level);
                 if *level == Pressure::Normal { Level::Info } else { Level::Warning }
@@ -225,6 +222,28 @@ impl Observer {
         let level = self.counters.accessed(event);
         let AccessEvent::LimitReached { limit, scope, .. } = event else { return level };
         if self.limits_told.may_tell((*limit, *scope), Instant::now()) { level } else { Level::Debug }
+    }
+
+    /// What became of the logs.
+    fn of_logs(&self, event: &LogEvent) -> Level {
+        let counters = &self.counters;
+        match event {
+            LogEvent::ProtocolLogLost { lines } => {
+                counters.log_lines_lost.inc_by(*lines);
+                self.loss_level()
+            }
+            LogEvent::TrackingLost { records } => {
+                counters.tracking_lost.inc_by(*records);
+                self.loss_level()
+            }
+            LogEvent::EventLogLost { output, records } => {
+                counters.event_log_lost(output, *records);
+                self.loss_level()
+            }
+            LogEvent::ProtocolLogAgedEarly { .. } | LogEvent::TrackingAgedEarly { .. } => Level::Warning,
+            LogEvent::ProtocolLogError { .. } | LogEvent::TrackingError { .. } => Level::Error,
+            LogEvent::LogLevelsChanged { .. } => Level::Info,
+        }
     }
 
     fn loss_level(&self) -> Level {
@@ -316,70 +335,6 @@ impl Observer {
             gauge.set(if before == 0 { end } else { before.min(end) });
             shown.crls.push(labels);
         }
-    }
-}
-
-/// How much an event matters that no counter follows. Every variant is named, so that a new one
-/// does not compile before somebody has thought about it.
-fn level_of(event: &Event) -> Level {
-    match event {
-        Event::Started { .. }
-        | Event::Stopping { .. }
-        | Event::QueueRecovered { .. }
-        | Event::DsnQueued { .. }
-        | Event::SettingsReloaded { .. }
-        | Event::Access(_)
-        | Event::CertificateOffered { .. }
-        | Event::RevocationListLoaded { .. }
-        | Event::PinUnmatched { .. }
-        | Event::InboundChecked(_)
-        | Event::Filter(_)
-        | Event::MessageReceived { .. }
-        | Event::MessageRefused { .. }
-        | Event::MessageDelivered { .. }
-        | Event::MessageDeferred { .. }
-        | Event::MessageSuspended { .. }
-        | Event::MessageResumed { .. }
-        | Event::MessageRedirected { .. }
-        | Event::MessageRemoved { .. }
-        | Event::NextHopUp { .. }
-        | Event::TlsReportSent { .. }
-        | Event::TlsReportFailed { .. }
-        | Event::StsPolicyFetched { .. }
-        | Event::RevocationListFetched { .. } => Level::Info,
-        Event::NextHopDown { .. }
-        | Event::DsnDropped { .. }
-        | Event::CertificateExpiring { .. }
-        | Event::ProtocolLogAgedEarly { .. }
-        | Event::TrackingAgedEarly { .. }
-        | Event::RevocationListExpiring { .. }
-        | Event::SettingsWarning { .. }
-        | Event::AcceptFailed { .. }
-        | Event::SessionsCutOff { .. }
-        | Event::StopIncomplete { .. }
-        | Event::DescriptorLimitLow { .. }
-        | Event::TlsHandshake { .. }
-        | Event::InboundJudged { .. }
-        | Event::OutboundJudged { .. }
-        | Event::MessageBounced { .. }
-        | Event::BackPressureChanged { .. }
-        | Event::PolicyJudged { .. }
-        | Event::PolicyHostSkipped { .. }
-        | Event::StsPolicyFetchFailed { .. }
-        | Event::RevocationListFetchFailed { .. } => Level::Warning,
-        Event::StorageFailed { .. }
-        | Event::SettingsRefused { .. }
-        | Event::CertificateExpired { .. }
-        | Event::CertificateNotOffered { .. }
-        | Event::RevocationListFailed { .. }
-        | Event::RevocationListKept { .. }
-        | Event::PartnerRecordFailed { .. }
-        | Event::AuditFailed { .. }
-        | Event::AdminFailed { .. }
-        | Event::ProtocolLogLost { .. }
-        | Event::TrackingLost { .. }
-        | Event::TrackingError { .. }
-        | Event::ProtocolLogError { .. } => Level::Error,
     }
 }
 

@@ -41,12 +41,7 @@ macro_rules! of_no_message {
             | $crate::observe::Event::RevocationListKept { .. }
             | $crate::observe::Event::RevocationListFetched { .. }
             | $crate::observe::Event::RevocationListFetchFailed { .. }
-            | $crate::observe::Event::ProtocolLogLost { .. }
-            | $crate::observe::Event::ProtocolLogError { .. }
-            | $crate::observe::Event::ProtocolLogAgedEarly { .. }
-            | $crate::observe::Event::TrackingLost { .. }
-            | $crate::observe::Event::TrackingError { .. }
-            | $crate::observe::Event::TrackingAgedEarly { .. }
+            | $crate::observe::Event::Log(_)
             | $crate::observe::Event::InboundChecked(_)
             | $crate::observe::Event::Access(_)
             | $crate::observe::Event::Filter(

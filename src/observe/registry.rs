@@ -15,7 +15,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
 use crate::mail::Domain;
-use crate::policy::{Finding, Pressure, Resource, Settings};
+use crate::policy::{EventOutput, Finding, Pressure, Resource, Settings};
 use crate::smtp::sasl::Mechanism;
 use crate::trust::{Direction, Fault, Mode, RuledBy, TlsOutcome, TlsVersion, Verdict};
 
@@ -69,6 +69,7 @@ pub(super) struct Counters {
     sts_fetches: Family<Labels<1>, Counter>,
     pub(super) log_lines_lost: Counter,
     pub(super) tracking_lost: Counter,
+    event_log_lost: Family<Labels<1>, Counter>,
     pub(super) accept_to_durable: Histogram,
     pub(super) accept_to_delivered: Histogram,
     sums: totals::Sums,
@@ -112,6 +113,7 @@ impl Counters {
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
             tracking_lost: register(&mut r, counters::TRACKING_LOST, Counter::default()),
+            event_log_lost: register(&mut r, counters::EVENT_LOG_LOST, Family::default()),
             tls_reports: register(&mut r, counters::TLS_REPORTS, Family::default()),
             policy_sessions: register(&mut r, counters::POLICY_SESSIONS, Family::default()),
             sts_fetches: register(&mut r, counters::STS_FETCHES, Family::default()),
@@ -194,6 +196,10 @@ impl Counters {
         self.checks.get_or_create(&labels).inc();
     }
 
+    pub(super) fn event_log_lost(&self, output: &str, records: u64) {
+        self.event_log_lost.get_or_create(&[("output", output.to_owned())]).inc_by(records);
+    }
+
     pub(super) fn sts_fetch(&self, result: &str) {
         self.sts_fetches.get_or_create(&[("result", result.to_owned())]).inc();
     }
@@ -201,6 +207,9 @@ impl Counters {
     fn begin_fixed_series(&self) {
         for result in SIGN_IN_RESULTS {
             drop(self.admin_sign_ins.get_or_create(&[("result", result.to_owned())]));
+        }
+        for output in [EventOutput::Syslog, EventOutput::Journald] {
+            self.event_log_lost(output.as_str(), 0);
         }
         for mechanism in Mechanism::ALL {
             for result in ["ok", "failed"] {

@@ -73,6 +73,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         },
         protocol_log: protocol_log(PathBuf::from("/nonexistent")),
         message_tracking: message_tracking(PathBuf::from("/nonexistent")),
+        event_log: crate::policy::EventLogSettings::default(),
         admin: AdminSettings { listen: None, token: None, allow_steering: false },
     }
 }

@@ -7,6 +7,7 @@ pub mod back_pressure;
 mod certificate_use;
 pub mod concurrency;
 pub mod cut_through;
+mod event_log;
 pub mod expiry;
 pub mod fair_share;
 pub mod header_firewall;
@@ -40,6 +41,10 @@ pub use accepted_domain::{AcceptedDomain, AllowedSenders};
 pub use admin_token::AdminToken;
 pub use back_pressure::{Pressure, Resource};
 pub use certificate_use::{CertificateUse, CertificateUser, certificate_uses};
+pub use event_log::{
+    DEFAULT_LEVELS, EventFormat, EventLogSettings, EventOutput, Facility, LogLevel, LogLevelError, LogLevels,
+    SyslogAddress,
+};
 pub use inbound_checks::{Check, CheckMode, Consequence, Finding, InboundChecks, Outcome};
 pub use inbound_limits::{InboundLimits, PartnerLimits};
 pub use limit::{Limit, Reached, Scope};

@@ -12,8 +12,8 @@ use crate::trust::TrustPolicy;
 use super::header_firewall::Ours;
 use super::recipient_verification::VerificationSettings;
 use super::{
-    AcceptedDomain, AdminToken, OwnCertificate, Partner, ReceiveConnector, SendConnector, SmartHostName,
-    StampSigning, Users,
+    AcceptedDomain, AdminToken, EventLogSettings, OwnCertificate, Partner, ReceiveConnector, SendConnector,
+    SmartHostName, StampSigning, Users,
 };
 
 /// Everything the program knows of its configuration file, anchors, certificates and recipient
@@ -48,6 +48,7 @@ pub struct Settings {
     pub stamp_signing: Option<StampSigning>,
     pub protocol_log: ProtocolLogSettings,
     pub message_tracking: MessageTrackingSettings,
+    pub event_log: EventLogSettings,
     pub admin: AdminSettings,
 }
 

@@ -83,6 +83,7 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     shared.resolver.store(Arc::new(resolver));
     shared.inspector.take(authenticator);
     shared.stamp_signer.store(stamp_signer.map(Arc::new));
+    shared.event_log.configure(&settings.event_log, settings.hostname.as_str());
     shared.observer.reconfigure(&settings);
     shared.protocol_log.reconfigure(&settings.protocol_log).await;
     if let Some(tracking) = shared.observer.tracking() {

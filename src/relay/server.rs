@@ -16,6 +16,7 @@ use crate::net::resolver;
 use crate::net::service_manager::ServiceManager;
 use crate::net::stamp_signature::{SigningError, StampSigner};
 use crate::net::tls::{ClientTlsPool, TlsSetupError};
+use crate::observe::event_log::EventLog;
 use crate::observe::tracking::{MessageTracking, TrackingError};
 use crate::observe::{AuditLog, Event, Observer, ProtocolLog, ProtocolLogError};
 use crate::policy::Settings;
@@ -81,9 +82,14 @@ pub struct Server {
 impl Server {
     /// Reads the settings, opens the queue, binds every listener that `manager` has not handed over, and
     /// starts all tasks.
-    pub async fn start(config_file: &Path, manager: ServiceManager) -> Result<Self, StartError> {
+    pub async fn start(
+        config_file: &Path,
+        event_log: EventLog,
+        manager: ServiceManager,
+    ) -> Result<Self, StartError> {
         let loaded = config::load(config_file).map_err(StartError::Settings)?;
-        let shared = open(config_file, Arc::new(loaded.settings), loaded.document, manager)?;
+        event_log.configure(&loaded.settings.event_log, loaded.settings.hostname.as_str());
+        let shared = open(config_file, Arc::new(loaded.settings), loaded.document, event_log, manager)?;
         shared.tell_warnings(&loaded.warnings);
         let settings = shared.settings.load_full();
         let listeners = shared.listeners.bind(&settings, &shared.manager)?;
@@ -201,6 +207,7 @@ fn open(
     config_file: &Path,
     settings: Arc<Settings>,
     document: Document,
+    event_log: EventLog,
     manager: ServiceManager,
 ) -> Result<Arc<Shared>, StartError> {
     let data = settings.data_directory.clone();
@@ -233,6 +240,7 @@ fn open(
         queue,
         holds,
         observer,
+        event_log,
         protocol_log,
         audit,
         server_tls: ArcSwap::from_pointee(server_tls),

@@ -19,6 +19,7 @@ use crate::net::resolver::Resolver;
 use crate::net::service_manager::ServiceManager;
 use crate::net::stamp_signature::StampSigner;
 use crate::net::tls::{ClientTlsPool, KeyExchange, ServerTls};
+use crate::observe::event_log::EventLog;
 use crate::observe::{AuditEntry, AuditLog, Event, Observer, ProtocolLog};
 use crate::policy::host_memory::HostMemory;
 use crate::policy::{OwnCertificate, Settings};
@@ -50,6 +51,7 @@ pub struct Shared {
     pub queue: Queue,
     pub holds: Holds,
     pub observer: Arc<Observer>,
+    pub event_log: EventLog,
     pub protocol_log: ProtocolLog,
     pub audit: Arc<AuditLog>,
     pub server_tls: ArcSwap<HashMap<String, ListenerTls>>,

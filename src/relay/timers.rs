@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use sealpost_queue::{Change, Claim, Message};
 
-use crate::observe::Event;
+use crate::observe::{Event, LogEvent};
 
 use super::record::MessageMeta;
 use super::report::Reports;
@@ -35,6 +35,7 @@ pub async fn run(shared: Arc<Shared>) {
         expire(&shared).await;
         notify_delays(&shared).await;
         show_queue(&shared);
+        tell_losses(&shared);
         if forgot.elapsed() >= FORGET_SOURCES {
             forgot = Instant::now();
             shared.connections.forget_past(forgot);
@@ -43,6 +44,13 @@ pub async fn run(shared: Arc<Shared>) {
             reminded = Instant::now();
             tls::remind_of_expired(&shared);
         }
+    }
+}
+
+/// What syslog or the journal did not take is told where it can be: elsewhere, and in a counter.
+fn tell_losses(shared: &Shared) {
+    for (output, records) in shared.event_log.take_losses() {
+        shared.observer.event(Event::Log(LogEvent::EventLogLost { output: output.as_str(), records }));
     }
 }
 

@@ -9,9 +9,10 @@ use sealpost::mail::{Address, Domain};
 use sealpost::policy::recipient_verification::VerificationSettings;
 use sealpost::policy::{
     AcceptedDomain, AdminSettings, AllowedSenders, AuthenticationWays, BackPressureSettings, CheckMode,
-    CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings, MtaStsSettings, Partner,
-    Permissions, Priority, ProtocolLogSettings, ProtocolLogging, QueueSettings, ReceiveConnector,
-    SendConnector, Sender, Settings, TlsReportingSettings, Transport, User, Users, secure_domains,
+    CrlFetchSettings, DnsSettings, Dnssec, EventLogSettings, HeaderFrom, MessageTrackingSettings,
+    MtaStsSettings, Partner, Permissions, Priority, ProtocolLogSettings, ProtocolLogging, QueueSettings,
+    ReceiveConnector, SendConnector, Sender, Settings, TlsReportingSettings, Transport, User, Users,
+    secure_domains,
 };
 use sealpost::smtp::sasl::Verifier;
 use sealpost::trust::{
@@ -189,6 +190,7 @@ pub fn settings(pki: &Pki) -> Settings {
             max_age: Duration::from_secs(30 * 86_400),
             stop_mail_on_error: false,
         },
+        event_log: EventLogSettings::default(),
         admin: AdminSettings { listen: None, token: None, allow_steering: false },
     }
 }

@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod configuration;
+mod logs;
 mod monitoring;
 mod package;
 mod page;

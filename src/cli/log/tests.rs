@@ -57,7 +57,7 @@ fn output(arguments: &[&str]) -> (String, bool) {
             let found = explanations(which, Path::new("unused.toml"), &mut out).unwrap();
             return (String::from_utf8(out).unwrap(), found);
         }
-        LogCommand::Follow(_) => unreachable!("follow does not end"),
+        LogCommand::Follow(_) | LogCommand::Level(_) => unreachable!("they need more than a log"),
     };
     let found = sessions(which, Path::new("unused.toml"), view, &mut out).unwrap();
     (String::from_utf8(out).unwrap(), found)

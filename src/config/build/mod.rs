@@ -5,6 +5,7 @@
 mod admin;
 mod connectors;
 mod credentials;
+mod event_log;
 mod files;
 mod milters;
 pub use files::TRUST_FILE_BYTES_MAX;
@@ -63,6 +64,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         stamp_signing: stamp::signing(document, problems),
         protocol_log: protocol_log(document),
         message_tracking: message_tracking(document),
+        event_log: event_log::event_log(document),
         admin: admin::admin(document, problems),
         transport,
     }

@@ -4,6 +4,7 @@
 
 mod access;
 mod connectors;
+mod event_log;
 mod general;
 mod inbound_checks;
 mod inbound_limits;
@@ -133,6 +134,7 @@ pub const SECTIONS: &[Section] = &[
         "message_tracking",
         "What became of each message, as Exchange tracks it (docs/message-tracking.md).",
     ),
+    single("event_log", "What happens and is worth telling (docs/events.md), and what libraries say."),
     single("admin", "The HTTP listener for health, counters and the status page."),
 ];
 
@@ -141,6 +143,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
     let tables = [
         general::KEYS,
         tracking::KEYS,
+        event_log::KEYS,
         connectors::KEYS,
         access::KEYS,
         inbound_checks::KEYS,

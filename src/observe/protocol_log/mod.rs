@@ -17,7 +17,7 @@ use crate::smtp::SessionId;
 use crate::trust::Direction;
 
 use super::rotating::{self, Limits, RotatingLog, Row, Series, Tell, Trouble};
-use super::{Event, LiveLog, Observer};
+use super::{Event, LiveLog, LogEvent, Observer};
 
 /// The names of the fields, as Exchange writes them.
 const FIELDS: &str = "date-time,connector-id,session-id,sequence-number,local-endpoint,\
@@ -171,11 +171,11 @@ fn limits(settings: &ProtocolLogSettings) -> Limits {
 
 fn tell(observer: Arc<Observer>) -> Tell {
     Arc::new(move |trouble| {
-        observer.event(match trouble {
-            Trouble::Lost(lines) => Event::ProtocolLogLost { lines },
-            Trouble::Error(error) => Event::ProtocolLogError { error },
-            Trouble::AgedEarly(file) => Event::ProtocolLogAgedEarly { file: file.display().to_string() },
-        });
+        observer.event(Event::Log(match trouble {
+            Trouble::Lost(lines) => LogEvent::ProtocolLogLost { lines },
+            Trouble::Error(error) => LogEvent::ProtocolLogError { error },
+            Trouble::AgedEarly(file) => LogEvent::ProtocolLogAgedEarly { file: file.display().to_string() },
+        }));
     })
 }
 

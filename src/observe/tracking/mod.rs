@@ -18,7 +18,7 @@ use crate::policy::MessageTrackingSettings;
 use crate::trust::Fault;
 
 use super::rotating::{self, Limits, RotatingLog, Series, Tell, Trouble};
-use super::{Event, Observer};
+use super::{Event, LogEvent, Observer};
 
 pub use reader::{Entry, Files, TrackingReadError};
 
@@ -161,11 +161,11 @@ fn limits(settings: &MessageTrackingSettings) -> Limits {
 fn tell(observer: Weak<Observer>) -> Tell {
     Arc::new(move |trouble| {
         let Some(observer) = observer.upgrade() else { return };
-        observer.event(match trouble {
-            Trouble::Lost(records) => Event::TrackingLost { records },
-            Trouble::Error(error) => Event::TrackingError { error },
-            Trouble::AgedEarly(file) => Event::TrackingAgedEarly { file: file.display().to_string() },
-        });
+        observer.event(Event::Log(match trouble {
+            Trouble::Lost(records) => LogEvent::TrackingLost { records },
+            Trouble::Error(error) => LogEvent::TrackingError { error },
+            Trouble::AgedEarly(file) => LogEvent::TrackingAgedEarly { file: file.display().to_string() },
+        }));
     })
 }
 

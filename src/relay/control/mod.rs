@@ -2,6 +2,7 @@
 
 mod destinations;
 mod hold;
+mod log_level;
 mod overview;
 mod render;
 mod search;
@@ -100,6 +101,11 @@ pub enum Request {
     TlsReports {
         day: Option<String>,
     },
+    /// Levels of the event log, after a change if there is one: `[TARGET=]LEVEL` or `configured`.
+    LogLevel {
+        set: Option<String>,
+        user: String,
+    },
     /// Every partner, or those of this name or domain.
     Partners {
         name: Option<String>,
@@ -180,6 +186,7 @@ async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<
         Request::QueueList { filter } => list(shared, &filter).await,
         Request::TlsReports { day } => tls_report::answer(shared, day.as_deref()),
         Request::Partners { name } => partners_answer(shared, name.as_deref()),
+        Request::LogLevel { set, user } => log_level::answer(shared, set.as_deref(), &user).await,
         Request::QueueShow { id } => with_message(shared, &id, entry).await,
         Request::QueueWhy { id } => with_message(shared, &id, why).await,
         Request::QueueExport { id, offset } => export(shared, &id, offset).await,

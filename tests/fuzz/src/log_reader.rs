@@ -2,6 +2,7 @@
 //! counted as skipped, sessions put together and made sense of.
 
 use jiff::Timestamp;
+use sealpost::observe::log_reader::explain::explain;
 use sealpost::observe::log_reader::{Filter, Query, ReadError, Session, scan};
 use sealpost::observe::tracking::Files;
 
@@ -44,5 +45,7 @@ fn check(session: &Session) {
     assert!(session.started <= session.last || !session.lines.is_empty());
     let facts = session.facts();
     let _ = facts.domains().count();
+    let explanation = explain(session);
+    assert!(!explanation.story.is_empty());
     assert!(Filter::default().matches(session));
 }

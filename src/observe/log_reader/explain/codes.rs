@@ -141,6 +141,14 @@ pub(super) fn meaning(code: &str) -> Option<(&'static str, &'static str)> {
     find(rest).or_else(|| find(&format!("{}.0", rest.split('.').next()?)))
 }
 
+/// The same with the words behind the code: Exchange says 5.1.10 of a recipient that it does not
+/// know, which the registry has for something else.
+pub(super) fn of_reply(code: &str, text: &str) -> Option<(&'static str, &'static str)> {
+    let unknown =
+        ["RESOLVER.ADR.RecipientNotFound", "RESOLVER.ADR.RecipNotFound", "RESOLVER.ADR.ExRecipNotFound"];
+    if unknown.iter().any(|word| text.starts_with(word)) { meaning("5.1.1") } else { meaning(code) }
+}
+
 /// The same of a reply without an enhanced code (RFC 5321 section 4.2.3).
 pub(super) fn of_basic(code: u16) -> Option<(&'static str, &'static str)> {
     let enhanced = match code {
@@ -179,5 +187,7 @@ mod tests {
         assert_eq!(meaning("5.9.9"), None);
         assert_eq!(of_basic(552), meaning("5.3.4"));
         assert_eq!(of_basic(250), None);
+        assert_eq!(of_reply("5.1.10", "RESOLVER.ADR.RecipientNotFound; Recipient x"), meaning("5.1.1"));
+        assert_eq!(of_reply("5.1.10", "null MX"), meaning("5.1.10"));
     }
 }

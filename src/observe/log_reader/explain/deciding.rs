@@ -160,9 +160,10 @@ fn by_reply(session: &Session, line: &Line, asked: &Asked) -> Deciding {
     let digits = line.data.get(..3).and_then(|code| code.parse().ok()).unwrap_or(0);
     let text = line.data.get(4..).unwrap_or_default();
     let reply = super::super::ReplyLine { code: digits, text };
-    let enhanced = reply.enhanced().map(|(code, _)| code);
-    let known = enhanced.and_then(codes::meaning).or_else(|| codes::of_basic(digits));
-    let code = enhanced.map_or_else(|| digits.to_string(), |code| format!("{digits} {code}"));
+    let enhanced = reply.enhanced();
+    let known = enhanced.and_then(|(code, words)| codes::of_reply(code, words));
+    let known = known.or_else(|| codes::of_basic(digits));
+    let code = enhanced.map_or_else(|| digits.to_string(), |(code, _)| format!("{digits} {code}"));
     let by = match session.direction {
         Direction::Inbound => "we refused",
         Direction::Outbound => "the other side refused",

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::super::{Asked, Conversation, Session, Turn};
+use super::super::{Asked, Conversation, ReplyLine, Session, Turn};
 use super::deciding::is_broken_end;
 use super::transactions::{Fate, Transaction};
 use super::{alerts, codes};
@@ -15,9 +15,9 @@ const RECIPIENTS_TOLD: usize = 5;
 pub(super) fn tell(session: &Session, transactions: &[Transaction], left_out: usize) -> Vec<String> {
     let mut story = vec![opening(session)];
     story.extend(greeting(session));
-    story.extend(tls(session));
     story.extend(certificate(session, "Sending certificate", "We showed"));
     story.extend(certificate(session, "Received certificate", "The other side showed"));
+    story.extend(tls(session));
     story.extend(judgement(session));
     story.extend(transactions.iter().zip(1..).map(|(transaction, number)| message(number, transaction)));
     if transactions.is_empty() {
@@ -236,8 +236,9 @@ fn message(number: usize, transaction: &Transaction) -> String {
 
 /// A reply with what its enhanced code means.
 fn explained(reply: &str) -> String {
-    let code = reply.split_whitespace().nth(1).filter(|_| !reply.starts_with('2'));
-    match code.and_then(codes::meaning) {
+    let said = ReplyLine { code: 0, text: reply.get(4..).unwrap_or_default() };
+    let enhanced = said.enhanced().filter(|_| !reply.starts_with('2'));
+    match enhanced.and_then(|(code, words)| codes::of_reply(code, words)) {
         Some((meaning, _)) => format!("\"{reply}\" ({meaning})"),
         None => format!("\"{reply}\""),
     }

@@ -6,8 +6,6 @@ use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tracing_subscriber::fmt::MakeWriter;
-
 /// Text that may wait.
 const WAITING_BYTES_MAX: usize = 1 << 20;
 /// Between two writes when so much text came within that time; else a line is written at once.
@@ -47,6 +45,11 @@ impl Outlet {
         Ok(Self(shared))
     }
 
+    /// Adds one record.
+    pub(super) fn push(&self, record: &[u8]) {
+        self.0.push(record);
+    }
+
     /// Returns when all that was brought is written, or nobody reads it for two seconds.
     pub(super) fn flush(&self) {
         let until = Instant::now() + LAST_WAIT;
@@ -69,7 +72,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds one record.
     fn push(&self, record: &[u8]) {
         let mut state = self.lock();
         while state.waiting.len() >= WAITING_BYTES_MAX {
@@ -119,28 +121,6 @@ impl Shared {
     }
 }
 
-/// One record on its way, which the subscriber writes whole.
-pub(super) struct Record<'a>(&'a Shared);
-
-impl Write for Record<'_> {
-    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
-        self.0.push(record);
-        Ok(record.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Outlet {
-    type Writer = Record<'a>;
-
-    fn make_writer(&'a self) -> Record<'a> {
-        Record(&self.0)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
@@ -174,12 +154,12 @@ mod tests {
     #[test]
     fn records_that_come_while_one_is_written_go_out_together_and_in_order() {
         let (outlet, let_go, written) = gated();
-        outlet.make_writer().write_all(b"one\n").unwrap();
+        outlet.push(b"one\n");
         while !outlet.0.lock().writing {
             std::thread::yield_now();
         }
-        outlet.make_writer().write_all(b"two\n").unwrap();
-        outlet.make_writer().write_all(b"three\n").unwrap();
+        outlet.push(b"two\n");
+        outlet.push(b"three\n");
         let_go.send(()).unwrap();
         let_go.send(()).unwrap();
         outlet.flush();
@@ -192,7 +172,7 @@ mod tests {
         let record = vec![b'x'; WAITING_BYTES_MAX / 4];
         let copy = outlet.clone();
         let busy = std::thread::spawn(move || {
-            (0..12).for_each(|_| copy.make_writer().write_all(&record).unwrap());
+            (0..12).for_each(|_| copy.push(&record));
         });
         // One write holds a megabyte at most, and three are to come.
         for _ in 0..12 {

@@ -1,0 +1,129 @@
+//! Where records go: standard error, syslog, systemd's journal, or several of these.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Instant;
+
+use jiff::Timestamp;
+
+use super::datagrams::{Datagrams, Destination};
+use super::journald;
+use super::outlet::Outlet;
+use super::render::{Rendered, Wanted};
+use super::syslog::Syslog;
+use crate::policy::{EventFormat, EventLogSettings, EventOutput, Facility, SyslogAddress};
+
+/// Records that an output lost, counted for as long as the program runs.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Losses {
+    pub(super) syslog: Arc<AtomicU64>,
+    pub(super) journald: Arc<AtomicU64>,
+}
+
+/// All that is open under one setting.
+pub(super) struct Outputs {
+    format: EventFormat,
+    stderr: Option<Stderr>,
+    syslog: Option<(Syslog, Datagrams)>,
+    journald: Option<(Facility, Datagrams)>,
+}
+
+/// Without a thread of its own each record is written by who tells it.
+#[derive(Clone)]
+pub(super) enum Stderr {
+    Outlet(Outlet),
+    Direct,
+}
+
+impl Stderr {
+    pub(super) fn start() -> Self {
+        Outlet::start(std::io::stderr()).map_or(Self::Direct, Self::Outlet)
+    }
+
+    fn write(&self, record: &str) {
+        match self {
+            Stderr::Outlet(outlet) => outlet.push(record.as_bytes()),
+            // There is nobody left to tell that standard error is gone.
+            Stderr::Direct => drop(std::io::stderr().write_all(record.as_bytes())),
+        }
+    }
+}
+
+impl Outputs {
+    /// Only standard error: what is told before the settings are read.
+    pub(super) fn early(format: EventFormat, stderr: Stderr) -> Self {
+        Self { format, stderr: Some(stderr), syslog: None, journald: None }
+    }
+
+    /// Opens what the settings name. An output without a thread is left out: there is no other way
+    /// to it, and standard error then says so.
+    pub(super) fn open(
+        settings: &EventLogSettings,
+        format: EventFormat,
+        hostname: &str,
+        stderr: Stderr,
+        losses: &Losses,
+    ) -> Self {
+        let wants = |output| settings.outputs.contains(&output);
+        let start = |to, lost: &Arc<AtomicU64>| Datagrams::start(to, Arc::clone(lost)).ok();
+        let syslog = || {
+            let to = match &settings.syslog_address {
+                SyslogAddress::Unix(path) => Destination::Unix(path.clone()),
+                SyslogAddress::Udp(address) => Destination::Udp(*address),
+            };
+            let syslog = Syslog { facility: settings.syslog_facility, hostname: hostname.to_owned() };
+            start(to, &losses.syslog).map(|datagrams| (syslog, datagrams))
+        };
+        let journald = || {
+            let to = Destination::Unix(settings.journald_socket.clone());
+            start(to, &losses.journald).map(|datagrams| (settings.syslog_facility, datagrams))
+        };
+        let syslog = if wants(EventOutput::Syslog) { syslog() } else { None };
+        let journald = if wants(EventOutput::Journald) { journald() } else { None };
+        let missing = (wants(EventOutput::Syslog) && syslog.is_none())
+            || (wants(EventOutput::Journald) && journald.is_none());
+        let stderr = (wants(EventOutput::Stderr) || missing).then_some(stderr);
+        Self { format, stderr, syslog, journald }
+    }
+
+    pub(super) fn wanted(&self) -> Wanted {
+        let lines = self.stderr.is_some() || self.syslog.is_some();
+        Wanted {
+            text: self.journald.is_some() || (lines && self.format == EventFormat::Text),
+            fields: self.journald.is_some() || (lines && self.format == EventFormat::Json),
+        }
+    }
+
+    pub(super) fn write(&self, record: &Rendered) {
+        let at = Timestamp::now();
+        let json = (self.format == EventFormat::Json && (self.stderr.is_some() || self.syslog.is_some()))
+            .then(|| record.json(at).to_string());
+        if let Some(stderr) = &self.stderr {
+            match &json {
+                Some(json) => stderr.write(&format!("{json}\n")),
+                None => stderr.write(&record.line(at)),
+            }
+        }
+        if let Some((syslog, datagrams)) = &self.syslog {
+            let text = json.unwrap_or_else(|| record.text());
+            datagrams.push(syslog.message(at, record, &text));
+        }
+        if let Some((facility, datagrams)) = &self.journald {
+            datagrams.push(journald::record(record, *facility));
+        }
+    }
+
+    /// Returns when all that was told is written, or nobody takes it until then.
+    pub(super) fn flush(&self, until: Instant) {
+        if let Some(Stderr::Outlet(outlet)) = &self.stderr {
+            outlet.flush();
+        }
+        if let Some((_, datagrams)) = &self.syslog {
+            datagrams.flush(until);
+        }
+        if let Some((_, datagrams)) = &self.journald {
+            datagrams.flush(until);
+        }
+    }
+}
