@@ -34,6 +34,8 @@ struct World {
     power: Option<u64>,
     /// Changes left until one fails.
     failure: Option<u64>,
+    /// A change has failed since the last start, by a cut or otherwise.
+    has_failed: bool,
 }
 
 /// An entry of a directory: entries of one stand together, and compare as octets, which is most of what a
@@ -77,6 +79,7 @@ impl SimulatedDisk {
             total,
             power: None,
             failure: None,
+            has_failed: false,
         })))
     }
 
@@ -95,6 +98,11 @@ impl SimulatedDisk {
         self.world().power == Some(0)
     }
 
+    /// Whether it could not write something since it was last started.
+    pub fn has_failed(&self) -> bool {
+        self.world().has_failed
+    }
+
     pub fn resize(&self, total: u64) {
         self.world().total = total;
     }
@@ -103,7 +111,7 @@ impl SimulatedDisk {
     /// happened to have written by then.
     pub fn crash(&self) {
         let mut world = self.world();
-        let World { dice, files, names, durable_names, locked, power, failure, .. } = &mut *world;
+        let World { dice, files, names, durable_names, locked, power, failure, has_failed, .. } = &mut *world;
         let every_name: BTreeSet<Name> = names.keys().chain(durable_names.keys()).cloned().collect();
         for name in every_name {
             if names.get(&name) != durable_names.get(&name) && dice.one_in(2) {
@@ -128,6 +136,7 @@ impl SimulatedDisk {
         files.retain(|file, _| named.contains(file));
         locked.clear();
         (*power, *failure) = (None, None);
+        *has_failed = false;
     }
 }
 
@@ -175,6 +184,7 @@ impl World {
         if let Some(left) = &mut self.power {
             *left = left.saturating_sub(1);
             if *left == 0 {
+                self.has_failed = true;
                 return Err(Error::from_raw_os_error(EIO));
             }
         }
@@ -182,6 +192,7 @@ impl World {
             *left -= 1;
             if *left == 0 {
                 self.failure = None;
+                self.has_failed = true;
                 return Err(Error::from_raw_os_error(EIO));
             }
         }

@@ -419,10 +419,12 @@ impl History {
                     .iter()
                     .any(|standing| !matches!(standing, Standing::Gone | Standing::Leaving));
                 assert!(!left, "seed {seed}: {number} was answered as taken, and is not");
-                self.answered(number, Standing::Gone);
+                let gone = self.gone(number);
+                self.answered(number, gone);
             }
             (Deed::Leave { number, recipients, report }, Ok((inserted, _))) => {
-                recipients.iter().for_each(|index| self.set(number, *index, Standing::Gone));
+                let gone = self.gone(number);
+                recipients.iter().for_each(|index| self.set(number, *index, gone));
                 if let Some(report) = report {
                     self.answered(report, Standing::Stored);
                 }
@@ -451,6 +453,14 @@ impl History {
             }
             (_, Err(error)) => panic!("seed {}: {error}", self.seed),
         }
+    }
+
+    /// What a removal came to. Of an offered message that a failing disk could not store nobody knows
+    /// whether it stands there after all; next hops that take it then leave nothing to write, and it
+    /// may come back.
+    fn gone(&self, number: u64) -> Standing {
+        let in_doubt = self.books[&number].offered && self.disk.has_failed();
+        if in_doubt { Standing::Leaving } else { Standing::Gone }
     }
 
     fn set(&mut self, number: u64, index: u32, standing: Standing) {
