@@ -7,6 +7,7 @@
 //! no bare CR, LF or NUL in it; keep its promises to the driver (each draft committed or given back,
 //! nothing behind Close); and store mail of a listed domain only from a client that proved it.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,6 +60,8 @@ struct Player {
     /// Content that waits to be inspected, and how much of it is header section.
     held: Vec<u8>,
     held_head: usize,
+    /// What is there of the draft is not the whole.
+    draft_failed: bool,
     /// Octets since the last 354, until it is answered.
     content: Option<Vec<u8>>,
     played: Played,
@@ -127,6 +130,7 @@ impl Player {
             draft: None,
             held: Vec::new(),
             held_head: 0,
+            draft_failed: false,
             content: None,
             played: Played::default(),
         }
@@ -205,8 +209,8 @@ impl Player {
     }
 
     fn input(&mut self, input: Input<'_>) {
-        let mut inputs = vec![input];
-        while let Some(input) = inputs.pop() {
+        let mut inputs = VecDeque::from([input]);
+        while let Some(input) = inputs.pop_front() {
             let world = World {
                 settings: &LAB.settings,
                 revocation: &self.lists,
@@ -224,7 +228,9 @@ impl Player {
                 );
                 inputs.extend(self.perform(action));
             }
-            assert!(inputs.len() <= 1, "more than one answer is awaited at a time");
+            // That content could not be kept is news, whatever is awaited.
+            let answers = inputs.iter().filter(|input| !matches!(input, Input::StoreFailed(_))).count();
+            assert!(answers <= 1, "more than one answer is awaited at a time");
         }
     }
 
@@ -255,19 +261,16 @@ impl Player {
                 let answer = self.fails.draft.take().map_or(Ok("0000000000000001".to_owned()), Err);
                 assert!(self.draft.is_none(), "two drafts at a time");
                 self.draft = answer.is_ok().then(Vec::new);
+                self.draft_failed = false;
                 return Some(Input::DraftOpened(answer));
             }
             Action::Content(bytes) => {
                 self.draft.as_mut().expect("content without a draft").extend_from_slice(&bytes);
-                let fault = self.fails.content.take();
-                self.played.store_failed |= fault.is_some();
-                return fault.map(Input::StoreFailed);
+                return self.keep_failed();
             }
             Action::Hold(bytes) => {
                 self.held.extend_from_slice(&bytes);
-                let fault = self.fails.content.take();
-                self.played.store_failed |= fault.is_some();
-                return fault.map(Input::StoreFailed);
+                return self.keep_failed();
             }
             Action::CheckPassword(attempt) => return Some(Input::PasswordChecked(Some(attempt.is_right()))),
             Action::VerifyRecipient(_) | Action::AskMilters(_) => panic!("the settings name nobody to ask"),
@@ -287,6 +290,13 @@ impl Player {
             Action::Close => self.closed = true,
         }
         None
+    }
+
+    fn keep_failed(&mut self) -> Option<Input<'static>> {
+        let fault = self.fails.content.take();
+        self.played.store_failed |= fault.is_some();
+        self.draft_failed |= fault.is_some();
+        fault.map(Input::StoreFailed)
     }
 
     fn inspect(&mut self, inspection: &Inspection) -> Input<'static> {
@@ -326,6 +336,9 @@ impl Player {
 
     fn commit(&mut self, submission: &Submission) -> Result<Kept, StoreFault> {
         let draft = self.draft.take().expect("a draft to commit");
+        if self.draft_failed {
+            return Err(StoreFault::Other);
+        }
         assert_eq!(submission.size, draft.len() as u64);
         let (head, body) = split(&draft);
         assert!(!has_stray_octet(&draft), "{}", draft.escape_ascii());
