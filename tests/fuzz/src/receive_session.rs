@@ -32,8 +32,11 @@ pub fn run(input: &[u8]) {
     let by_pieces = Player::new(*shown, *way, PIECES).play(&script);
     let by_octets = Player::new(*shown, *way, OCTETS).play(&script);
     // Clear text behind STARTTLS is noticed before the 220 or behind it; a draft that fails does so at
-    // the first octets handed to it. Both depend on the pieces.
-    if !by_octets.injected && !by_pieces.store_failed && !by_octets.store_failed {
+    // the first octets handed to it; of content with a bare CR, LF or NUL and a header section that is
+    // refused as well, that is said which came to notice first. All three depend on the pieces.
+    let is_bare = |played: &Played| memchr::memmem::find(&played.sent, b"550 5.6.0 ").is_some();
+    let is_bare = is_bare(&by_pieces) || is_bare(&by_octets);
+    if !by_octets.injected && !is_bare && !by_pieces.store_failed && !by_octets.store_failed {
         assert_same("what is answered", &lines(&by_pieces.sent), &lines(&by_octets.sent));
         assert_same("what happens", &by_pieces.happened, &by_octets.happened);
         let stored = |played: &Played| lines(&played.stored.concat());
