@@ -5,7 +5,7 @@ mod course;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -258,25 +258,6 @@ impl Observer {
     /// Whether `Stopping` was told: `/healthz` then answers 503.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
-    }
-
-    /// Messages in the queue by status, and the age of the oldest message (`None`: empty).
-    pub fn set_queue(
-        &self,
-        ready: u64,
-        retry: u64,
-        active: u64,
-        suspended: u64,
-        oldest_age: Option<Duration>,
-    ) {
-        for (status, count) in
-            [("ready", ready), ("retry", retry), ("active", active), ("suspended", suspended)]
-        {
-            let labels = [("status", status.to_owned())];
-            self.counters.queue.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
-        }
-        let seconds = oldest_age.map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
-        self.counters.queue_oldest.set(seconds);
     }
 
     /// Counts a connection until the guard is dropped.

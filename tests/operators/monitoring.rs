@@ -71,11 +71,17 @@ impl Prometheus {
         self.get(&format!("/api/v1/query?query={query}")).await
     }
 
+    /// It listens before it can answer.
+    async fn is_ready(&self) -> bool {
+        tokio::net::TcpStream::connect(self.address).await.is_ok()
+            && request(self.address, "GET /-/ready", &[], None).await.status == 200
+    }
+
     /// Waits until an expression has at least so many series.
     async fn until(&self, expression: &str, series: usize) {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            if tokio::net::TcpStream::connect(self.address).await.is_ok() {
+            if self.is_ready().await {
                 let answer = self.query(expression).await;
                 if answer["data"]["result"].as_array().is_some_and(|found| found.len() >= series) {
                     return;

@@ -1,4 +1,7 @@
-//! What the status page shows of the counters: the course of time, and a few sums.
+//! What is in the queue, and what the status page shows of the counters: the course of time, and a
+//! few sums.
+
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -9,6 +12,25 @@ use crate::trust::Direction;
 use super::Observer;
 
 impl Observer {
+    /// Messages in the queue by status, and the age of the oldest message (`None`: empty).
+    pub fn set_queue(
+        &self,
+        ready: u64,
+        retry: u64,
+        active: u64,
+        suspended: u64,
+        oldest_age: Option<Duration>,
+    ) {
+        for (status, count) in
+            [("ready", ready), ("retry", retry), ("active", active), ("suspended", suspended)]
+        {
+            let labels = [("status", status.to_owned())];
+            self.counters.queue.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        let seconds = oldest_age.map_or(0, |age| i64::try_from(age.as_secs()).unwrap_or(i64::MAX));
+        self.counters.queue_oldest.set(seconds);
+    }
+
     /// What was received, delivered and so on over time.
     pub fn history(&self) -> &History {
         &self.history
