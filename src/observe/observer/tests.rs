@@ -8,6 +8,8 @@ use crate::policy::{Check, CheckMode, Finding, Outcome};
 use crate::smtp::SessionId;
 use crate::trust::{Fact, Fault, Level as TrustLevel, Mode, TlsVersion, Verdict};
 
+use std::time::Duration;
+
 use super::*;
 
 const BANK: &str = "woodgrovebank.example";
