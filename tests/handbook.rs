@@ -162,3 +162,21 @@ curl --silent --show-error smtp://{} --mail-from ann@fabrikam.example \
         .with_last("sh contoso", "sealpost queue list | grep bob@contoso.example\nkill $(cat server.pid)\n");
     run(&page, &Replaced::default()).await;
 }
+
+/// Inside and two edges on one machine: made, applied, pushed, compared, taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn several_edges_take_one_bundle() {
+    if !tools_are_there("several_edges_take_one_bundle") {
+        return;
+    }
+    let told = run(&Page::read("docs/several-edges.md"), &Replaced::default()).await;
+    for words in [
+        "contoso.bundle: bundle 2 (",
+        r#"max_message_size = "50 MiB""#,
+        r#"beside the bundle: transport.header_from = \"off\""#,
+        "bundle 1 is older than bundle 2, which this edge has",
+        "DIFF  has bundle 1 (",
+    ] {
+        assert!(told.contains(words), "no {words:?} in:\n{told}");
+    }
+}

@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::config::{self, Problem, Severity};
 
-use super::reload;
+use super::{bundle, reload};
 
 pub use file::ConfigFile;
 pub use set::usage;
@@ -44,6 +44,8 @@ pub enum ConfigCommand {
     Set(set::SetArgs),
     /// Have the running server read its configuration again; returns when it took effect
     Reload,
+    #[command(flatten)]
+    Bundle(bundle::BundleCommand),
 }
 
 /// Exit status 0, 1 (no such section) or 2 (the configuration holds an error).
@@ -58,6 +60,7 @@ pub fn run(command: &ConfigCommand, file: &Path) -> ExitCode {
                 ExitCode::from(refusal.status)
             }
         },
+        ConfigCommand::Bundle(command) => command.run(file),
         ConfigCommand::Reload => reload::run(file),
         ConfigCommand::Reference { json: false } => print_out(&config::reference::markdown()),
         ConfigCommand::Reference { json: true } => {

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use toml::{Table, Value};
 
+use crate::config;
+
 /// What these commands need of a configuration file.
 #[derive(Debug)]
 pub struct Location {
@@ -60,7 +62,7 @@ impl Location {
         }
     }
 
-    /// The domains of a partner, by its name or one of its domains.
+    /// The domains of a partner, by its name or one of its domains; a bundle may be what names it.
     pub fn partner_domains(&self, name: &str) -> Result<Vec<String>, LocationError> {
         let partners = self.table.get("partner").and_then(Value::as_array);
         let partner = partners.into_iter().flatten().filter_map(Value::as_table).find(|partner| {
@@ -69,7 +71,22 @@ impl Location {
         });
         partner
             .map(domains)
+            .or_else(|| self.shared_partner_domains(name))
             .ok_or_else(|| LocationError::NoSuchPartner { path: self.file.clone(), name: name.to_owned() })
+    }
+
+    /// As far as the settings can be read.
+    fn shared_partner_domains(&self, name: &str) -> Option<Vec<String>> {
+        let document = config::read(&self.file).ok().filter(|document| document.bundle.is_some())?;
+        let domains = |partner: &config::Table| {
+            partner.items("domains").iter().map(|item| item.text.clone()).collect::<Vec<_>>()
+        };
+        let mut partners = document.tables("partner");
+        let found = partners.find(|partner| {
+            partner.name().is_some_and(|own| own.eq_ignore_ascii_case(name))
+                || domains(partner).iter().any(|domain| domain.eq_ignore_ascii_case(name))
+        });
+        found.map(domains)
     }
 }
 

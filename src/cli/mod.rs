@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub mod account;
+pub mod bundle;
 pub mod certificate;
 pub mod completions;
 pub mod config;

@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use crate::policy::BundleInForce;
+
 use super::format::Wrong;
 use super::options::Section;
 use super::problem::Place;
@@ -14,6 +16,20 @@ pub struct Document {
     pub file: PathBuf,
     /// In the order of the options table, then of the file.
     pub tables: Vec<Table>,
+    /// The bundle that was joined with the file, if the edge has one.
+    pub bundle: Option<Joined>,
+}
+
+/// A bundle of shared settings, joined with an edge's own file.
+#[derive(Clone, Debug)]
+pub struct Joined {
+    pub in_force: BundleInForce,
+    /// Who signed it, as `trusted_keys` writes it.
+    pub key: String,
+    /// What its lines are reported under, such as `organisation.toml (bundle 5)`.
+    pub shared_name: String,
+    /// Keys and tables that a bundle may say and this edge's own file says.
+    pub beside: Vec<String>,
 }
 
 /// `[section]`, one `[[section]]`, or the keys above the first table.

@@ -10,6 +10,7 @@ use crate::mail::{Address, Domain, DomainError};
 use crate::policy::{AddressSpace, HttpProxy, LogLevels, SmartHost, SmartHostName, SyslogAddress};
 use crate::trust::{NamePattern, PinError, SpkiPin};
 
+use super::bundle::PublicKey;
 use super::quantity::{self, QuantityError};
 
 /// Longest name of a connector or partner, in octets; it stands in every line of the protocol log.
@@ -51,6 +52,7 @@ pub const CERTIFICATE_NAME: Format =
     Format { name: "name or .suffix", check: |text| certificate_name(text).map(drop) };
 pub const PIN: Format = Format { name: "pin", check: |text| pin(text).map(drop) };
 pub const PATH: Format = Format { name: "path", check: |text| path(text).map(drop) };
+pub const BUNDLE_KEY: Format = Format { name: "ed25519/BASE64", check: |text| bundle_key(text).map(drop) };
 pub const NAME: Format = Format { name: "name", check: |text| name(text).map(drop) };
 pub const LOG_LEVELS: Format = Format { name: "levels", check: |text| log_levels(text).map(drop) };
 pub const SYSLOG_ADDRESS: Format =
@@ -59,6 +61,15 @@ pub const TEXT: Format = Format { name: "text", check: |_| Ok(()) };
 
 fn wrong<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
     Err(Wrong { what: what.into(), remedy: remedy.into() })
+}
+
+pub fn bundle_key(text: &str) -> Result<PublicKey, Wrong> {
+    text.parse().or_else(|_| {
+        wrong(
+            format!("{text:?} is not a key for bundles"),
+            "write ed25519/ and the base64 that `sealpost config bundle-key` prints",
+        )
+    })
 }
 
 pub fn duration(text: &str) -> Result<std::time::Duration, Wrong> {

@@ -6,6 +6,7 @@
 //! and doubtful choices).
 
 mod build;
+pub mod bundle;
 mod check;
 mod derive;
 mod document;
@@ -30,7 +31,7 @@ use jiff::Timestamp;
 use crate::disk;
 use crate::policy::Settings;
 
-pub use document::{Document, Entry, Item, Origin, Table, Value};
+pub use document::{Document, Entry, Item, Joined, Origin, Table, Value};
 pub use format::{Wrong, smart_host as parse_smart_host};
 pub use nearest::nearest;
 pub use problem::{Place, Problem, Problems, Severity};
@@ -62,8 +63,21 @@ pub fn default_path() -> PathBuf {
 /// # Errors
 /// Every error and warning that was found, in the order of the file.
 pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
+    load_from(path, None)
+}
+
+/// As `load`, with this bundle in the place of the one that the edge holds. Its files must be in the
+/// edge's store already.
+///
+/// # Errors
+/// As for `load`.
+pub fn load_with_bundle(path: &Path, bundle: &[u8]) -> Result<Loaded, Vec<Problem>> {
+    load_from(path, Some(bundle))
+}
+
+fn load_from(path: &Path, bundle: Option<&[u8]>) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Problems::new(path);
-    let Some(document) = read_document(path, &mut problems) else {
+    let Some(document) = read_document(path, bundle, &mut problems) else {
         return Err(problems.into_sorted());
     };
     check_files(document, problems)
@@ -75,7 +89,7 @@ pub fn load(path: &Path) -> Result<Loaded, Vec<Problem>> {
 /// As for `load`.
 pub fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Problem>> {
     let mut problems = Problems::new(path);
-    let Some(document) = document_of(path, text, &mut problems) else {
+    let Some(document) = document_of(path, text, None, &mut problems) else {
         return Err(problems.into_sorted());
     };
     check_files(document, problems)
@@ -83,7 +97,7 @@ pub fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Problem>> {
 
 /// What a text says as far as it can be read, whatever is wrong with it: to compare with.
 pub fn glance(path: &Path, text: &str) -> Option<Document> {
-    document_of(path, text, &mut Problems::new(path))
+    document_of(path, text, None, &mut Problems::new(path))
 }
 
 /// Reads the files that a configuration names, and the certificate store, once more; the
@@ -97,6 +111,9 @@ pub fn rebuild(document: Document) -> Result<Loaded, Vec<Problem>> {
 }
 
 fn check_files(document: Document, mut problems: Problems) -> Result<Loaded, Vec<Problem>> {
+    if let Some(joined) = &document.bundle {
+        problems.call_shared(&joined.shared_name);
+    }
     let settings = build::build(&document, &mut problems);
     let subject = check::Subject { document: &document, settings: &settings, now: Timestamp::now() };
     check::check(&subject, &mut problems);
@@ -122,13 +139,37 @@ pub fn survey(path: &Path) -> Result<Settings, Vec<Problem>> {
 /// Every key that is unknown, missing or of the wrong type or format.
 pub fn read(path: &Path) -> Result<Document, Vec<Problem>> {
     let mut problems = Problems::new(path);
-    match read_document(path, &mut problems) {
+    match read_document(path, None, &mut problems) {
         Some(document) if !problems.has_errors() => Ok(document),
         Some(_) | None => Err(problems.into_sorted()),
     }
 }
 
-fn read_document(path: &Path, problems: &mut Problems) -> Option<Document> {
+/// An edge's own file alone, as far as it can be read: for commands about its bundle.
+///
+/// # Errors
+/// What keeps the file from being read at all.
+pub fn read_own(path: &Path) -> Result<Document, Vec<Problem>> {
+    let mut problems = Problems::new(path);
+    let text = read_text(path, &mut problems);
+    let parsed = text.and_then(|text| parse::parse(path, &text, parse::Part::Edge, &mut problems));
+    parsed.map(|parsed| parsed.document).ok_or_else(|| problems.into_sorted())
+}
+
+fn read_document(path: &Path, bundle: Option<&[u8]>, problems: &mut Problems) -> Option<Document> {
+    let text = read_text(path, problems)?;
+    document_of(path, &text, bundle, problems)
+}
+
+/// With this bundle, or with the one that the edge holds.
+fn document_of(path: &Path, text: &str, bundle: Option<&[u8]>, problems: &mut Problems) -> Option<Document> {
+    let own = parse::parse(path, text, parse::Part::Edge, problems)?;
+    let mut document = bundle::join(own, bundle, problems)?;
+    derive::derive(&mut document, problems);
+    Some(document)
+}
+
+fn read_text(path: &Path, problems: &mut Problems) -> Option<String> {
     let bytes = match disk::read(path, FILE_BYTES_MAX) {
         Ok(bytes) => bytes,
         Err(error) => {
@@ -141,13 +182,7 @@ fn read_document(path: &Path, problems: &mut Problems) -> Option<Document> {
         problems.error(Place::whole_file(), "the configuration is not UTF-8", "save the file as UTF-8");
         return None;
     };
-    document_of(path, &text, problems)
-}
-
-fn document_of(path: &Path, text: &str, problems: &mut Problems) -> Option<Document> {
-    let mut document = parse::parse(path, text, problems)?;
-    derive::derive(&mut document, problems);
-    Some(document)
+    Some(text)
 }
 
 #[cfg(test)]

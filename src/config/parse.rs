@@ -11,23 +11,58 @@ use std::path::Path;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
+use super::bundle::is_local;
 use super::document::{Document, Entry, Item, Origin, Table, Value};
 use super::format::Wrong;
 use super::nearest::nearest;
 use super::options::{self, Default, Key, Kind, SECTIONS, Scalar, Section};
-use super::problem::{Place, Problems};
+use super::problem::{Place, Problems, SHARED_FROM};
+
+/// Which text is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// An edge's own file.
+    Edge,
+    /// What a bundle shares: keys that are an edge's own are errors, and lines begin at `SHARED_FROM`.
+    Organisation,
+}
+
+/// What was read, and what was not there: a bundle may still say it.
+pub struct Parsed {
+    pub document: Document,
+    pub missing: Vec<Missing>,
+}
+
+/// A key that must be written somewhere.
+#[derive(Debug)]
+pub struct Missing {
+    pub section: &'static str,
+    /// As `Table::label`.
+    pub label: String,
+    pub key: &'static str,
+    pub place: Place,
+    pub remedy: String,
+}
+
+impl Missing {
+    pub fn tell(self, problems: &mut Problems) {
+        problems.error(self.place, "is missing", self.remedy);
+    }
+}
 
 /// `None` when the text is no TOML; what is wrong then stands in `problems`.
-pub fn parse(file: &Path, text: &str, problems: &mut Problems) -> Option<Document> {
-    let lines = Lines::new(text);
+pub fn parse(file: &Path, text: &str, part: Part, problems: &mut Problems) -> Option<Parsed> {
+    let first = if part == Part::Organisation { SHARED_FROM } else { 0 };
+    let lines = Lines::new(text, first);
     let (root, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         syntax_errors(&errors, &lines, problems);
         return None;
     }
-    let mut parser = Parser { lines, problems };
+    let mut parser = Parser { lines, part, missing: Vec::new(), problems };
     let tables = parser.tables(root.get_ref());
-    Some(Document { file: file.to_path_buf(), tables })
+    let document = Document { file: file.to_path_buf(), tables, bundle: None };
+    Some(Parsed { document, missing: parser.missing })
 }
 
 fn syntax_errors(errors: &[toml::de::Error], lines: &Lines, problems: &mut Problems) {
@@ -45,6 +80,8 @@ fn syntax_errors(errors: &[toml::de::Error], lines: &Lines, problems: &mut Probl
 
 struct Parser<'p> {
     lines: Lines,
+    part: Part,
+    missing: Vec<Missing>,
     problems: &'p mut Problems,
 }
 
@@ -136,6 +173,11 @@ impl Parser<'_> {
                 line: written.map(|(name, _)| self.lines.of(&name.span())).or(line),
                 key: if label.is_empty() { key.name.to_owned() } else { format!("{label}.{}", key.name) },
             };
+            if written.is_none() && key.default == Default::Required {
+                let remedy = format!("add `{}`", key.name);
+                let (label, place) = (label.clone(), place.clone());
+                self.missing.push(Missing { section: section.name, label, key: key.name, place, remedy });
+            }
             entries.insert(key.name, self.entry(key, written.map(|(_, node)| node), &place));
         }
         if let (Some(node), false) = (node, section.name.is_empty()) {
@@ -156,11 +198,12 @@ impl Parser<'_> {
 
     fn entry(&mut self, key: &'static Key, node: Option<Node<'_, '_>>, place: &Place) -> Entry {
         let Some(node) = node else {
-            if key.default == Default::Required {
-                self.problems.error(place.clone(), "is missing", format!("add `{}`", key.name));
-            }
             return default_entry(key, place);
         };
+        if self.part == Part::Organisation && is_local(key.section, key.name) {
+            self.problems.error(place.clone(), "is each edge's own", "move it to the edges' own files");
+            return default_entry(key, place);
+        }
         match self.value(key, node, place) {
             Some(value) => Entry { value, line: place.line, origin: Origin::Written },
             None => default_entry(key, place),
@@ -287,16 +330,18 @@ fn default_value(key: &Key, place: &Place) -> Value {
 /// Line numbers of byte offsets.
 struct Lines {
     starts: Vec<usize>,
+    /// Added to each number.
+    first: usize,
 }
 
 impl Lines {
-    fn new(text: &str) -> Self {
+    fn new(text: &str, first: usize) -> Self {
         let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { starts }
+        Self { starts, first }
     }
 
     /// From 1.
     fn of(&self, span: &Range<usize>) -> usize {
-        self.starts.partition_point(|start| *start <= span.start).max(1)
+        self.first + self.starts.partition_point(|start| *start <= span.start).max(1)
     }
 }

@@ -3,6 +3,10 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+/// The lines of a bundle's settings are counted from here, so that one number says which of the two
+/// texts a place is in; a configuration has at most some million lines.
+pub const SHARED_FROM: usize = 1 << 30;
+
 /// Errors keep the settings from taking effect; warnings do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -36,6 +40,8 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Problems {
     file: PathBuf,
+    /// What lines from `SHARED_FROM` on are reported under.
+    shared: Option<PathBuf>,
     found: Vec<Problem>,
 }
 
@@ -61,7 +67,12 @@ impl Place {
 
 impl Problems {
     pub fn new(file: &Path) -> Self {
-        Self { file: file.to_path_buf(), found: Vec::new() }
+        Self { file: file.to_path_buf(), shared: None, found: Vec::new() }
+    }
+
+    /// The lines of a bundle's settings are reported under this name.
+    pub fn call_shared(&mut self, name: &str) {
+        self.shared = Some(name.into());
     }
 
     pub fn error(&mut self, place: Place, what: impl Into<String>, remedy: impl Into<String>) {
@@ -109,8 +120,12 @@ impl Problems {
     }
 
     fn add(&mut self, severity: Severity, file: Option<&Path>, place: Place, what: String, remedy: String) {
-        let file = file.unwrap_or(&self.file).to_path_buf();
-        let problem = Problem { severity, file, line: place.line, key: place.key, what, remedy };
+        let (own, line) = match (place.line, &self.shared) {
+            (Some(line), Some(shared)) if line > SHARED_FROM => (shared, Some(line - SHARED_FROM)),
+            (line, _) => (&self.file, line),
+        };
+        let file = file.unwrap_or(own).to_path_buf();
+        let problem = Problem { severity, file, line, key: place.key, what, remedy };
         if !self.found.contains(&problem) {
             self.found.push(problem);
         }

@@ -62,6 +62,7 @@ pub const QUEUE_OLDEST: &str = "sealpost_queue_oldest_message_seconds";
 pub const BACK_PRESSURE: &str = "sealpost_back_pressure";
 pub const CERTIFICATE_EXPIRY: &str = "sealpost_certificate_expiry_timestamp_seconds";
 pub const CRL_NEXT_UPDATE: &str = "sealpost_crl_next_update_timestamp_seconds";
+pub const BUNDLE_INFO: &str = "sealpost_configuration_bundle_info";
 pub const CRL_FETCHES: &str = "sealpost_crl_fetches_total";
 pub const TLS_REPORTS: &str = "sealpost_tls_reports_total";
 pub const POLICY_SESSIONS: &str = "sealpost_outbound_policy_sessions_total";
@@ -243,6 +244,13 @@ pub const FAMILIES: &[FamilyRow] = &[
         &["issuer"],
         "When the first of this issuer's revocation lists in use is due, Unix time",
         "Whenever lists are read; neither a list that has a successor nor one without nextUpdate is shown.",
+    ),
+    row(
+        BUNDLE_INFO,
+        Kind::Gauge,
+        &["serial", "digest"],
+        "The bundle of shared settings that is in force; always 1",
+        "At the start and at each reload; without a bundle there is no series. `digest` is the SHA-256 of its content.",
     ),
     row(
         CRL_FETCHES,

@@ -62,6 +62,7 @@ pub(super) struct Counters {
     pub(super) queue_oldest: Gauge,
     pub(super) certificate_expiry: Family<Labels<2>, Gauge>,
     pub(super) crl_next_update: Family<Labels<1>, Gauge>,
+    bundle: Family<Labels<2>, Gauge>,
     crl_fetches: Family<Labels<1>, Counter>,
     back_pressure: Family<Labels<1>, Gauge>,
     tls_reports: Family<Labels<1>, Counter>,
@@ -110,6 +111,7 @@ impl Counters {
             queue_oldest: register(&mut r, counters::QUEUE_OLDEST, Gauge::default()),
             certificate_expiry: register(&mut r, counters::CERTIFICATE_EXPIRY, Family::default()),
             crl_next_update: register(&mut r, counters::CRL_NEXT_UPDATE, Family::default()),
+            bundle: register(&mut r, counters::BUNDLE_INFO, Family::default()),
             crl_fetches: register(&mut r, counters::CRL_FETCHES, Family::default()),
             back_pressure: register(&mut r, counters::BACK_PRESSURE, Family::default()),
             tracking_lost: register(&mut r, counters::TRACKING_LOST, Counter::default()),
@@ -144,6 +146,11 @@ impl Counters {
     /// Begins the series of new secure domains and connectors at 0 and ends those of domains that
     /// left the lists.
     pub(super) fn reconfigure(&self, settings: &Settings) {
+        self.bundle.clear();
+        if let Some(bundle) = &settings.bundle {
+            let labels = [("serial", bundle.serial.to_string()), ("digest", bundle.digest.clone())];
+            self.bundle.get_or_create(&labels).set(1);
+        }
         let mut secure = self.secure.lock().unwrap_or_else(PoisonError::into_inner);
         let transport = &settings.transport;
         for gone in secure.receive.difference(&transport.tls_receive_domain_secure_list) {

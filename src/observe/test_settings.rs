@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::mail::{Address, Domain};
 use crate::policy::{
-    AdminSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings,
+    AdminSettings, BundleInForce, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, MessageTrackingSettings,
     MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings, TlsReportingSettings, Transport,
 };
 use crate::trust::{AnchorSet, TrustPolicy};
@@ -75,6 +75,7 @@ pub(crate) fn with_lists(receive: &[&str], send: &[&str]) -> Settings {
         message_tracking: message_tracking(PathBuf::from("/nonexistent")),
         event_log: crate::policy::EventLogSettings::default(),
         admin: AdminSettings { listen: None, token: None, allow_steering: false },
+        bundle: Some(BundleInForce { serial: 5, digest: "00ff".to_owned() }),
     }
 }
 

@@ -55,8 +55,8 @@ pub use send_connector::{
     AddressSpace, SendConnector, SmartHost, SmartHostAuth, SmartHostName, SmartHostWay, TlsAuthLevel,
 };
 pub use settings::{
-    AdminSettings, BackPressureSettings, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom, HttpProxy,
-    MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings,
+    AdminSettings, BackPressureSettings, BundleInForce, CrlFetchSettings, DnsSettings, Dnssec, HeaderFrom,
+    HttpProxy, MessageTrackingSettings, MtaStsSettings, ProtocolLogSettings, QueueSettings, Settings,
     TlsReportingSettings, Transport,
 };
 pub use stamp_signing::{StampAlgorithm, StampKey, StampSigning};

@@ -50,6 +50,17 @@ pub struct Settings {
     pub message_tracking: MessageTrackingSettings,
     pub event_log: EventLogSettings,
     pub admin: AdminSettings,
+    /// The bundle of shared settings that these were made with.
+    pub bundle: Option<BundleInForce>,
+}
+
+/// Which bundle of shared settings an edge runs with.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct BundleInForce {
+    /// Rises with every bundle that is made.
+    pub serial: u64,
+    /// SHA-256 of its content, lower-case hexadecimal.
+    pub digest: String,
 }
 
 /// `[transport]`. The lists hold the partners' domains too.

@@ -100,6 +100,7 @@ pub fn settings(pki: &Pki) -> Settings {
         [domain("woodgrovebank.example"), domain("fabrikam.example")].into_iter().collect();
     Settings {
         epoch: 1,
+        bundle: None,
         hostname: domain("mail1.contoso.example"),
         data_directory: PathBuf::from("/var/lib/sealpost"),
         transport: Transport {

@@ -66,6 +66,7 @@ pub fn build(document: &Document, problems: &mut Problems) -> Settings {
         message_tracking: message_tracking(document),
         event_log: event_log::event_log(document),
         admin: admin::admin(document, problems),
+        bundle: document.bundle.as_ref().map(|joined| joined.in_force.clone()),
         transport,
     }
 }

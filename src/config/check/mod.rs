@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use crate::policy::Settings;
 
 use super::document::{Document, Item, Table};
-use super::problem::{Place, Problems};
+use super::problem::{Place, Problems, SHARED_FROM};
 
 /// What the checks look at: the document for places, the settings for meaning. The connectors of
 /// both, and the partners that are written, stand in the same order.
@@ -57,6 +57,9 @@ fn item_place(table: &Table, key: &str, is_meant: impl Fn(&Item) -> bool) -> Pla
 /// "receive_connector.Internet (line 12)".
 fn reference(table: &Table) -> String {
     match table.line {
+        Some(line) if line > SHARED_FROM => {
+            format!("{} (in the bundle, line {})", table.label(), line - SHARED_FROM)
+        }
         Some(line) => format!("{} (line {line})", table.label()),
         None => table.label(),
     }

@@ -3,6 +3,7 @@
 //! are all made from it.
 
 mod access;
+mod bundle;
 mod connectors;
 mod event_log;
 mod general;
@@ -135,6 +136,10 @@ pub const SECTIONS: &[Section] = &[
         "What became of each message, as Exchange tracks it (docs/message-tracking.md).",
     ),
     single("event_log", "What happens and is worth telling (docs/events.md), and what libraries say."),
+    single(
+        "bundle",
+        "Settings that several edges share, handed to each as one signed file (docs/several-edges.md).",
+    ),
     single("admin", "The HTTP listener for health, counters and the status page."),
 ];
 
@@ -146,6 +151,7 @@ pub fn all() -> impl Iterator<Item = &'static Key> {
         event_log::KEYS,
         connectors::KEYS,
         access::KEYS,
+        bundle::KEYS,
         inbound_checks::KEYS,
         inbound_limits::KEYS,
         look_ups::KEYS,

@@ -35,7 +35,7 @@ fn every_default_can_be_written_out() {
         };
         let text = format!("{header}{} = {value}\n", key.name);
         let mut problems = Problems::new("sealpost.toml".as_ref());
-        let document = crate::config::parse::parse("sealpost.toml".as_ref(), &text, &mut problems).unwrap();
+        let document = parse(&text, &mut problems).unwrap();
         let path = if key.section.is_empty() {
             key.name.to_owned()
         } else {
@@ -154,9 +154,17 @@ fn a_reload_knows_what_changed_and_what_must_wait() {
     assert_eq!(changes[2].new.as_deref(), Some("[\"a.example\"]"));
 }
 
+/// With what is missing told.
+fn parse(text: &str, problems: &mut Problems) -> Option<Document> {
+    use crate::config::parse::{Part, parse};
+    let parsed = parse("sealpost.toml".as_ref(), text, Part::Edge, problems)?;
+    parsed.missing.into_iter().for_each(|missing| missing.tell(problems));
+    Some(parsed.document)
+}
+
 fn parse_only(text: &str) -> (Option<Document>, Problems) {
     let mut problems = Problems::new("sealpost.toml".as_ref());
-    let mut document = crate::config::parse::parse("sealpost.toml".as_ref(), text, &mut problems);
+    let mut document = parse(text, &mut problems);
     if let Some(document) = &mut document {
         crate::config::derive::derive(document, &mut problems);
     }

@@ -48,6 +48,8 @@ pub enum Request {
     Reload {
         user: String,
     },
+    /// Which settings are in force: the epoch, and the bundle if there is one.
+    Configuration,
     /// One page of messages, and where the next begins.
     QueueList {
         filter: Selection,
@@ -183,6 +185,10 @@ async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<
             Ok(()) => json!({ "ok": true, "epoch": shared.settings.load().epoch }),
             Err(problems) => refused(&problems),
         },
+        Request::Configuration => {
+            let settings = shared.settings.load();
+            json!({ "epoch": settings.epoch, "bundle": settings.bundle })
+        }
         Request::QueueList { filter } => list(shared, &filter).await,
         Request::TlsReports { day } => tls_report::answer(shared, day.as_deref()),
         Request::Partners { name } => partners_answer(shared, name.as_deref()),
