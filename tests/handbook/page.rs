@@ -32,6 +32,7 @@ pub struct Block {
 pub struct Replaced(Vec<(String, String)>);
 
 impl Replaced {
+    #[expect(clippy::needless_pass_by_value, reason = "so that callers need no borrow for a port or a path")]
     pub fn with(mut self, old: &str, new: impl ToString) -> Self {
         self.0.push((old.to_owned(), new.to_string()));
         self

@@ -120,8 +120,8 @@ impl Filter {
         I: Iterator<Item = LineView<'a>>,
     {
         if !self.may_match(frame.direction, frame.connector, frame.id)
-            || !self.since.is_none_or(|since| frame.last >= since)
-            || !self.until.is_none_or(|until| frame.started <= until)
+            || self.since.is_some_and(|since| frame.last < since)
+            || self.until.is_some_and(|until| frame.started > until)
             || !self.matches_text(lines())
         {
             return None;

@@ -227,7 +227,7 @@ fn who_acts(remedy: &str, direction: Direction) -> &'static str {
 
 /// The end of a session in which nothing was refused and yet nothing came of it.
 fn broken_off(session: &Session) -> Option<Deciding> {
-    let Some(line) = session.lines.last() else { return None };
+    let line = session.lines.last()?;
     let told = |meaning: &str, remedy: &str, who: &str| Deciding {
         meaning: meaning.to_owned(),
         remedy: remedy.to_owned(),
