@@ -4,7 +4,7 @@
 const LINE_OCTETS: usize = 78;
 const WORD_OCTETS_MAX: usize = 500;
 /// RFC 5322 2.1.1, CRLF not counted.
-const LINE_OCTETS_MAX: usize = 998;
+pub(super) const LINE_OCTETS_MAX: usize = 998;
 /// RFC 2045 6.7, the soft break's `=` not counted.
 const ENCODED_LINE_OCTETS: usize = 75;
 

@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::encode::wrap;
+use super::encode::{LINE_OCTETS_MAX, wrap};
 use super::{Diagnostic, Kind, ReceivedFrom, Recipient, Report};
 use crate::mail::{Address, date, xtext};
 
@@ -75,9 +75,14 @@ impl Fields<'_, '_> {
         wrap(self.out, &format!("{name}: "), "\t", &self.report.text(value));
     }
 
-    /// A value of the sender's own, blanks and all; it has at most some 500 characters.
+    /// A value of the sender's own, blanks and all. It cannot be folded, and escaped it may be longer than
+    /// a line may be (RFC 5322 2.1.1): then it is left out, so that the report arrives.
     fn add_unfolded(&mut self, name: &str, value: &str) {
-        self.out.extend_from_slice(format!("{name}: {}\r\n", self.report.text(value)).as_bytes());
+        let line = format!("{name}: {}", self.report.text(value));
+        if line.len() <= LINE_OCTETS_MAX {
+            self.out.extend_from_slice(line.as_bytes());
+            self.out.extend_from_slice(b"\r\n");
+        }
     }
 
     fn date(&mut self, name: &str, at: Option<Timestamp>) {

@@ -433,3 +433,18 @@ proptest! {
         prop_assert!(encoded.split(|b| *b == b'\n').all(|line| line.len() <= 77));
     }
 }
+
+#[test]
+fn an_original_recipient_that_is_longer_than_a_line_is_left_out() {
+    let named = |local: &str| {
+        let original = OriginalRecipient::parse(&format!("utf-8;{local}@fabrikam.example")).unwrap();
+        with_report(Kind::Failed, "alice@woodgrove.example", "bob@fabrikam.example", |report, recipient| {
+            content(report, Recipient { original: Some(&original), ..*recipient })
+        })
+    };
+    assert!(named(&"\u{f6}".repeat(100)).contains("\r\nOriginal-Recipient: utf-8; \\x{F6}"));
+    // 2,400 octets in the only form a peer without SMTPUTF8 takes.
+    let long = named(&"\u{f6}".repeat(400));
+    assert!(!long.contains("Original-Recipient"));
+    assert!(long.lines().all(|line| line.len() <= 998));
+}
