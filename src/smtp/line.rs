@@ -132,6 +132,11 @@ impl LineReader {
         }
     }
 
+    /// What there is of the line in hand; nothing of one that is dropped up to its end.
+    pub fn line_in_hand(&self) -> &[u8] {
+        if self.dropping { &[] } else { &self.buffer[self.start..] }
+    }
+
     /// Whether the line of the last fault began with these letters, in any case.
     pub fn faulty_line_began(&self, verb: [u8; 4]) -> bool {
         self.faulty.eq_ignore_ascii_case(&verb)
@@ -165,11 +170,6 @@ impl LineReader {
     /// Whether no byte stands behind the last line that was handed out.
     pub fn is_empty(&self) -> bool {
         self.buffered() == 0 && !self.dropping
-    }
-
-    /// What stands behind the last line that was handed out.
-    pub fn rest(&self) -> &[u8] {
-        &self.buffer[self.start..]
     }
 
     /// Octets behind the last line that was handed out.
@@ -259,6 +259,17 @@ mod tests {
         assert!(!reader.is_empty());
         assert_eq!(reader.take_rest(), b"EHLO x\r\n");
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn of_a_line_that_is_dropped_nothing_is_in_hand() {
+        let mut reader = LineReader::new(100);
+        reader.push(b"\x16\x03");
+        assert_eq!(reader.line_in_hand(), b"\x16\x03");
+        reader.push(b"\0");
+        assert_eq!(reader.next_line(), Some(Err(LineError::Nul)));
+        reader.push(b"\x16\x03");
+        assert_eq!(reader.line_in_hand(), b"");
     }
 
     #[test]
