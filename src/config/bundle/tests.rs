@@ -108,11 +108,12 @@ impl World {
     fn errors(&self, settings: &str) -> Vec<String> {
         let bytes = self.sealed(settings, 1);
         self.store().writer().unwrap().add_files(&self.opened(&bytes)).unwrap();
-        sentences(&load_with_bundle(&self.own(), &bytes).map(|_| ()).unwrap_err())
+        sentences(load_with_bundle(&self.own(), &bytes).map(|_| ()).unwrap_err())
     }
 }
 
-fn sentences(problems: &[Problem]) -> Vec<String> {
+#[expect(clippy::needless_pass_by_value, reason = "`map_err` gives it away")]
+fn sentences(problems: Vec<Problem>) -> Vec<String> {
     problems.iter().map(Problem::to_string).collect()
 }
 
@@ -248,7 +249,7 @@ fn the_organisations_file_may_not_say_what_is_an_edges_own() {
     let world = World::new();
     let file = world.path("inside/organisation.toml");
     fs::write(&file, "hostname = \"x.example\"\n[dns]\nservers = []\n[[receive_connector]]\nname = \"I\"\nbindings = [\"0.0.0.0:25\"]\n[[accepted_domain]]\nname = \"a.example\"\nrecipients = \"../secret\"\n[trust]\ncrl_files = [\"none.crl\"]\n").unwrap();
-    let errors = sentences(&gather(&file).unwrap_err()).join("\n");
+    let errors = sentences(gather(&file).unwrap_err()).join("\n");
     for words in [
         "organisation.toml:1: hostname: is each edge's own; move it to the edges' own files",
         "organisation.toml:3: dns.servers: is each edge's own",
@@ -299,14 +300,14 @@ fn what_is_wrong_in_the_bundle_is_named_by_its_own_lines_and_all_at_once() {
         + "\n[[receive_connector]]\nname = \"Partners\"\n";
     let file = world.path("inside/organisation.toml");
     fs::write(&file, &shared).unwrap();
-    let own_errors = sentences(&gather(&file).unwrap_err());
+    let own_errors = sentences(gather(&file).unwrap_err());
     assert_eq!(own_errors.len(), 2, "{own_errors:?}");
     // Signed all the same.
     let files = [("lists/recipients.txt".to_owned(), File { bytes: b"ann@contoso.example\n".to_vec() })];
     let content = Content { settings: shared, files: files.into(), ..content(3, &[]) };
     let bytes = seal(&content, &world.key).unwrap();
     world.store().writer().unwrap().add_files(&world.opened(&bytes)).unwrap();
-    let errors = sentences(&load_with_bundle(&world.own(), &bytes).map(|_| ()).unwrap_err()).join("\n");
+    let errors = sentences(load_with_bundle(&world.own(), &bytes).map(|_| ()).unwrap_err()).join("\n");
     for words in [
         "organisation.toml (bundle 3):7: partner.Woodgrove.domains:",
         "organisation.toml (bundle 3):17: receive_connector.Internet.max_message_size:",
@@ -321,7 +322,7 @@ fn a_bundle_cannot_name_what_lies_on_the_edge() {
     let world = World::new();
     let settings = SHARED.replace("lists/recipients.txt", "/etc/passwd");
     let bytes = seal(&Content { settings, ..content(1, &[]) }, &world.key).unwrap();
-    let errors = sentences(&load_with_bundle(&world.own(), &bytes).map(|_| ()).unwrap_err());
+    let errors = sentences(load_with_bundle(&world.own(), &bytes).map(|_| ()).unwrap_err());
     assert!(
         errors.iter().any(|error| error.contains("names /etc/passwd, which is not in the bundle")),
         "{errors:?}"
@@ -334,7 +335,7 @@ fn without_a_trusted_key_no_bundle_counts() {
     let bytes = world.sealed(SHARED, 1);
     world.apply(&bytes);
     world.write_own(&OWN.replace("KEY", &SigningKey::generate().unwrap().public().to_string()));
-    let errors = sentences(&load(&world.own()).map(|_| ()).unwrap_err());
+    let errors = sentences(load(&world.own()).map(|_| ()).unwrap_err());
     assert!(errors[0].contains("the bundle is refused: it is signed with ed25519/"), "{errors:?}");
     world.write_own(&OWN.replace("\"KEY\"", ""));
     assert!(load_with_bundle(&world.own(), &bytes).is_err());
@@ -348,7 +349,7 @@ fn a_file_that_was_changed_on_the_disk_is_noticed() {
     let bundle = world.opened(&bytes);
     let (name, file) = bundle.content.files.iter().next().unwrap();
     fs::write(world.store().file(name, file), "eve@contoso.example\n").unwrap();
-    let errors = sentences(&load(&world.own()).map(|_| ()).unwrap_err());
+    let errors = sentences(load(&world.own()).map(|_| ()).unwrap_err());
     assert!(errors[0].contains("is missing or changed; apply the bundle again"), "{errors:?}");
     world.apply(&bytes);
     load(&world.own()).map_err(sentences).unwrap();
