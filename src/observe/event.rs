@@ -200,6 +200,11 @@ pub enum Event {
     DsnDropped {
         about: String,
     },
+    /// A message left with a stamp and without its signature: its header can be read in two ways.
+    StampUnsigned {
+        queue_id: String,
+        reason: String,
+    },
     /// Recipients of a message were suspended: by an operator, or by a rule of `queue hold` as it came.
     MessageSuspended {
         queue_id: String,

@@ -15,6 +15,7 @@ macro_rules! of_no_message {
             | $crate::observe::Event::TlsReportSent { .. }
             | $crate::observe::Event::TlsReportFailed { .. }
             | $crate::observe::Event::MessageRefused { .. }
+            | $crate::observe::Event::StampUnsigned { .. }
             | $crate::observe::Event::QueueRecovered { .. }
             | $crate::observe::Event::NextHopDown { .. }
             | $crate::observe::Event::NextHopUp { .. }

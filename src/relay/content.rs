@@ -6,7 +6,7 @@ use bytes::Bytes;
 use sealpost_queue::{Content, ContentReader};
 
 use crate::mail::header;
-use crate::net::stamp_signature::StampSigner;
+use crate::net::stamp_signature::{Ambiguity, StampSigner, ambiguity};
 use crate::policy::header_firewall::{self, Ours};
 use crate::policy::limits;
 
@@ -29,6 +29,7 @@ pub struct HeadRules<'a> {
 pub struct Outgoing {
     head: Option<Bytes>,
     rest: Rest,
+    unsigned: Option<Ambiguity>,
 }
 
 enum Rest {
@@ -38,7 +39,7 @@ enum Rest {
 
 impl Outgoing {
     /// Applies the outgoing header firewall, and signs where a stamp leaves: nothing of the content
-    /// changes behind that. Fails with the disk's error when content cannot be read.
+    /// changes behind that. A header that can be read in two ways is not signed: `unsigned`. Fails with the disk's error when content cannot be read.
     pub fn prepare(content: Content, rules: &HeadRules<'_>) -> std::io::Result<Self> {
         let (start, rest) = match content {
             Content::Memory(bytes) => (bytes, None),
@@ -56,6 +57,8 @@ impl Outgoing {
         ));
         let signer = rules.signer.filter(|_| rules.send_organization_headers);
         let signer = signer.filter(|_| header_firewall::is_stamped(&filtered));
+        let unsigned = signer.and_then(|_| ambiguity(&filtered));
+        let signer = signer.filter(|_| unsigned.is_none());
         // The empty line is neither head nor body, and belongs between them.
         let after_head = start.slice(head.len()..);
         let mut rest = match rest {
@@ -68,7 +71,12 @@ impl Outgoing {
         if let Some(signer) = signer {
             filtered.splice(..0, sign(signer, &filtered, &mut rest)?.into_bytes());
         }
-        Ok(Self { head: Some(filtered.into()), rest })
+        Ok(Self { head: Some(filtered.into()), rest, unsigned })
+    }
+
+    /// Why it leaves with a stamp and without the signature that it should have.
+    pub fn unsigned(&self) -> Option<&Ambiguity> {
+        self.unsigned.as_ref()
     }
 
     /// How many octets `next` will give in all, before the first.
@@ -138,10 +146,53 @@ fn read_chunk(file: &mut Take<ContentReader>) -> std::io::Result<Option<Bytes>> 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::certstore::stamp_key::{self, StampKeyKind};
+    use crate::mail::Domain;
+    use crate::policy::StampSigning;
+
+    fn signer() -> StampSigner {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("stamp.key");
+        std::fs::write(&path, stamp_key::generate(StampKeyKind::Ed25519).unwrap().as_bytes()).unwrap();
+        let name = |text: &str| Domain::parse(text).unwrap();
+        let key = Arc::new(stamp_key::read(&path).unwrap());
+        let signing = StampSigning { domain: name("contoso.example"), selector: name("stamp"), key };
+        StampSigner::new(&signing).unwrap()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_can_be_read_in_two_ways_leaves_unsigned() {
+        let (signer, hostname) = (signer(), Domain::parse("mx.contoso.example").unwrap());
+        let rules = HeadRules {
+            send_organization_headers: true,
+            exchange_fields: "",
+            ours: Ours { hostname: &hostname, signing: None },
+            signer: Some(&signer),
+        };
+        for (more, unsigned) in [
+            ("From: a@b.example\r\nX-Other : 1\r\n", None),
+            ("From : a@b.example\r\n", Some(Ambiguity::Spelling { name: "From" })),
+            ("Subject\t: x\r\n", Some(Ambiguity::Spelling { name: "Subject" })),
+            ("From: a@b.example\r\nno field\r\n", Some(Ambiguity::NoColon)),
+        ] {
+            let message = format!("Domain-Secured: none; from=b.example\r\n{more}\r\nbody\r\n");
+            let content = Content::Memory(Bytes::from(message.clone()));
+            let mut outgoing = Outgoing::prepare(content, &rules).unwrap();
+            assert_eq!(outgoing.unsigned(), unsigned.as_ref(), "{more:?}");
+            let mut all = Vec::new();
+            while let Some(piece) = outgoing.next().unwrap() {
+                all.extend_from_slice(&piece);
+            }
+            assert!(all.ends_with(message.as_bytes()), "{more:?}");
+            assert_eq!(all.len() == message.len(), unsigned.is_some(), "{more:?}");
+        }
+    }
 
     fn sent(content: &'static str) -> String {
-        let hostname = crate::mail::Domain::parse("mx.contoso.example").unwrap();
+        let hostname = Domain::parse("mx.contoso.example").unwrap();
         let rules = HeadRules {
             send_organization_headers: false,
             exchange_fields: "X-First: 1\r\n",

@@ -71,7 +71,7 @@ pub fn run(args: &VerifyArgs, config: &Path) -> Result<u8, Refusal> {
 
 fn told(proof: &Proof, json: bool) -> u8 {
     let stamps: Vec<Stamp<'_>> = proof.stamps.iter().map(|text| Stamp::read(text)).collect();
-    let good = stamps.iter().find(|stamp| stamp.domain.is_some());
+    let good = good(&stamps);
     let signed_at = proof.signed_at.map(|at| at.to_string());
     if json {
         let stamps = stamps.iter().zip(&proof.stamps).map(|(stamp, text)| {
@@ -101,6 +101,11 @@ fn told(proof: &Proof, json: bool) -> u8 {
     page.row("  ", "signed by", &by);
     print_out(page.into_text().as_bytes());
     u8::from(good.is_none())
+}
+
+/// The first, where every one says domain-secured: beside one that warns, the others count for nothing.
+fn good<'a, 'b>(stamps: &'b [Stamp<'a>]) -> Option<&'b Stamp<'a>> {
+    stamps.first().filter(|_| stamps.iter().all(|stamp| stamp.domain.is_some()))
 }
 
 const NOT_SECURED: &str = "the signature holds, and the stamp says that the message was not domain-secured";
@@ -180,6 +185,21 @@ mod tests {
         assert_eq!(good.verified, ["chain", "name"]);
         for bad in ["none; from=woodgrove.example", "none; domain=woodgrove.example", "", "x; domain=y"] {
             assert_eq!(Stamp::read(bad).domain, None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn one_that_warns_spoils_all() {
+        let [good_one, warning] = ["domain=woodgrove.example; verified=chain", "none; from=fabrikam.example"];
+        for (texts, domain) in [
+            (&[good_one][..], Some("woodgrove.example")),
+            (&[good_one, good_one], Some("woodgrove.example")),
+            (&[good_one, warning], None),
+            (&[warning, good_one], None),
+            (&[], None),
+        ] {
+            let stamps: Vec<Stamp<'_>> = texts.iter().map(|text| Stamp::read(text)).collect();
+            assert_eq!(good(&stamps).and_then(|stamp| stamp.domain), domain, "{texts:?}");
         }
     }
 

@@ -4,6 +4,7 @@
 //! Each field that people or programs decide by is listed once more often than it stands in the
 //! message (RFC 6376 5.4.2): whoever adds a second stamp, or a second `From:`, breaks the signature.
 
+mod ambiguity;
 mod verify;
 
 use mail_auth::common::crypto::{Ed25519Key, RsaKey, Sha256};
@@ -13,6 +14,7 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs1KeyDer, PrivatePkcs8KeyDer};
 
 use crate::policy::{StampAlgorithm, StampSigning};
 
+pub use ambiguity::{Ambiguity, ambiguity};
 pub use verify::{Proof, Unproved, verify};
 
 /// What is signed, beside the whole body.

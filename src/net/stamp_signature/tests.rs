@@ -121,3 +121,60 @@ async fn what_others_sign_proves_nothing() {
     let bad = verified(&message, "contoso.example", "v=DKIM1; p=%%%").await.unwrap_err();
     assert!(matches!(bad, Unproved::BadKey { .. } | Unproved::Broken { .. }), "{bad}");
 }
+
+const FORGED: &str = "domain=fabrikam.example; verified=chain";
+
+#[tokio::test]
+async fn a_stamp_that_only_some_see_proves_nothing() {
+    let signing = signing(StampKeyKind::Ed25519);
+    let record = stamp_key::record(&signing.key);
+    let warned =
+        MESSAGE.replace("domain=woodgrove.example; by=mx.contoso.example", "none; from=fabrikam.example");
+    for message in [MESSAGE, &warned].map(|message| signed(&signing, message, 4096)) {
+        verified(&message, "contoso.example", &record).await.unwrap();
+        for name in
+            ["Domain-Secured ", "Domain-Secured\t", "domain-secured ", "Domain- Secured", "Domain-Secured\0"]
+        {
+            let bent = format!("{name}: {FORGED}\r\n{message}");
+            let refused = verified(&bent, "contoso.example", &record).await.unwrap_err();
+            let spelled = Ambiguity::Spelling { name: "Domain-Secured" };
+            assert_eq!(refused, Unproved::Ambiguous(spelled), "{name:?}");
+        }
+        for (fields, ambiguity) in [
+            (format!("X-First: 1\r\nDomain-Secured\r\n : {FORGED}\r\n"), Ambiguity::NoColon),
+            (format!(" X-First: 1\r\nDomain-Secured: {FORGED}\r\n"), Ambiguity::Orphan),
+            (format!("X-Other: 1\rDomain-Secured: {FORGED}\r\n"), Ambiguity::LineEnd),
+            (format!("X-Other: 1\nDomain-Secured: {FORGED}\r\n"), Ambiguity::LineEnd),
+            ("From : carl@litware.example\r\n".to_owned(), Ambiguity::Spelling { name: "From" }),
+        ] {
+            let bent = format!("{fields}{message}");
+            let refused = verified(&bent, "contoso.example", &record).await.unwrap_err();
+            assert_eq!(refused, Unproved::Ambiguous(ambiguity), "{fields:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stamp_in_the_body_does_not_move_into_the_header() {
+    let signing = signing(StampKeyKind::Ed25519);
+    let record = stamp_key::record(&signing.key);
+    let body = format!("\r\n\r\nDomain-Secured: {FORGED}\r\n\r\nHello");
+    let message = signed(&signing, &MESSAGE.replace("\r\n\r\nHello", &body), 4096);
+    let proof = verified(&message, "contoso.example", &record).await.unwrap();
+    assert_eq!(proof.stamps, ["domain=woodgrove.example; by=mx.contoso.example"]);
+    let bent = message.replacen("\r\n\r\n", "\r\njunk\r\n", 1);
+    let refused = verified(&bent, "contoso.example", &record).await.unwrap_err();
+    assert_eq!(refused, Unproved::Ambiguous(Ambiguity::NoColon));
+    // Nor where the only stamp is the one in the body.
+    let bare = bent.replacen("Domain-Secured: domain=woodgrove", "X-Other: domain=woodgrove", 1);
+    let refused = verified(&bare, "contoso.example", &record).await.unwrap_err();
+    assert_eq!(refused, Unproved::Ambiguous(Ambiguity::NoColon));
+}
+
+#[test]
+fn ordinary_headers_are_read_in_one_way() {
+    let head =
+        "DKIM-Signature: v=1\r\nFROM: a\r\nSubject: a\r\n\tb: c\r\n d\r\nX-Blank : x\r\nX-Empty:\r\nCc:\r\n";
+    assert_eq!(ambiguity(head.as_bytes()), None);
+    assert_eq!(ambiguity(b""), None);
+}

@@ -17,6 +17,8 @@ use crate::mail::header::{self, HeaderSection};
 use crate::net::authentication::Authenticator;
 use crate::policy::limits::DKIM_SIGNATURES_MAX;
 
+use super::ambiguity::{Ambiguity, ambiguity};
+
 const STAMP: &str = "Domain-Secured";
 
 /// A signature that holds, and what it signs.
@@ -40,6 +42,10 @@ pub enum Unproved {
         "the message bears no stamp (Domain-Secured); it was not domain-secured, or did not pass an edge that sends stamps"
     )]
     NoStamp,
+    #[error("the message can be read in more than one way: {0}; a stamp in it proves nothing")]
+    Ambiguous(#[from] Ambiguity),
+    #[error("the message can be read in more than one way; a stamp in it proves nothing")]
+    TwoReadings,
     #[error("no signature of {domain} covers the stamp; anyone may have written it")]
     NoSignature { domain: Domain },
     #[error("the signature of {domain} covers {signed} of {stamps} stamps; anyone may have added the rest")]
@@ -63,14 +69,8 @@ pub async fn verify(
     domain: &Domain,
     record: Option<&str>,
 ) -> Result<Proof, Unproved> {
-    let (head, _) = header::split(message);
-    let stamps = HeaderSection::new(head).fields().filter(|field| field.is_named(STAMP));
-    let stamps: Vec<String> =
-        stamps.map(|field| String::from_utf8_lossy(&field.value()).into_owned()).collect();
     let Some(mut parsed) = AuthenticatedMessage::parse(message) else { return Err(Unproved::NoMessage) };
-    if stamps.is_empty() {
-        return Err(Unproved::NoStamp);
-    }
+    let stamps = stamps_of(message, &parsed)?;
     parsed.dkim_headers.retain(|header| is_meant(&header.header, domain));
     parsed.dkim_headers.truncate(DKIM_SIGNATURES_MAX);
     let covered = parsed.dkim_headers.iter().map(|header| times_signed(&header.header, STAMP)).max();
@@ -88,6 +88,31 @@ pub async fn verify(
         None => authenticator.inner.verify_dkim(&parsed).await,
     };
     settle(&outputs, domain, stamps)
+}
+
+/// The stamps as the checker of signatures sees them. Fails where anybody may see others.
+fn stamps_of(message: &[u8], parsed: &AuthenticatedMessage<'_>) -> Result<Vec<String>, Unproved> {
+    let fields = parsed.raw_parsed_headers().iter();
+    let stamps = fields.filter(|(name, _)| name.eq_ignore_ascii_case(STAMP.as_bytes()));
+    let stamps: Vec<String> = stamps.map(|(_, value)| unfolded(value)).collect();
+    let (head, body) = header::split(message);
+    let seen = HeaderSection::new(head).fields().filter(|field| field.is_named(STAMP)).count();
+    if seen == 0 && stamps.is_empty() {
+        return Err(Unproved::NoStamp);
+    }
+    if let Some(ambiguity) = ambiguity(head) {
+        return Err(ambiguity.into());
+    }
+    if seen != stamps.len() || body != parsed.body_offset() {
+        return Err(Unproved::TwoReadings);
+    }
+    Ok(stamps)
+}
+
+/// A value without folds (RFC 5322 2.2.3) and without blanks at its ends.
+fn unfolded(value: &[u8]) -> String {
+    let unfolded: Vec<u8> = value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
+    String::from_utf8_lossy(unfolded.trim_ascii()).into_owned()
 }
 
 /// The best of what the signatures came to.

@@ -32,6 +32,7 @@ pub(super) fn level_of(event: &Event) -> Level {
         | Event::RevocationListFetched { .. } => Level::Info,
         Event::NextHopDown { .. }
         | Event::DsnDropped { .. }
+        | Event::StampUnsigned { .. }
         | Event::CertificateExpiring { .. }
         | Event::RevocationListExpiring { .. }
         | Event::SettingsWarning { .. }

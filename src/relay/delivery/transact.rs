@@ -4,6 +4,7 @@
 use sealpost_queue::Claim;
 
 use crate::mail::dsn::Requests;
+use crate::observe::Event;
 use crate::policy::concurrency::{Feedback, says_enough};
 use crate::policy::{SendConnector, Settings};
 use crate::session::send::{Outcome, Transaction};
@@ -152,7 +153,12 @@ impl Delivery {
             ours: settings.ours(),
             signer: signer.as_deref(),
         };
-        Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))
+        let outgoing = Outgoing::prepare(content, &rules).map_err(|error| unreadable(error.to_string()))?;
+        if let Some(reason) = outgoing.unsigned() {
+            let (queue_id, reason) = (claim.message.id.to_string(), reason.to_string());
+            self.shared.observer.event(Event::StampUnsigned { queue_id, reason });
+        }
+        Ok(outgoing)
     }
 }
 
