@@ -1,7 +1,7 @@
 //! `config bundle-key` and `config bundle`: what is done inside.
 
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -46,6 +46,8 @@ pub struct BundleArgs {
 enum MakeError {
     #[error("{path}: {source}", path = .path.display())]
     Bundle { path: PathBuf, source: BundleError },
+    #[error("{path} can be read or written by others (mode {mode:03o}); chmod 600 {path}", path = .path.display())]
+    OpenToOthers { path: PathBuf, mode: u32 },
     #[error("cannot {action} {path}: {source}; check the path and its owner", path = .path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
 }
@@ -87,6 +89,10 @@ fn make_key(path: &Path) -> Result<SigningKey, MakeError> {
 }
 
 fn read_key(path: &Path) -> Result<SigningKey, MakeError> {
+    let mode = path.metadata().map_err(MakeError::file("read", path))?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(MakeError::OpenToOthers { path: path.to_owned(), mode });
+    }
     let text = disk::read(path, KEY_BYTES_MAX).map_err(MakeError::file("read", path))?;
     SigningKey::from_pem(&zeroize::Zeroizing::new(text)).map_err(MakeError::of(path))
 }
@@ -137,4 +143,28 @@ fn next_serial(out: &Path, key: &SigningKey, content: &mut Content) -> Result<u6
     let before = open(&bytes, &[key.public()]).map_err(MakeError::of(out))?.content;
     content.serial = before.serial;
     Ok(if *content == before { before.serial } else { before.serial + 1 })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_can_read_signs_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("bundle.key");
+        let public = make_key(&path).unwrap().public();
+        for (mode, good) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)] {
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+            match make_key(&path) {
+                Ok(key) => assert!(good && key.public() == public, "{mode:o}"),
+                Err(error) => {
+                    assert!(
+                        !good && error.to_string().contains(&format!("(mode {mode:o}); chmod 600")),
+                        "{error}"
+                    );
+                }
+            }
+        }
+    }
 }

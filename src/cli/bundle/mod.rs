@@ -16,6 +16,8 @@ use clap::Subcommand;
 const EXIT_NO: u8 = 1;
 /// A configuration or the call is wrong.
 const EXIT_CONFIGURATION: u8 = 2;
+/// Of a SHA-256 in hexadecimal.
+const DIGEST_DIGITS: usize = 64;
 
 #[derive(Debug, Subcommand)]
 pub enum BundleCommand {
@@ -55,7 +57,26 @@ fn fail(command: &str, sentence: &dyn std::fmt::Display, status: u8) -> ExitCode
     ExitCode::from(status)
 }
 
-/// Eight digits are enough to tell bundles apart for people.
-fn short(digest: &str) -> &str {
-    digest.get(..8).unwrap_or(digest)
+/// Eight digits are enough to tell bundles apart for people. What is no SHA-256 came from another edge
+/// and may be anything: cut at 64 characters and escaped for a terminal.
+fn short(digest: &str) -> String {
+    let whole = digest.len() == DIGEST_DIGITS && digest.bytes().all(|octet| octet.is_ascii_hexdigit());
+    if whole {
+        return digest.chars().take(8).collect();
+    }
+    let begin: String = digest.chars().take(DIGEST_DIGITS).collect();
+    format!("no digest: {}", begin.escape_debug())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_of_another_edge_does_nothing_to_the_terminal() {
+        assert_eq!(short(&"0123456789abcdef".repeat(4)), "01234567");
+        assert_eq!(short("\x1b[2Jé\u{9b}\n"), "no digest: \\u{1b}[2Jé\\u{9b}\\n");
+        assert_eq!(short("1234567é"), "no digest: 1234567é");
+        assert_eq!(short(&"x".repeat(100_000)).len(), "no digest: ".len() + 64);
+    }
 }

@@ -158,6 +158,7 @@ fn read_status(answer: &Answer) -> Result<NodeStatus, Vec<String>> {
         return Err(answer.reason());
     }
     serde_json::from_str(&answer.out)
+        .map_err(|error| error.to_string().escape_debug().to_string())
         .map_err(|error| vec![format!("its answer is not understood: {error}; is it of another version?")])
 }
 
