@@ -56,6 +56,7 @@ fn the_package_holds_what_belongs_on_a_system() {
         ("-rw-r--r--", "./usr/share/doc/sealpost/copyright"),
         ("-rw-r--r--", "./usr/share/doc/sealpost/changelog.gz"),
         ("-rw-r--r--", "./usr/share/doc/sealpost/docs/operations.md"),
+        ("-rw-r--r--", "./usr/share/doc/sealpost/docs/monitoring/alerts.yml"),
         ("-rw-r--r--", "./usr/share/doc/sealpost/examples/edge.toml"),
     ] {
         assert!(files.contains(&(mode, "root/root", path)), "{mode} {path} is not in\n{listed}");
