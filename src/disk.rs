@@ -1,8 +1,13 @@
-//! Reading files that somebody named: whole, but never more than a limit.
+//! Reading files that somebody named: whole, but never more than a limit. And what is made in a directory
+//! of the server's.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+
+mod owned;
+
+pub use owned::{Owner, append, lock, make_directory, read_owned};
 
 /// The whole file.
 ///

@@ -28,7 +28,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     // Checked settings hold certificates that have been read and found to fit their keys.
     ("config", &["mail", "smtp", "trust", "policy", "certstore", "disk"]),
     // The transcript's lines are what the protocol log writes.
-    ("observe", &["mail", "smtp", "trust", "policy", "session"]),
+    ("observe", &["mail", "smtp", "trust", "policy", "session", "disk"]),
     (
         "relay",
         &["mail", "smtp", "milter", "trust", "policy", "session", "net", "certstore", "config", "observe"],

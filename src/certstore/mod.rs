@@ -16,7 +16,7 @@ mod writer;
 
 pub use bundle::{Bundle, BundleError};
 pub use chain::Completeness;
-pub use files::{Owner, give_to_owner_of, replace, write_new};
+pub use files::{Owner, replace, write_new};
 pub use import::{ImportError, ImportOptions, Imported, import, key_id, pin, subject};
 pub use load::{CertificateError, load};
 pub use pkcs12::{ExportError, export};

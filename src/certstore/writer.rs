@@ -5,9 +5,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rustix::fs::FlockOperation;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
+
+use crate::disk;
 
 use super::files::{self, Owner, RETIRED, UNFINISHED};
 use super::load;
@@ -31,10 +32,10 @@ impl Store {
         }
         let owner = Owner::of(data).map_err(|error| failed("read", data, error))?;
         for directory in [self.directory.clone(), self.directory.join(REQUESTS)] {
-            files::make_directory(&directory, owner).map_err(|error| failed("make", &directory, error))?;
+            disk::make_directory(&directory, owner).map_err(|error| failed("make", &directory, error))?;
         }
         let path = self.directory.join(".lock");
-        let lock = lock(&path, owner).map_err(|error| failed("lock", &path, error))?;
+        let lock = disk::lock(&path, owner).map_err(|error| failed("lock", &path, error))?;
         let writer = Writer { store: self.clone(), owner, _lock: lock };
         writer.sweep();
         Ok(writer)
@@ -150,7 +151,7 @@ impl Writer {
         key: &str,
     ) -> Result<PathBuf, StoreError> {
         let aside = parent.join(format!("{UNFINISHED}{:016x}", rand::random::<u64>()));
-        let written = files::make_directory(&aside, self.owner).and_then(|()| {
+        let written = disk::make_directory(&aside, self.owner).and_then(|()| {
             files::write_new(&aside.join(KEY), key.as_bytes(), self.owner)?;
             content
                 .iter()
@@ -174,15 +175,6 @@ impl Writer {
             }
         }
     }
-}
-
-fn lock(path: &Path, owner: Owner) -> std::io::Result<File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    owner.adopt(path)?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
 }
 
 fn private_directories(path: &Path) -> std::io::Result<()> {

@@ -1,13 +1,14 @@
 //! `data_directory/audit.log`: who changed what, when, from what to what. One line an action,
 //! changes of the secure lists marked, since they decide what is refused.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use jiff::Timestamp;
+
+use crate::disk;
 
 use super::text;
 
@@ -46,7 +47,8 @@ pub struct AuditError {
 }
 
 impl AuditLog {
-    /// The audit log of a data directory. The file is made, mode 0600, with the first entry.
+    /// The audit log of a data directory. The file is made with the first entry, mode
+    /// 0600, for the owner of the directory; a link in its place is not followed.
     pub fn new(data_directory: &Path) -> Self {
         Self { path: data_directory.join("audit.log"), file: Mutex::default() }
     }
@@ -68,7 +70,7 @@ impl AuditLog {
         }
         let file = match file {
             Some(file) => file,
-            None => file.insert(OpenOptions::new().append(true).create(true).mode(0o600).open(&self.path)?),
+            None => file.insert(disk::append(&self.path)?),
         };
         file.write_all(line)?;
         file.sync_data()
@@ -131,6 +133,18 @@ mod tests {
         std::fs::rename(&path, directory.path().join("audit.log.1")).unwrap();
         log.append(&entry("two", "", "")).unwrap();
         assert_eq!(std::fs::read_to_string(path).unwrap().matches("user=").count(), 1);
+    }
+
+    #[test]
+    fn a_planted_link_is_not_written_through() {
+        let directory = tempfile::tempdir().unwrap();
+        let system = directory.path().join("shadow");
+        std::fs::write(&system, "root:*\n").unwrap();
+        std::os::unix::fs::symlink(&system, directory.path().join("audit.log")).unwrap();
+        let log = AuditLog::new(directory.path());
+        let error = log.append(&entry("one", "", "")).unwrap_err().to_string();
+        assert!(error.contains("it is a link"), "{error}");
+        assert_eq!(std::fs::read_to_string(&system).unwrap(), "root:*\n");
     }
 
     #[test]

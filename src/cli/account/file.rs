@@ -93,8 +93,6 @@ impl UsersFile {
         if let Err(error) = AuditLog::new(&self.data_directory).append(&entry) {
             eprintln!("sealpost user: {error}");
         }
-        let file = self.data_directory.join("audit.log");
-        let _ = certstore::give_to_owner_of(&self.data_directory, &file);
     }
 
     fn place_of(&self, name: &str) -> Option<usize> {

@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::control::ControlError;
-use crate::certstore::give_to_owner_of;
 use crate::cli::config::report;
 use crate::cli::reload::{AskError, ask};
 use crate::cli::user;
@@ -115,9 +114,9 @@ fn apply(args: &ApplyArgs, config: &Path) -> Result<Done, ApplyError> {
         return Ok(Done { sentence, warnings: loaded.warnings });
     }
     let old = config::read(config).ok();
+    let audit = Audit { log: AuditLog::new(&data_directory), user: format!("{} with {name}", user::name()) };
     writer.commit(&bytes)?;
-    let user = format!("{} with {name}", user::name());
-    let running = match ask(config, &Request::Reload { user: user.clone() }) {
+    let running = match ask(config, &Request::Reload { user: audit.user.clone() }) {
         Ok(answer) => match refusal(&answer) {
             None => true,
             Some(refusal) => {
@@ -127,15 +126,17 @@ fn apply(args: &ApplyArgs, config: &Path) -> Result<Done, ApplyError> {
             }
         },
         Err(AskError::Control(ControlError::NotRunning { .. }) | AskError::Location(_)) => false,
-        Err(AskError::Control(error)) => return Err(ApplyError::Silent(error)),
+        Err(AskError::Control(error)) => {
+            // It is on the disk, and counts with the next reload or start at the latest.
+            audit.applied(applied.as_ref(), &bundle, args.force);
+            return Err(ApplyError::Silent(error));
+        }
     };
-    let audit = Audit { log: AuditLog::new(&data_directory), user };
     audit.applied(applied.as_ref(), &bundle, args.force);
     if !running {
         // The server would have told each key.
         audit.changes(old.as_ref(), &loaded.document);
     }
-    let _ = give_to_owner_of(&data_directory, &data_directory.join("audit.log"));
     sweep(&kept);
     let sentence =
         if running { format!("{name} is in force") } else { format!("{name} is in place; no server runs") };

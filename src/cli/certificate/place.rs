@@ -119,8 +119,6 @@ impl Place {
         if let Err(error) = AuditLog::new(&self.data_directory).append(&entry) {
             eprintln!("sealpost certificate: {error}");
         }
-        let file = self.data_directory.join("audit.log");
-        let _ = certstore::give_to_owner_of(&self.data_directory, &file);
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::fs::{File, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,6 @@ use jiff::Timestamp;
 use rustix::fs::FlockOperation;
 use serde_json::json;
 
-use crate::certstore;
 use crate::cli::certificate::place::{Refusal, print_json, print_out};
 use crate::cli::{reload, user};
 use crate::config::{self, Change, FILE_BYTES_MAX, differences};
@@ -85,7 +84,7 @@ impl ConfigFile {
         new.write_all(text.as_bytes())?;
         let fresh = new.as_file().metadata()?;
         if (old.uid(), old.gid()) != (fresh.uid(), fresh.gid()) {
-            chown(new.path(), Some(old.uid()), Some(old.gid()))?;
+            fchown(new.as_file(), Some(old.uid()), Some(old.gid()))?;
         }
         new.as_file().set_permissions(Permissions::from_mode(old.mode() & 0o7777))?;
         new.as_file().sync_all()?;
@@ -131,8 +130,6 @@ impl Written {
                 return;
             }
         }
-        let file = self.data_directory.join("audit.log");
-        let _ = certstore::give_to_owner_of(&self.data_directory, &file);
     }
 
     fn needs(&self) -> &'static str {

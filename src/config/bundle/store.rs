@@ -3,15 +3,12 @@
 //! whatever breaks off in between leaves the old bundle whole or the new one.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::FlockOperation;
-
-use crate::certstore::{Owner, replace};
-use crate::disk;
+use crate::certstore::replace;
+use crate::disk::{self, Owner, make_directory};
 
 use super::content::File;
 use super::{BUNDLE_BYTES_MAX, Bundle, BundleError, FILE_BYTES_MAX};
@@ -49,7 +46,8 @@ impl Store {
     /// `Disk`.
     pub fn applied(&self) -> Result<Option<Vec<u8>>, BundleError> {
         let path = self.directory.join(APPLIED);
-        match disk::read(&path, BUNDLE_BYTES_MAX) {
+        // It becomes `previous.bundle`, which the service user may read.
+        match disk::read_owned(&path, BUNDLE_BYTES_MAX) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(BundleError::Disk { action: "read", path, source }),
@@ -90,7 +88,7 @@ impl Store {
             make_directory(&directory, owner).map_err(|error| failed("make", &directory, error))?;
         }
         let path = self.directory.join(".lock");
-        let lock = lock(&path, owner).map_err(|error| failed("lock", &path, error))?;
+        let lock = disk::lock(&path, owner).map_err(|error| failed("lock", &path, error))?;
         Ok(Writer { store: self.clone(), owner, _lock: lock })
     }
 }
@@ -146,9 +144,15 @@ impl Writer {
     pub fn sweep(&self, kept: &[&Bundle]) {
         let files = kept.iter().flat_map(|bundle| bundle.content.files.values());
         let kept: BTreeSet<String> = files.map(File::digest).collect();
-        let Ok(entries) = fs::read_dir(self.store.directory.join(FILES)) else { return };
-        for entry in entries.flatten() {
-            if !kept.contains(entry.file_name().to_string_lossy().as_ref()) {
+        let directory = self.store.directory.join(FILES);
+        // Whoever owns the place may have put a link there since the lock was taken, and root removes what
+        // is behind it; so what is not called by a digest stays, wherever this leads.
+        let is_there = fs::symlink_metadata(&directory).is_ok_and(|found| found.is_dir());
+        let entries = is_there.then(|| fs::read_dir(&directory).ok()).flatten();
+        for entry in entries.into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if is_digest(&name) && !kept.contains(name.as_ref()) {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
@@ -164,21 +168,7 @@ impl Writer {
     }
 }
 
-/// One directory that only its owner may enter, durably; one that is there already is kept.
-fn make_directory(path: &Path, owner: Owner) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    match fs::DirBuilder::new().mode(0o700).create(path) {
-        Ok(()) => owner.adopt(path)?,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => return Ok(()),
-        Err(error) => return Err(error),
-    }
-    path.parent().map_or(Ok(()), |parent| fs::File::open(parent)?.sync_all())
-}
-
-fn lock(path: &Path, owner: Owner) -> io::Result<fs::File> {
-    let mut options = OpenOptions::new();
-    let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    owner.adopt(path)?;
-    rustix::fs::flock(&file, FlockOperation::LockExclusive)?;
-    Ok(file)
+/// SHA-256 as files are called by it.
+fn is_digest(name: &str) -> bool {
+    name.len() == 64 && name.bytes().all(|octet| matches!(octet, b'0'..=b'9' | b'a'..=b'f'))
 }
