@@ -80,10 +80,21 @@ fn load_from(path: &Path, bundle: Option<&[u8]>) -> Result<Loaded, Vec<Problem>>
     let Some(document) = read_document(path, bundle, &mut problems) else {
         return Err(problems.into_sorted());
     };
+    if lacks_its_bundle(&document) {
+        let what =
+            "names a key, and this edge holds no bundle, so that partners and secure lists would be missing";
+        let remedy = "hand it the bundle with `sealpost config apply`, or take [bundle] out";
+        problems.error(document.table("bundle").place("trusted_keys"), what, remedy);
+    }
     check_files(document, problems)
 }
 
-/// As `load`, of what the file at `path` is about to hold.
+/// The edge's own file says that there is a bundle, and there is none: not yet, or not any more.
+fn lacks_its_bundle(document: &Document) -> bool {
+    document.bundle.is_none() && !document.table("bundle").items("trusted_keys").is_empty()
+}
+
+/// As `load`, of what the file at `path` is about to hold. A bundle that is still to come is only warned of.
 ///
 /// # Errors
 /// As for `load`.
@@ -92,6 +103,15 @@ pub fn load_text(path: &Path, text: &str) -> Result<Loaded, Vec<Problem>> {
     let Some(document) = document_of(path, text, None, &mut problems) else {
         return Err(problems.into_sorted());
     };
+    if lacks_its_bundle(&document) {
+        let what = "names a key, and this edge holds no bundle yet";
+        let place = document.table("bundle").place("trusted_keys");
+        problems.warning(
+            place,
+            what,
+            "hand it the first with `sealpost config apply`; no server starts before",
+        );
+    }
     check_files(document, problems)
 }
 

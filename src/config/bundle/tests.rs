@@ -342,6 +342,48 @@ fn without_a_trusted_key_no_bundle_counts() {
 }
 
 #[test]
+fn an_edge_whose_bundle_is_missing_does_not_go_on_without() {
+    let world = World::new();
+    let missing = || sentences(load(&world.own()).map(|_| ()).unwrap_err());
+    assert!(missing().iter().any(|error| error.contains("`sealpost config apply`")), "{:?}", missing());
+    // Commands that help to get there still can read what there is.
+    assert!(read(&world.own()).is_ok());
+    let bytes = world.sealed(SHARED, 1);
+    world.apply(&bytes);
+    load(&world.own()).map_err(sentences).unwrap();
+    fs::remove_file(world.path("edge/data/bundle/applied.bundle")).unwrap();
+    assert!(missing().iter().any(|error| error.contains("this edge holds no bundle")), "{:?}", missing());
+    load_with_bundle(&world.own(), &bytes).map_err(sentences).unwrap();
+}
+
+#[test]
+fn what_was_planted_in_the_place_of_the_store_is_left_alone() {
+    use std::os::unix::fs::symlink;
+    let world = World::new();
+    let bytes = world.sealed(SHARED, 1);
+    world.apply(&bytes);
+    let digest = "0".repeat(64);
+    fs::create_dir_all(world.path("system").join(&digest)).unwrap();
+    fs::create_dir_all(world.path("system/etc")).unwrap();
+    let writer = world.store().writer().unwrap();
+    let files = world.path("edge/data/bundle/files");
+    fs::create_dir(files.join("etc")).unwrap();
+    fs::create_dir(files.join(&digest)).unwrap();
+    writer.sweep(&[]);
+    assert!(files.join("etc").exists() && !files.join(&digest).exists());
+    fs::remove_dir_all(&files).unwrap();
+    symlink(world.path("system"), &files).unwrap();
+    writer.sweep(&[]);
+    assert!(world.path("system").join(&digest).exists() && world.path("system/etc").exists());
+    drop(writer);
+    assert!(world.store().writer().unwrap_err().to_string().contains("a link or a file is in the place"));
+    let applied = world.path("edge/data/bundle/applied.bundle");
+    fs::rename(&applied, world.path("secret")).unwrap();
+    symlink(world.path("secret"), &applied).unwrap();
+    assert!(world.store().applied().is_err(), "it would be copied to where the service user may read it");
+}
+
+#[test]
 fn a_file_that_was_changed_on_the_disk_is_noticed() {
     let world = World::new();
     let bytes = world.sealed(SHARED, 1);
