@@ -36,13 +36,25 @@ pub(super) fn routes() -> Router<Arc<Access>> {
         .route("/api/log", get(log))
 }
 
-/// What the control socket would answer. Nobody waits for its reports of progress.
+/// What the control socket would answer. Nobody waits for its reports of progress. What was asked for is
+/// done and written down to its end, although who asked may go away meanwhile.
 pub(super) async fn ask(operator: &Operator, request: Value) -> Value {
-    let (report, mut reports) = mpsc::channel(1);
-    let heard = tokio::spawn(async move { while reports.recv().await.is_some() {} });
-    let answer = operator.answer(request, None, report).await;
-    heard.abort();
-    answer
+    let operator = operator.clone();
+    let answer = to_the_end(async move {
+        let (report, mut reports) = mpsc::channel(1);
+        let heard = tokio::spawn(async move { while reports.recv().await.is_some() {} });
+        let answer = operator.answer(request, None, report).await;
+        heard.abort();
+        answer
+    });
+    answer.await.unwrap_or_else(|_| json!({ "error": "it was broken off; look at the server's log" }))
+}
+
+/// The HTTP server drops a handler, wherever it waits, when its client disconnects; not so what runs here.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, tokio::task::JoinError> {
+    tokio::spawn(work).await
 }
 
 async fn plain(State(access): State<Arc<Access>>, command: &'static str) -> Json<Value> {
@@ -88,7 +100,16 @@ async fn queue(State(access): State<Arc<Access>>, Query(query): Query<QueueQuery
         "after": after,
         "limit": MESSAGES_MAX,
     });
-    Json(ask(&access.operator, json!({ "command": "queue-list", "filter": filter })).await).into_response()
+    let request = json!({ "command": "queue-list", "filter": filter });
+    Json(with_next_id(ask(&access.operator, request).await)).into_response()
+}
+
+/// `next` as ids are written, and as `after` reads them.
+fn with_next_id(mut page: Value) -> Value {
+    if let Some(next) = page.get("next").and_then(Value::as_u64) {
+        page["next"] = json!(format!("{next:016X}"));
+    }
+    page
 }
 
 /// The message as `queue list` shows it, and why it is still here.
@@ -180,4 +201,36 @@ fn domains(settings: &Settings, name: &str) -> Option<Vec<String>> {
             || domain.as_ref().is_some_and(|domain| partner.domains.contains(domain))
     })?;
     Some(partner.domains.iter().map(Domain::to_string).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn work_goes_on_when_who_asked_for_it_goes_away() {
+        let (go, wait) = tokio::sync::oneshot::channel::<()>();
+        let (done, told) = tokio::sync::oneshot::channel();
+        let (started, begins) = tokio::sync::oneshot::channel();
+        let handler = tokio::spawn(to_the_end(async move {
+            started.send(()).unwrap();
+            wait.await.unwrap();
+            done.send("written down").unwrap();
+        }));
+        begins.await.unwrap();
+        handler.abort();
+        assert!(handler.await.unwrap_err().is_cancelled());
+        go.send(()).unwrap();
+        assert_eq!(told.await.unwrap(), "written down");
+    }
+
+    #[test]
+    fn the_next_page_is_asked_for_as_the_last_one_said() {
+        let id = 0x0018_7E5A_2B00_0010_u64;
+        let page = with_next_id(json!({ "messages": [], "next": id }));
+        assert_eq!(page["next"], "00187E5A2B000010");
+        assert_eq!(queue_id(page["next"].as_str().unwrap()), Ok(id));
+        assert_eq!(with_next_id(json!({ "next": null }))["next"], Value::Null);
+        assert_eq!(with_next_id(json!({ "error": "x" })), json!({ "error": "x" }));
+    }
 }

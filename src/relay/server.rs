@@ -260,7 +260,7 @@ fn open(
         manager,
         listeners: Listeners::default(),
         bound: ArcSwap::default(),
-        searching: tokio::sync::Semaphore::new(1),
+        searching: Arc::new(tokio::sync::Semaphore::new(1)),
         reloading: tokio::sync::Mutex::new(()),
         wake_dispatch: tokio::sync::Notify::new(),
         draining: CancellationToken::new(),

@@ -75,7 +75,7 @@ pub struct Shared {
     /// Every address a listener is bound to, with the port the system gave for port 0.
     pub bound: ArcSwap<Vec<SocketAddr>>,
     /// One search in logs at a time.
-    pub searching: tokio::sync::Semaphore,
+    pub searching: Arc<tokio::sync::Semaphore>,
     /// Held while settings are being replaced.
     pub reloading: tokio::sync::Mutex<()>,
     /// Rung when the settings changed: other connectors may serve what waits.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use crate::observe::log_reader::{Filter, Query, ReadError, Session, scan};
 use crate::observe::tracking::follow::{self, Search, Wanted};
@@ -30,7 +31,7 @@ pub async fn trace(shared: &Arc<Shared>, wanted: Search) -> Value {
         let mut files = Files::find(&directory)?;
         follow::trace(&mut files, &wanted)
     };
-    match alone(shared, search).await {
+    match alone(&shared.searching, search).await {
         Ok(Ok(traced)) => {
             json!({ "messages": traced.messages, "more": traced.more, "left_out": traced.left_out })
         }
@@ -42,7 +43,7 @@ pub async fn trace(shared: &Arc<Shared>, wanted: Search) -> Value {
 /// The lines of a session.
 pub async fn session(shared: &Arc<Shared>, session: String, at: Timestamp) -> Value {
     let directory = shared.settings.load().protocol_log.directory.clone();
-    match alone(shared, move || sessions(&directory, &session, at)).await {
+    match alone(&shared.searching, move || sessions(&directory, &session, at)).await {
         Ok(Ok(sessions)) => json!({ "lines": sessions.iter().flat_map(shown).collect::<Vec<_>>() }),
         Ok(Err(error)) => failure(error),
         Err(error) => failure(error),
@@ -87,13 +88,48 @@ fn shown(session: &Session) -> Vec<Value> {
     shown.collect()
 }
 
+/// The place is the search's own, not that of who asked: he may go away while it goes on.
 async fn alone<T: Send + 'static>(
-    shared: &Shared,
+    searching: &Arc<Semaphore>,
     search: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, &'static str> {
-    let Ok(_place) = shared.searching.try_acquire() else {
+    let Ok(place) = Arc::clone(searching).try_acquire_owned() else {
         return Err("another search is under way; try again in a moment");
     };
-    let searched = tokio::task::spawn_blocking(search).await;
-    searched.map_err(|_| "the search was broken off; look at the server's log")
+    let searched = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        search()
+    });
+    searched.await.map_err(|_| "the search was broken off; look at the server's log")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_search_whose_asker_went_away_still_is_the_only_one() {
+        let searching = Arc::new(Semaphore::new(1));
+        let (started, begins) = mpsc::channel();
+        let (finish, finished) = mpsc::channel::<()>();
+        let asked = tokio::spawn({
+            let searching = Arc::clone(&searching);
+            async move {
+                let search = move || {
+                    started.send(()).unwrap();
+                    let _ = finished.recv();
+                };
+                alone(&searching, search).await
+            }
+        });
+        tokio::task::spawn_blocking(move || begins.recv().unwrap()).await.unwrap();
+        asked.abort();
+        assert!(asked.await.unwrap_err().is_cancelled());
+        assert!(alone(&searching, || ()).await.unwrap_err().contains("another search"));
+        drop(finish);
+        // The place comes back with the end of the search.
+        let _place = searching.acquire().await.unwrap();
+    }
 }
