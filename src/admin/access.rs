@@ -1,6 +1,6 @@
 //! Who may see the status page and use `/api`: the admin token opens a session, which a cookie then
 //! proves, or comes with each request as `Authorization: Bearer TOKEN`. Wrong tokens are counted by
-//! source and soon not looked at any more.
+//! source; after too many, further ones are neither counted nor audited, and the right one still passes.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -78,7 +78,8 @@ impl Access {
         self.session_id(headers).filter(|id| self.sessions.is_open(id, token, Instant::now()))
     }
 
-    /// Compares what somebody offers with the token, unless too much was wrong that came from there.
+    /// Compares what somebody offers with the token. Too much that was wrong from there only changes how a
+    /// wrong one is refused: else whoever shares the address could keep the operator out.
     async fn try_token(
         &self,
         offered: &[u8],
@@ -87,14 +88,15 @@ impl Access {
     ) -> Result<(), Response> {
         let (source, now) = (source(remote.ip()), Instant::now());
         let event = |event| self.operator.observer().event(Event::Access(event));
-        if self.failures.blocks(source, now) {
-            event(AccessEvent::AdminSignInFailed { remote, blocked: true });
-            let error = "too many wrong tokens came from your address; wait ten minutes";
-            return Err(refuse(StatusCode::TOO_MANY_REQUESTS, error));
-        }
         if token.is(offered) {
             self.audited.store(0, Ordering::Relaxed);
             return Ok(());
+        }
+        if self.failures.blocks(source, now) {
+            event(AccessEvent::AdminSignInFailed { remote, blocked: true });
+            let error = "too many wrong tokens came from your address; only the right one \
+                         is taken; it stands in [admin] token_file";
+            return Err(refuse(StatusCode::TOO_MANY_REQUESTS, error));
         }
         self.failures.failed(source, now);
         event(AccessEvent::AdminSignInFailed { remote, blocked: false });

@@ -208,7 +208,7 @@ pub const FAMILIES: &[FamilyRow] = &[
         Kind::Counter,
         &["result"],
         "Attempts to sign in to the status page, and wrong tokens at /api",
-        "Once an attempt; `result` is `ok`, `failed` or `blocked` (not looked at, for too many from there failed before).",
+        "Once an attempt; `result` is `ok`, `failed` or `blocked` (wrong as well, and too many from there were before).",
     ),
     row(
         QUEUE,

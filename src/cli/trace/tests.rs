@@ -89,6 +89,10 @@ fn what_is_not_found_is_said_with_where_it_was_looked_for() {
     let mut files = Files::find(directory.path()).unwrap();
     let wanted = args(Some("none@x")).wanted().unwrap();
     assert!(follow::trace(&mut files, &wanted).unwrap().messages.is_empty());
+    for odd in ["<", "<>", "", "<one@x"] {
+        let wanted = args(Some(odd)).wanted().unwrap();
+        assert!(follow::trace(&mut files, &wanted).unwrap().messages.is_empty(), "{odd}");
+    }
     let said = print::nothing(&wanted, &files, directory.path());
     assert!(
         said.starts_with(

@@ -53,6 +53,6 @@ pub enum AccessEvent {
     /// Somebody signed in to the status page.
     AdminSignedIn { remote: SocketAddr },
     /// Somebody offered a wrong token to the status page or to `/api`; `blocked` where too many came
-    /// from there already, so that it was not looked at.
+    /// from there already.
     AdminSignInFailed { remote: SocketAddr, blocked: bool },
 }

@@ -145,11 +145,9 @@ fn meant(files: &mut Files, wanted: &Wanted) -> Result<(BTreeSet<String>, bool),
     // Of each file all are taken, since its lines come oldest first; then the newest count.
     let mut found: BTreeMap<String, Timestamp> = BTreeMap::new();
     let needle = wanted.message.clone().unwrap_or_default().into_bytes();
-    let may_matter = |line: &[u8]| {
-        needle.is_empty()
-            || needle[0] != b'<'
-            || memchr::memmem::find(line, &needle[1..needle.len() - 1]).is_some()
-    };
+    // What stands between the brackets, whatever was asked for.
+    let inner = needle.strip_prefix(b"<").and_then(|text| text.get(..text.len().checked_sub(1)?));
+    let may_matter = |line: &[u8]| inner.is_none_or(|inner| memchr::memmem::find(line, inner).is_some());
     files.each((wanted.since, wanted.until), &may_matter, &mut |entry| {
         if wanted.matches(&entry) && !entry.queue_id.is_empty() {
             let last = found.entry(entry.queue_id).or_insert(entry.at);

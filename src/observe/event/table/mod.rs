@@ -72,7 +72,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("balancer", "address and port of the balancer"),
     ("before", "what it was"),
     ("binding", "address and port of ours"),
-    ("blocked", "whether the token was not even looked at"),
+    ("blocked", "whether too many wrong tokens came from there before"),
     ("by, user", "who did it: an operator with the user id that the system knows, a rule, a milter; at a login the user"),
     ("certificate, subject", "whose certificate"),
     ("change", "what the milter wanted to change"),

@@ -64,7 +64,7 @@ pub(super) static ROWS: &[EventRow] = &[
         when: "Somebody signed in to the status page",
         to_do: "" },
     EventRow { group: "Sessions", name: "AdminSignInFailed", level: "warning, debug when blocked", fields: &["remote", "blocked"],
-        when: "Somebody offered a wrong token to the status page or to `/api`; `blocked` where too many came from there already, so that it was not looked at",
+        when: "Somebody offered a wrong token to the status page or to `/api`; `blocked` where too many came from there already",
         to_do: "see who it is, and that `[admin] listen` is reached by those who may" },
     // Domain security and policies of domains
     EventRow { group: "Domain security and policies of domains", name: "InboundJudged", level: "debug when good, warning when bad", fields: &["domain", "verdict", "mode", "faults", "detail", "matched_name", "connector", "session", "remote"],
