@@ -208,3 +208,46 @@ impl Audit {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{BufRead as _, BufReader};
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::config::bundle::{Content, SigningKey, gather, seal};
+
+    #[test]
+    fn what_a_silent_server_was_told_is_written_down() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        std::fs::create_dir(path("data")).unwrap();
+        let key = SigningKey::generate().unwrap();
+        let own = format!(
+            "hostname = \"mx1.contoso.example\"\ndata_directory = \"data\"\n[bundle]\ntrusted_keys = [\"{}\"]\n\
+             [[receive_connector]]\nname = \"Internet\"\nbindings = [\"127.0.0.1:0\"]\n\
+             [dns]\nservers = [\"127.0.0.1:53\"]\n",
+            key.public()
+        );
+        std::fs::write(path("sealpost.toml"), own).unwrap();
+        let shared = "[[receive_connector]]\nname = \"Internet\"\nauth_mechanism = []\n\
+                      [[send_connector]]\nname = \"Internet\"\naddress_spaces = [\"*\"]\n";
+        std::fs::write(path("organisation.toml"), shared).unwrap();
+        let content = Content { serial: 7, ..gather(&path("organisation.toml")).unwrap() };
+        std::fs::write(path("one.bundle"), seal(&content, &key).unwrap()).unwrap();
+
+        // A server that hears the request and goes away.
+        let listener = UnixListener::bind(path("data/control.sock")).unwrap();
+        let server = std::thread::spawn(move || {
+            let (stream, _) = listener.accept().unwrap();
+            BufReader::new(stream).read_line(&mut String::new()).unwrap()
+        });
+        let args = ApplyArgs { bundle: path("one.bundle"), check: false, force: false };
+        let failed = apply(&args, &path("sealpost.toml")).map(|done| done.sentence).unwrap_err();
+        assert!(matches!(failed, ApplyError::Silent(_)), "{failed:?}");
+        assert!(server.join().unwrap() > 0);
+        assert!(Store::below(&path("data")).holds_a_bundle(), "it counts from the next start on");
+        let audit = std::fs::read_to_string(path("data/audit.log")).unwrap();
+        assert!(audit.contains("what=\"config apply\" old=\"\" -> new=\"bundle 7 sha256:"), "{audit}");
+    }
+}
