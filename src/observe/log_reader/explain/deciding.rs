@@ -90,13 +90,15 @@ fn handshake(session: &Session) -> Option<(&Line, Option<&'static alerts::Word>)
     })
 }
 
-/// The last 5xx, else the last 4xx, that stood in the way of something, with what it answers.
+/// The last 5xx, else the last 4xx, that stood in the way of something, with what it answers. Where a
+/// command was refused, 503 (bad sequence) to those that were sent along with it decides nothing.
 fn last_refusal(session: &Session) -> Option<(&Line, Asked)> {
     let mut conversation = Conversation::new(session.direction);
     let (mut permanent, mut temporary) = (None, None);
     for (line, view) in session.lines.iter().zip(session.views()) {
         let Turn::Reply(asked, reply) = conversation.turn(&view) else { continue };
         match reply.code / 100 {
+            5 if reply.code == 503 && (permanent.is_some() || temporary.is_some()) => {}
             5 => permanent = Some((line, asked)),
             4 => temporary = Some((line, asked)),
             _ => {}

@@ -143,6 +143,31 @@ fn a_recipient_that_is_not_known_is_told_of_by_its_code() {
 }
 
 #[test]
+fn what_was_sent_along_with_a_refused_command_decides_nothing() {
+    for refusal in
+        ["550 5.7.1 NameMismatch for contoso.example", "454 4.7.5 RevocationUnknown for contoso.example"]
+    {
+        let explanation = outbound(&[
+            "* |attempting to connect",
+            "+",
+            "< 220 mx.woodgrove.example",
+            "> EHLO mail.contoso.example",
+            "< 250 PIPELINING",
+            "> MAIL FROM:<a@contoso.example>",
+            "> RCPT TO:<b@woodgrove.example>",
+            "> DATA",
+            &format!("< {refusal}"),
+            "< 503 5.5.1 Send MAIL first",
+            "< 503 5.5.1 Send MAIL first",
+            "- |Local",
+        ]);
+        let deciding = explanation.deciding.unwrap();
+        assert_eq!(deciding.sequence, 8, "{deciding:?}");
+        assert!(deciding.line.contains(refusal), "{deciding:?}");
+    }
+}
+
+#[test]
 fn alerts_and_the_words_of_windows_are_decoded() {
     let failed = "* the peer broke off with the TLS alert UnknownCA|TLS handshake failed";
     let explanation = outbound(&["+", "> EHLO a", "> STARTTLS", "< 220 go", failed, "- "]);
