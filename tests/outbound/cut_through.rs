@@ -273,12 +273,24 @@ async fn a_change_of_the_rules_keeps_back_the_end_of_what_is_only_offered() {
     }
 }
 
-/// But for a little that logs may have; the queue begins no message with so little.
+/// But for a little that logs may have; the queue begins no message with so little. Once more if there is
+/// room again: a segment of the journal that was being made, and for which there is none, is given up.
 fn fill(directory: &Path) {
-    use std::io::Write;
     const LEFT: u64 = 512 << 10;
+    loop {
+        fill_once(directory, LEFT);
+        std::thread::sleep(Duration::from_millis(500));
+        let disk = rustix::fs::statvfs(directory).unwrap();
+        if disk.f_bavail * disk.f_frsize <= LEFT {
+            return;
+        }
+    }
+}
+
+fn fill_once(directory: &Path, left: u64) {
+    use std::io::Write;
     let mut file = std::fs::File::create(directory.join("filler")).unwrap();
     while file.write_all(&[b'x'; 4096]).is_ok() {}
     let taken = file.metadata().unwrap().len();
-    file.set_len(taken.checked_sub(LEFT).unwrap()).unwrap();
+    file.set_len(taken.checked_sub(left).unwrap()).unwrap();
 }

@@ -201,7 +201,7 @@ async fn a_long_queue_turns_strangers_away_first_and_takes_them_again_when_it_is
     let log = edge.log();
     let told = log.lines().filter(|line| line.contains("BackPressureChanged")).count();
     assert_eq!(told, 4, "{log}");
-    assert!(log.contains("before=normal level=medium resource=queue-length"), "{log}");
+    assert!(log.contains("before=normal pressure=medium resource=queue-length"), "{log}");
 }
 
 /// The code that MAIL gets from a stranger or from inside.
