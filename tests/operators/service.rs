@@ -14,6 +14,20 @@ use crate::common::{EDGE, PATIENCE, Site, executable, tool};
 /// Killed when dropped.
 struct Started(Child);
 
+impl Started {
+    /// The server, told where its service manager listens.
+    fn notifying(config: &Path, socket: &Path, environment: &[(&str, &str)]) -> Self {
+        let child = Command::new(executable())
+            .args(["serve", "-c"])
+            .arg(config)
+            .env("NOTIFY_SOCKET", socket)
+            .envs(environment.iter().copied())
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
 impl Drop for Started {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -54,15 +68,7 @@ async fn the_service_manager_hears_of_start_life_reload_and_stop() {
     let site = Site::new().await;
     let config = site.write_settings(&site.settings(""));
     let manager = Manager::new(&site.path("notify"));
-    let child = Command::new(executable())
-        .args(["serve", "-c"])
-        .arg(&config)
-        .env("NOTIFY_SOCKET", site.path("notify"))
-        .env("WATCHDOG_USEC", "300000")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut started = Started(child);
+    let mut started = Started::notifying(&config, &site.path("notify"), &[("WATCHDOG_USEC", "300000")]);
     let ready = manager.wait_for("READY=1");
     assert!(ready.contains("STATUS=0 messages in the queue; Internet=127."), "{ready}");
     for _ in 0..3 {
@@ -90,16 +96,8 @@ async fn the_watchdog_of_another_process_is_left_alone() {
     let site = Site::new().await;
     let config = site.write_settings(&site.settings(""));
     let manager = Manager::new(&site.path("notify"));
-    let child = Command::new(executable())
-        .args(["serve", "-c"])
-        .arg(&config)
-        .env("NOTIFY_SOCKET", site.path("notify"))
-        .env("WATCHDOG_USEC", "100000")
-        .env("WATCHDOG_PID", "1")
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let started = Started(child);
+    let watchdog = [("WATCHDOG_USEC", "100000"), ("WATCHDOG_PID", "1")];
+    let started = Started::notifying(&config, &site.path("notify"), &watchdog);
     manager.wait_for("READY=1");
     manager.0.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
     let mut text = [0; 2048];
