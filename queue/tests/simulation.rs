@@ -6,7 +6,8 @@
 //! nobody got an answer for (the power failed, or the disk did, while it was on its way) may have
 //! happened or not, but not by half.
 //!
-//! `SEALPOST_SIMULATION_SEED=17 cargo test -p sealpost-queue --test simulation` runs one seed again.
+//! `SEALPOST_SIMULATION_SEED=17 cargo test -p sealpost-queue --test simulation` runs one seed again, and
+//! `17..4000` in place of 17 a part of a long run.
 
 #[path = "simulation/dice.rs"]
 mod dice;
@@ -24,11 +25,15 @@ use history::History;
 
 const SEED_VARIABLE: &str = "SEALPOST_SIMULATION_SEED";
 
-/// Plays every history, or the one that was asked for.
+/// So many histories are one line of progress.
+const STEP: u64 = 2_500;
+
+/// Plays every history, or those that were asked for.
 fn run(seeds: Range<u64>) {
-    if let Ok(seed) = std::env::var(SEED_VARIABLE) {
-        return History::play(seed.parse().expect("a number"));
-    }
+    let seeds = match std::env::var(SEED_VARIABLE) {
+        Ok(asked) => seeds_of(&asked),
+        Err(_) => seeds,
+    };
     let next = AtomicU64::new(seeds.start);
     let threads = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     std::thread::scope(|scope| {
@@ -40,10 +45,22 @@ fn run(seeds: Range<u64>) {
                         return;
                     }
                     play(seed);
+                    if seed % STEP == 0 {
+                        eprintln!("played to about {seed}");
+                    }
                 }
             });
         }
     });
+}
+
+/// `17`, or `17..4000`.
+fn seeds_of(asked: &str) -> Range<u64> {
+    let number = |text: &str| text.parse().expect("a seed, or two with .. between them");
+    match asked.split_once("..") {
+        Some((first, end)) => number(first)..number(end),
+        None => number(asked)..number(asked) + 1,
+    }
 }
 
 fn play(seed: u64) {
