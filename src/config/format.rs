@@ -57,6 +57,7 @@ pub const NAME: Format = Format { name: "name", check: |text| name(text).map(dro
 pub const LOG_LEVELS: Format = Format { name: "levels", check: |text| log_levels(text).map(drop) };
 pub const SYSLOG_ADDRESS: Format =
     Format { name: "path or udp:IP:port", check: |text| syslog_address(text).map(drop) };
+pub const COLLECTOR: Format = Format { name: "IP:port", check: |text| collector(text).map(drop) };
 pub const TEXT: Format = Format { name: "text", check: |_| Ok(()) };
 
 fn wrong<T>(what: impl Into<String>, remedy: impl Into<String>) -> Result<T, Wrong> {
@@ -140,12 +141,15 @@ pub fn address(text: &str) -> Result<Address, Wrong> {
 }
 
 pub fn binding(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse().or_else(|_| {
-        wrong(
-            format!("{text:?} is not an IP address with a port"),
-            "write it like \"0.0.0.0:25\" or \"[::]:25\"",
-        )
-    })
+    socket_address(text, "write it like \"0.0.0.0:25\" or \"[::]:25\"")
+}
+
+pub fn collector(text: &str) -> Result<SocketAddr, Wrong> {
+    socket_address(text, "write it like \"127.0.0.1:4318\"")
+}
+
+fn socket_address(text: &str, remedy: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().or_else(|_| wrong(format!("{text:?} is not an IP address with a port"), remedy))
 }
 
 pub fn listen(text: &str) -> Result<Option<SocketAddr>, Wrong> {

@@ -298,8 +298,8 @@ pub const FAMILIES: &[FamilyRow] = &[
         EVENT_LOG_LOST,
         Kind::Counter,
         &["output"],
-        "Event log records that syslog or systemd's journal did not take",
-        "Once a record, when nobody reads the socket or 4,096 wait for it: mail does not wait for it; `output` is `syslog` or `journald`.",
+        "Event log records that syslog, systemd's journal or a collector did not take",
+        "Once a record, when nobody takes it or 4,096 wait: mail does not wait for it; `output` is `syslog`, `journald` or `otlp`.",
     ),
     row(
         ACCEPT_TO_DURABLE,

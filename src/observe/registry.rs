@@ -215,7 +215,7 @@ impl Counters {
         for result in SIGN_IN_RESULTS {
             drop(self.admin_sign_ins.get_or_create(&[("result", result.to_owned())]));
         }
-        for output in [EventOutput::Syslog, EventOutput::Journald] {
+        for output in EventOutput::LOSING {
             self.event_log_lost(output.as_str(), 0);
         }
         for mechanism in Mechanism::ALL {

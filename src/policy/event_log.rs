@@ -11,6 +11,9 @@ const TARGETS_MAX: usize = 32;
 /// Longest name of one, octets.
 const TARGET_BYTES_MAX: usize = 100;
 
+/// Where collectors listen for OTLP over HTTP (OTLP 1.x, "OTLP/HTTP Default Port").
+const OTLP_PORT: u16 = 4318;
+
 /// Our own records, as a target.
 pub const OWN_TARGET: &str = "sealpost";
 /// What is written unless somebody asks for more: the libraries only when they warn.
@@ -26,6 +29,8 @@ pub struct EventLogSettings {
     pub syslog_facility: Facility,
     /// The datagram socket of systemd's journal.
     pub journald_socket: PathBuf,
+    /// A collector's port for OTLP over HTTP.
+    pub otlp_address: SocketAddr,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub enum EventOutput {
     Syslog,
     /// systemd's journal, with a field for each field of an event.
     Journald,
+    /// A collector of OpenTelemetry, over HTTP.
+    Otlp,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +107,7 @@ impl Default for EventLogSettings {
             syslog_address: SyslogAddress::Unix("/dev/log".into()),
             syslog_facility: Facility::MAIL,
             journald_socket: "/run/systemd/journal/socket".into(),
+            otlp_address: ([127, 0, 0, 1], OTLP_PORT).into(),
         }
     }
 }
@@ -125,7 +133,10 @@ impl Facility {
 }
 
 impl EventOutput {
-    pub const ALL: [EventOutput; 3] = [EventOutput::Stderr, EventOutput::Syslog, EventOutput::Journald];
+    pub const ALL: [EventOutput; 4] =
+        [EventOutput::Stderr, EventOutput::Syslog, EventOutput::Journald, EventOutput::Otlp];
+    /// Those that do not make mail wait, and may lose records.
+    pub const LOSING: [EventOutput; 3] = [EventOutput::Syslog, EventOutput::Journald, EventOutput::Otlp];
 
     /// As the option and the counter's label write it.
     pub fn as_str(self) -> &'static str {
@@ -133,6 +144,7 @@ impl EventOutput {
             EventOutput::Stderr => "stderr",
             EventOutput::Syslog => "syslog",
             EventOutput::Journald => "journald",
+            EventOutput::Otlp => "otlp",
         }
     }
 }

@@ -47,7 +47,7 @@ pub async fn run(shared: Arc<Shared>) {
     }
 }
 
-/// What syslog or the journal did not take is told where it can be: elsewhere, and in a counter.
+/// What syslog, the journal or a collector did not take is told where it can be: elsewhere, and in a counter.
 fn tell_losses(shared: &Shared) {
     for (output, records) in shared.event_log.take_losses() {
         shared.observer.event(Event::Log(LogEvent::EventLogLost { output: output.as_str(), records }));

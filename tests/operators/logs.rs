@@ -1,7 +1,7 @@
 //! The logs at three in the morning: what `sealpost log` says of a running server, and the event log
 //! in the places where operators look.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -198,4 +198,49 @@ async fn events_go_to_syslog_and_the_journal_and_levels_change_while_it_runs() {
         assert!(Instant::now() < deadline, "nothing was counted");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+}
+
+/// Reads one request that has a length, and answers it; returns its body.
+fn collected(listener: &std::net::TcpListener) -> serde_json::Value {
+    let mut reader = BufReader::new(listener.accept().unwrap().0);
+    let mut length = 0;
+    let mut line = String::new();
+    while line != "\r\n" {
+        line.clear();
+        assert_ne!(reader.read_line(&mut line).unwrap(), 0);
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+    reader.into_inner().write_all(answer).unwrap();
+    serde_json::from_slice(&body).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_of_opentelemetry_gets_the_events() {
+    let site = Site::new().await;
+    let collector = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = collector.local_addr().unwrap();
+    let edge = site.start_edge(&format!("[event_log]\noutputs = [\"otlp\"]\notlp_address = \"{address}\"\n"));
+    let names = tokio::task::spawn_blocking(move || {
+        let mut names = Vec::new();
+        while !names.contains(&"Started".to_owned()) {
+            let logs = collected(&collector)["resourceLogs"][0].clone();
+            let host = &logs["resource"]["attributes"][2];
+            assert_eq!(host["key"], "service.instance.id");
+            assert_eq!(host["value"]["stringValue"], format!("mx.{OURS}"));
+            let records = logs["scopeLogs"][0]["logRecords"].as_array().unwrap().clone();
+            names.extend(records.iter().filter_map(|record| Some(record["eventName"].as_str()?.to_owned())));
+        }
+        names
+    });
+    let names = tokio::time::timeout(PATIENCE, names).await.unwrap().unwrap();
+    assert!(names.contains(&"Started".to_owned()), "{names:?}");
+
+    // The collector is gone: mail goes on.
+    let reply = send(edge.internet, Disguise::Certificate(&site.partner), &letter()).await.unwrap();
+    assert_eq!(reply.code, 250, "{reply}");
 }

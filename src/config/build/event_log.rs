@@ -28,5 +28,6 @@ pub(super) fn event_log(document: &Document) -> EventLogSettings {
             Some(path) => document.resolve(path),
             None => fallback.journald_socket,
         },
+        otlp_address: table.read("otlp_address", format::collector).unwrap_or(fallback.otlp_address),
     }
 }

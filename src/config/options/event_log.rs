@@ -8,16 +8,16 @@ pub const KEYS: &[Key] = &[
     Key::new(
         "event_log",
         "outputs",
-        words(&["stderr", "syslog", "journald"]),
+        words(&["stderr", "syslog", "journald", "otlp"]),
         Default::List(&["stderr"]),
-        "Where events and the libraries' records go: standard error, which waits for its reader; a syslog server or systemd's journal, which do not make mail wait and count what they lose.",
+        "Where events and the libraries' records go: standard error, which waits for its reader; a syslog server, systemd's journal or a collector of OpenTelemetry (`otlp`), which do not make mail wait and count what they lose.",
     ),
     Key::new(
         "event_log",
         "format",
         word(&["text", "json"]),
         Default::Text("text"),
-        "Of standard error and syslog: a line for people, or one JSON object. The journal gets fields anyway. `SEALPOST_LOG_FORMAT` in the environment counts before it.",
+        "Of standard error and syslog: a line for people, or one JSON object. The journal and a collector get fields anyway. `SEALPOST_LOG_FORMAT` in the environment counts before it.",
     ),
     Key::new(
         "event_log",
@@ -46,5 +46,12 @@ pub const KEYS: &[Key] = &[
         one(format::PATH),
         Default::Text("/run/systemd/journal/socket"),
         "The socket of systemd's journal.",
+    ),
+    Key::new(
+        "event_log",
+        "otlp_address",
+        one(format::COLLECTOR),
+        Default::Text("127.0.0.1:4318"),
+        "Where a collector of OpenTelemetry takes logs by OTLP over HTTP, in JSON, without TLS: one on this machine, or on a network that may read events.",
     ),
 ];

@@ -28,7 +28,7 @@ pub enum LogEvent {
     TrackingAgedEarly {
         file: String,
     },
-    /// Records of this event log that syslog or the journal did not take.
+    /// Records of this event log that syslog, the journal or a collector did not take.
     EventLogLost {
         output: &'static str,
         records: u64,

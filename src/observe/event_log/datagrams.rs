@@ -1,19 +1,16 @@
 //! The way to a datagram socket of syslog or of the journal, with a thread of its own behind a
-//! bounded buffer. Mail never waits for it: what finds the buffer full, or nobody at the other end,
-//! is lost and counted.
+//! bounded buffer. What finds nobody at the other end is lost and counted.
 
-use std::collections::VecDeque;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-/// Records that may wait, and their octets.
-const WAITING_MAX: usize = 4096;
-const WAITING_BYTES_MAX: usize = 1 << 20;
+use super::buffer::Buffer;
+
 /// How long one datagram may take; a reader that is behind makes us wait.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 /// After a failure records are dropped for so long before the socket is tried again.
@@ -27,24 +24,7 @@ pub(super) enum Destination {
 }
 
 /// Takes records from anywhere; dropped, it sends what waits and ends its thread.
-pub(super) struct Datagrams(Arc<Shared>);
-
-struct Shared {
-    state: Mutex<State>,
-    /// For the thread: there is a record, or it is over.
-    wanted: Condvar,
-    /// For those who wait: all was sent.
-    sent: Condvar,
-    lost: Arc<AtomicU64>,
-}
-
-#[derive(Default)]
-struct State {
-    waiting: VecDeque<Vec<u8>>,
-    bytes: usize,
-    sending: bool,
-    closed: bool,
-}
+pub(super) struct Datagrams(Arc<Buffer>);
 
 enum Socket {
     Unix(UnixDatagram),
@@ -54,69 +34,34 @@ enum Socket {
 impl Datagrams {
     /// Starts the thread; `lost` rises with each record that nobody got.
     pub(super) fn start(to: Destination, lost: Arc<AtomicU64>) -> io::Result<Self> {
-        let state = Mutex::default();
-        let shared = Arc::new(Shared { state, wanted: Condvar::new(), sent: Condvar::new(), lost });
-        let running = Arc::clone(&shared);
-        std::thread::Builder::new().name("event-log-out".to_owned()).spawn(move || running.run(&to))?;
-        Ok(Self(shared))
+        let buffer = Arc::new(Buffer::new(lost));
+        let source = Arc::clone(&buffer);
+        std::thread::Builder::new().name("event-log-out".to_owned()).spawn(move || run(&source, &to))?;
+        Ok(Self(buffer))
     }
 
     /// Hands a record over, or loses it. Never waits for the other end.
     pub(super) fn push(&self, record: Vec<u8>) {
-        let mut state = self.0.lock();
-        if state.waiting.len() >= WAITING_MAX || state.bytes + record.len() > WAITING_BYTES_MAX {
-            self.0.lost.fetch_add(1, Ordering::Relaxed);
-            return;
-        }
-        state.bytes += record.len();
-        state.waiting.push_back(record);
-        self.0.wanted.notify_one();
+        self.0.push(record);
     }
 
     /// Returns when all that was handed over is sent or lost, or at `until`.
     pub(super) fn flush(&self, until: Instant) {
-        let mut state = self.0.lock();
-        while !state.waiting.is_empty() || state.sending {
-            let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            state = self.0.sent.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
+        self.0.flush(until);
     }
 }
 
 impl Drop for Datagrams {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.wanted.notify_one();
+        self.0.close();
     }
 }
 
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn run(&self, to: &Destination) {
-        let mut socket: Option<Socket> = None;
-        let mut not_before = Instant::now();
-        loop {
-            let mut state = self.lock();
-            state.sending = false;
-            self.sent.notify_all();
-            let record = loop {
-                if let Some(record) = state.waiting.pop_front() {
-                    break record;
-                }
-                if state.closed {
-                    return;
-                }
-                state = self.wanted.wait(state).unwrap_or_else(PoisonError::into_inner);
-            };
-            state.bytes -= record.len();
-            state.sending = true;
-            drop(state);
+fn run(source: &Buffer, to: &Destination) {
+    let mut socket: Option<Socket> = None;
+    let mut not_before = Instant::now();
+    while let Some(records) = source.take(1, Duration::ZERO) {
+        for record in records {
             if socket.is_none() && Instant::now() >= not_before {
                 socket = Socket::open(to).ok();
             }
@@ -132,7 +77,7 @@ impl Shared {
                 }
             });
             if !sent {
-                self.lost.fetch_add(1, Ordering::Relaxed);
+                source.lose(1);
                 if Instant::now() < not_before {
                     socket = None;
                 } else if socket.is_none() {
@@ -174,6 +119,9 @@ impl Socket {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
+    use super::super::buffer::WAITING_MAX;
     use super::*;
 
     const PATIENCE: Duration = Duration::from_secs(10);

@@ -1,9 +1,12 @@
 //! The event log: events and the libraries' records, as text for people or as one JSON object each
-//! for machines, to standard error, syslog or systemd's journal. `serve` sets it up once, with what
-//! the environment says; the settings follow, and levels can be changed while it runs.
+//! for machines, to standard error, syslog, systemd's journal or a collector of OpenTelemetry. `serve`
+//! sets it up once, with what the environment says; the settings follow, and levels can be changed
+//! while it runs.
 
+mod buffer;
 mod datagrams;
 mod journald;
+mod otlp;
 mod outlet;
 mod outputs;
 mod render;
@@ -43,7 +46,7 @@ struct Inner {
     stderr: Stderr,
     losses: Losses,
     /// Told of `losses` so far.
-    told: [AtomicU64; 2],
+    told: [AtomicU64; 3],
     levels: Mutex<Levels>,
     /// What the environment says, which counts before the settings.
     forced: (Option<LogLevels>, Option<EventFormat>),
@@ -134,8 +137,9 @@ impl EventLog {
 
     /// Records that outputs have lost since the last call.
     pub fn take_losses(&self) -> Vec<(EventOutput, u64)> {
-        let Losses { syslog, journald } = &self.0.losses;
-        let outputs = [(EventOutput::Syslog, syslog), (EventOutput::Journald, journald)];
+        let Losses { syslog, journald, otlp } = &self.0.losses;
+        let outputs =
+            [(EventOutput::Syslog, syslog), (EventOutput::Journald, journald), (EventOutput::Otlp, otlp)];
         let lost = outputs.into_iter().zip(&self.0.told).map(|((output, lost), told)| {
             let lost = lost.load(Ordering::Relaxed);
             (output, lost - told.swap(lost, Ordering::Relaxed))

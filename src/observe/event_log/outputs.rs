@@ -1,4 +1,4 @@
-//! Where records go: standard error, syslog, systemd's journal, or several of these.
+//! Where records go: standard error, syslog, systemd's journal, a collector, or several of these.
 
 use std::io::Write;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::datagrams::{Datagrams, Destination};
 use super::journald;
+use super::otlp::Collector;
 use super::outlet::Outlet;
 use super::render::{Rendered, Wanted};
 use super::syslog::Syslog;
@@ -19,6 +20,7 @@ use crate::policy::{EventFormat, EventLogSettings, EventOutput, Facility, Syslog
 pub(super) struct Losses {
     pub(super) syslog: Arc<AtomicU64>,
     pub(super) journald: Arc<AtomicU64>,
+    pub(super) otlp: Arc<AtomicU64>,
 }
 
 /// All that is open under one setting.
@@ -27,6 +29,7 @@ pub(super) struct Outputs {
     stderr: Option<Stderr>,
     syslog: Option<(Syslog, Datagrams)>,
     journald: Option<(Facility, Datagrams)>,
+    otlp: Option<Collector>,
 }
 
 /// Without a thread of its own each record is written by who tells it.
@@ -53,7 +56,7 @@ impl Stderr {
 impl Outputs {
     /// Only standard error: what is told before the settings are read.
     pub(super) fn early(format: EventFormat, stderr: Stderr) -> Self {
-        Self { format, stderr: Some(stderr), syslog: None, journald: None }
+        Self { format, stderr: Some(stderr), syslog: None, journald: None, otlp: None }
     }
 
     /// Opens what the settings name. An output without a thread is left out: there is no other way
@@ -81,17 +84,21 @@ impl Outputs {
         };
         let syslog = if wants(EventOutput::Syslog) { syslog() } else { None };
         let journald = if wants(EventOutput::Journald) { journald() } else { None };
+        let otlp = || Collector::start(settings.otlp_address, hostname, Arc::clone(&losses.otlp)).ok();
+        let otlp = if wants(EventOutput::Otlp) { otlp() } else { None };
         let missing = (wants(EventOutput::Syslog) && syslog.is_none())
-            || (wants(EventOutput::Journald) && journald.is_none());
+            || (wants(EventOutput::Journald) && journald.is_none())
+            || (wants(EventOutput::Otlp) && otlp.is_none());
         let stderr = (wants(EventOutput::Stderr) || missing).then_some(stderr);
-        Self { format, stderr, syslog, journald }
+        Self { format, stderr, syslog, journald, otlp }
     }
 
     pub(super) fn wanted(&self) -> Wanted {
         let lines = self.stderr.is_some() || self.syslog.is_some();
+        let both = self.journald.is_some() || self.otlp.is_some();
         Wanted {
-            text: self.journald.is_some() || (lines && self.format == EventFormat::Text),
-            fields: self.journald.is_some() || (lines && self.format == EventFormat::Json),
+            text: both || (lines && self.format == EventFormat::Text),
+            fields: both || (lines && self.format == EventFormat::Json),
         }
     }
 
@@ -112,6 +119,9 @@ impl Outputs {
         if let Some((facility, datagrams)) = &self.journald {
             datagrams.push(journald::record(record, *facility));
         }
+        if let Some(collector) = &self.otlp {
+            collector.push(record, at);
+        }
     }
 
     /// Returns when all that was told is written, or nobody takes it until then.
@@ -124,6 +134,9 @@ impl Outputs {
         }
         if let Some((_, datagrams)) = &self.journald {
             datagrams.flush(until);
+        }
+        if let Some(collector) = &self.otlp {
+            collector.flush(until);
         }
     }
 }

@@ -33,6 +33,7 @@ fn settings(outputs: &[EventOutput], format: EventFormat) -> EventLogSettings {
         syslog_address: SyslogAddress::Unix("/nonexistent/log".into()),
         syslog_facility: Facility::from_name("mail").unwrap(),
         journald_socket: "/nonexistent/journal".into(),
+        otlp_address: ([127, 0, 0, 1], 1).into(),
     }
 }
 

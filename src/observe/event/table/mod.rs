@@ -111,7 +111,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("next_hop", "the mail host or domain a delivery queue leads to"),
     ("of", "the connector or partner that a certificate is of; of a check what it looked at"),
     ("outcome", "a result type of RFC 8460"),
-    ("output", "`syslog` or `journald`"),
+    ("output", "`syslog`, `journald` or `otlp`"),
     ("pin", "a pin of `spki_pins`"),
     ("policy, wanted_got", "`dane` or `mta-sts`, what it wanted and what was got"),
     ("pressure", "`normal`, `medium` (strangers are refused) or `high` (everyone is)"),
