@@ -1,13 +1,13 @@
 //! Who may log in at our receive connectors, by what he is known, and as whom he may then send.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
 use crate::mail::{Address, Domain, ReversePath};
-use crate::smtp::sasl::Verifier;
+use crate::smtp::sasl::{Shape, Verifier};
 use crate::trust::{CertificateFacts, Requirement, proves_name};
 
 /// Everyone in the users file.
@@ -15,6 +15,8 @@ use crate::trust::{CertificateFacts, Requirement, proves_name};
 pub struct Users {
     /// By name in lower case.
     by_name: BTreeMap<String, Arc<User>>,
+    /// Of all their verifiers.
+    shapes: BTreeSet<Shape>,
     /// What nobody else knows: it makes those who do not exist look as if they did.
     secret: Zeroizing<Vec<u8>>,
 }
@@ -43,8 +45,11 @@ pub enum Sender {
 impl Users {
     /// `secret` is ours, and stays the same while users come and go.
     pub fn new(users: impl IntoIterator<Item = User>, secret: Vec<u8>) -> Self {
-        let by_name = users.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect();
-        Self { by_name, secret: Zeroizing::new(secret) }
+        let by_name: BTreeMap<_, _> =
+            users.into_iter().map(|user| (user.name.clone(), Arc::new(user))).collect();
+        let verifiers = by_name.values().filter_map(|user| user.verifier.as_ref());
+        let shapes = verifiers.map(Verifier::shape).collect();
+        Self { by_name, shapes, secret: Zeroizing::new(secret) }
     }
 
     /// Names are the same in upper and lower case.
@@ -57,7 +62,7 @@ impl Users {
     pub fn with_password(&self, name: &str) -> (Option<&Arc<User>>, Verifier) {
         let user = self.find(name).filter(|user| user.verifier.is_some());
         let verifier = user.and_then(|user| user.verifier.clone());
-        let decoy = || Verifier::decoy(&name.to_ascii_lowercase(), &self.secret);
+        let decoy = || Verifier::decoy(&name.to_ascii_lowercase(), &self.secret, &self.shapes);
         (user, verifier.unwrap_or_else(decoy))
     }
 
@@ -134,6 +139,8 @@ mod tests {
             let (user, verifier) = users.with_password(name);
             assert!(user.is_none() && !verifier.is_of("s3cret"), "{name}");
             assert_eq!(verifier, users.with_password(&name.to_uppercase()).1);
+            // A user brought from elsewhere with other rounds does not stand out either.
+            assert_eq!(verifier.shape(), users.with_password("alice").1.shape());
         }
     }
 

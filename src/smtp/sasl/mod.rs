@@ -10,7 +10,7 @@ use std::fmt;
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
-pub use verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, Verifier, VerifierError};
+pub use verifier::{ITERATIONS, ITERATIONS_MAX, ITERATIONS_MIN, SALT_BYTES, Shape, Verifier, VerifierError};
 
 /// Stands in logs where something was said that proves who somebody is.
 pub const HIDDEN: &str = "<authentication data>";

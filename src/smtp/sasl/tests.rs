@@ -1,6 +1,7 @@
 use super::scram::{Binding, ScramError, begin, client_first};
 use super::*;
 use proptest::prelude::*;
+use std::collections::BTreeSet;
 
 const BOUND: [u8; 32] = [7; 32];
 
@@ -128,12 +129,22 @@ fn what_is_kept_of_a_password_knows_it_again() {
 
 #[test]
 fn nobody_looks_like_somebody_each_time() {
-    let decoy = Verifier::decoy("mallory", b"secret");
-    assert_eq!(decoy, Verifier::decoy("mallory", b"secret"));
-    assert_ne!(decoy.salt, Verifier::decoy("mallet", b"secret").salt);
-    assert_ne!(decoy.salt, Verifier::decoy("mallory", b"another").salt);
-    let real = Verifier::of_password("x", &[0; SALT_BYTES], ITERATIONS);
-    assert_eq!((decoy.salt.len(), decoy.iterations), (real.salt.len(), real.iterations));
+    let none = BTreeSet::new();
+    let decoy = Verifier::decoy("mallory", b"secret", &none);
+    assert_eq!(decoy, Verifier::decoy("mallory", b"secret", &none));
+    assert_ne!(decoy.salt, Verifier::decoy("mallet", b"secret", &none).salt);
+    assert_ne!(decoy.salt, Verifier::decoy("mallory", b"another", &none).salt);
+    assert_eq!(decoy.shape(), Verifier::of_password("x", &[0; SALT_BYTES], ITERATIONS).shape());
+}
+
+#[test]
+fn nobody_looks_like_one_of_the_users() {
+    let users = [(4_096, 16), (10_000, 100)];
+    let shapes: BTreeSet<Shape> =
+        users.map(|(rounds, salt)| Verifier::of_password("x", &vec![0; salt], rounds).shape()).into();
+    let seen: BTreeSet<Shape> =
+        (0..64).map(|n| Verifier::decoy(&format!("user{n}"), b"secret", &shapes).shape()).collect();
+    assert_eq!(seen, shapes);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is kept of a password: enough to tell whether somebody knows it, too little to log in with
 //! elsewhere (RFC 5802 3, RFC 7677). Written as PostgreSQL writes it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
@@ -30,6 +31,13 @@ pub struct Verifier {
     pub(super) server_key: Key,
 }
 
+/// What a client of SCRAM is shown of a verifier before it proves anything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Shape {
+    iterations: u32,
+    salt_bytes: usize,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifierError {
     #[error("it is not of the form SCRAM-SHA-256$ROUNDS:SALT$STORED:SERVER")]
@@ -52,21 +60,36 @@ impl Verifier {
     }
 
     /// Of nobody's password. What a client hears of it is the same each time for the same name, as it
-    /// would be of a user; `secret` is ours.
-    pub fn decoy(user: &str, secret: &[u8]) -> Self {
+    /// would be of a user, and looks like one of `shapes`, those of the users; `secret` is ours.
+    pub fn decoy(user: &str, secret: &[u8], shapes: &BTreeSet<Shape>) -> Self {
         let octets = |what: &str| sign(secret, format!("{what} {user}").as_bytes());
+        let place = octets("shape")[0];
+        let shape = shapes.iter().nth(usize::from(place) % shapes.len().max(1));
+        let shape = shape.copied().unwrap_or_default();
+        let salt = (0..).flat_map(|part: u32| octets(&format!("salt {part}")));
         Self {
-            iterations: ITERATIONS,
-            salt: octets("salt")[..SALT_BYTES].to_vec(),
+            iterations: shape.iterations,
+            salt: salt.take(shape.salt_bytes).collect(),
             stored_key: octets("stored"),
             server_key: octets("server"),
         }
+    }
+
+    pub fn shape(&self) -> Shape {
+        Shape { iterations: self.iterations, salt_bytes: self.salt.len() }
     }
 
     /// Whether it is the password. Takes as long for a wrong one.
     pub fn is_of(&self, password: &str) -> bool {
         let presented = Self::of_password(password, &self.salt, self.iterations);
         are_equal(&presented.stored_key, &self.stored_key)
+    }
+}
+
+/// That of the verifiers which we make ourselves.
+impl Default for Shape {
+    fn default() -> Self {
+        Self { iterations: ITERATIONS, salt_bytes: SALT_BYTES }
     }
 }
 
