@@ -279,6 +279,32 @@ fn a_pfx_of_openssl_is_taken_with_todays_and_yesterdays_algorithms() {
     }
 }
 
+/// `config check` says it too; whoever imports a certificate must hear of it there.
+#[test]
+fn an_import_tells_which_mail_domain_partners_will_miss() {
+    let Some(desk) = Desk::new("an_import_tells_which_mail_domain") else { return };
+    let partner = "\n[[partner]]\nname = \"Woodgrove\"\ndomains = [\"woodgrove.example\"]\n\
+                   domain_secure = [\"send\", \"receive\"]\n";
+    desk.write("sealpost.toml", &format!("{SETTINGS}{partner}"));
+    desk.foreign("short", EC);
+    let said = desk.certificate(&["import", "short.pem", "--key", "short.key"]);
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.err.starts_with("warning: ") && said.err.contains("does not name contoso.example"),
+        "{said:?}"
+    );
+    let said = desk.json(&["import", "short.pem", "--key", "short.key"]);
+    let warning = &said["imported"][0]["warnings"][0];
+    assert_eq!(warning["key"], "accepted_domain.contoso.example.name", "{said}");
+    let kept = desk.certificate(&["import", "short.pem", "--key", "short.key", "--no-enable"]);
+    assert_eq!(kept.status, 0, "{kept:?}");
+    // With the name it is taken without a word.
+    desk.json(&["request", "--domain", "mail.contoso.example", "--out", "whole.csr"]);
+    desk.sign("whole.csr", "whole.pem", "60");
+    let said = desk.certificate(&["import", "whole.pem"]);
+    assert_eq!((said.status, said.err.as_str()), (0, ""), "{said:?}");
+}
+
 #[test]
 fn keys_come_in_every_dress_and_the_empty_passphrase_is_tried_first() {
     let Some(desk) = Desk::new("keys_come_in_every_dress") else { return };

@@ -2,6 +2,7 @@
 
 mod file;
 mod set;
+mod written;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,6 +16,7 @@ use super::{bundle, reload};
 
 pub use file::ConfigFile;
 pub use set::usage;
+pub use written::Written;
 
 /// The answer is no: what was asked for is not in the file.
 const EXIT_NO: u8 = 1;

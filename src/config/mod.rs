@@ -153,6 +153,20 @@ pub fn survey(path: &Path) -> Result<Settings, Vec<Problem>> {
     Ok(build::build(&document, &mut Problems::new(path)))
 }
 
+/// What `load` warns of about this one of our certificates, where partners get to see it: the mail
+/// domains of ours that it does not name. Nothing where the file cannot be read.
+pub fn unnamed_domains(path: &Path, thumbprint: &str) -> Vec<Problem> {
+    let Ok(document) = read(path) else { return Vec::new() };
+    let mut problems = Problems::new(path);
+    if let Some(joined) = &document.bundle {
+        problems.call_shared(&joined.shared_name);
+    }
+    let settings = build::build(&document, &mut Problems::new(path));
+    let subject = check::Subject { document: &document, settings: &settings, now: Timestamp::now() };
+    check::accepted_domains_are_named(&subject, Some(thumbprint), &mut problems);
+    problems.into_sorted()
+}
+
 /// Reads a configuration without the files that it names: what `config show` needs.
 ///
 /// # Errors

@@ -17,9 +17,16 @@ use super::{certificates, health, revocation, tls};
 /// Certificate and recipient files are looked at this often.
 const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
+/// What a reload put in force: keys whose value in force is another one, and certificates in use.
+#[derive(Clone, Debug, Default)]
+pub struct Reloaded {
+    pub changes: Vec<Change>,
+    pub certificates: Vec<certificates::Difference>,
+}
+
 /// Reads the settings again. Sessions in hand go on; their next transaction is judged under the
 /// new settings. On any problem the old ones stay in force.
-pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
+pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<Reloaded, Vec<Problem>> {
     let _one_at_a_time = shared.reloading.lock().await;
     shared.manager.reloading();
     let result = read_and_apply(shared, who).await;
@@ -28,7 +35,7 @@ pub async fn reload(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>>
     refused(shared, result)
 }
 
-async fn read_and_apply(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
+async fn read_and_apply(shared: &Arc<Shared>, who: &str) -> Result<Reloaded, Vec<Problem>> {
     let file = shared.config_file.clone();
     let loaded = tokio::task::spawn_blocking(move || config::load(&file)).await;
     let loaded =
@@ -39,7 +46,7 @@ async fn read_and_apply(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Probl
     }
 }
 
-fn refused(shared: &Shared, result: Result<(), Vec<Problem>>) -> Result<(), Vec<Problem>> {
+fn refused(shared: &Shared, result: Result<Reloaded, Vec<Problem>>) -> Result<Reloaded, Vec<Problem>> {
     if let Err(problems) = &result {
         let problems = problems.iter().map(Problem::to_string).collect();
         shared.observer.event(Event::SettingsRefused { problems });
@@ -49,7 +56,7 @@ fn refused(shared: &Shared, result: Result<(), Vec<Problem>>) -> Result<(), Vec<
 
 /// Reads the files of the settings in force and the certificate store again, and not the
 /// configuration itself: a renewal must not wait for, or bring in, what somebody is just writing.
-pub async fn renew(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> {
+pub async fn renew(shared: &Arc<Shared>, who: &str) -> Result<Reloaded, Vec<Problem>> {
     let _one_at_a_time = shared.reloading.lock().await;
     let document = config::Document::clone(&shared.document.load());
     let loaded = tokio::task::spawn_blocking(move || config::rebuild(document)).await;
@@ -62,7 +69,7 @@ pub async fn renew(shared: &Arc<Shared>, who: &str) -> Result<(), Vec<Problem>> 
     refused(shared, result)
 }
 
-async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Result<(), Vec<Problem>> {
+async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Result<Reloaded, Vec<Problem>> {
     let old = shared.settings.load_full();
     let mut settings = loaded.settings;
     settings.epoch = old.epoch + 1;
@@ -97,10 +104,10 @@ async fn apply(shared: &Arc<Shared>, loaded: config::Loaded, who: &str) -> Resul
     shared.document.store(Arc::new(loaded.document));
     let certificates = certificates::differences(&old, &settings);
     record(shared, who, &changes, &certificates).await;
-    let changes = changes.iter().map(describe).chain(certificates.iter().map(ToString::to_string)).collect();
-    shared.observer.event(Event::SettingsReloaded { epoch: settings.epoch, changes });
+    let told = changes.iter().map(describe).chain(certificates.iter().map(ToString::to_string)).collect();
+    shared.observer.event(Event::SettingsReloaded { epoch: settings.epoch, changes: told });
     shared.wake_dispatch.notify_one();
-    Ok(())
+    Ok(Reloaded { changes, certificates })
 }
 
 /// Keys that only a start reads are refused, so that nobody believes they took effect.

@@ -154,7 +154,7 @@ impl Server {
 
     /// Reads the settings again; a refusal leaves the old ones in force.
     pub async fn reload(&self, who: &str) -> Result<(), Vec<Problem>> {
-        reload::reload(&self.shared, who).await
+        reload::reload(&self.shared, who).await.map(|_| ())
     }
 
     /// Finishes what is in hand, within half a minute, and closes the queue.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 
-use crate::common::{PARTNER, Site, command, executable};
+use crate::common::{OURS, PARTNER, Site, command, executable};
 
 /// The file as it is, and what one of our commands says.
 fn text(site: &Site) -> String {
@@ -44,6 +44,11 @@ async fn a_partner_comes_changes_and_goes_and_the_server_follows() {
 
     let (status, out, error) = edge.command(&["partner", "remove", "Fabrikam \"Inc.\"", "--reload"]);
     assert_eq!(status, 0, "{out}{error}");
+    for plain in
+        ["mail to fabrikam.example, fabrikam.test is no longer secured", "without a certificate and in clear"]
+    {
+        assert!(out.contains(plain), "{out}");
+    }
     assert_eq!(text(&site).trim_end(), before.trim_end(), "as it was");
     assert_eq!(std::fs::metadata(&edge.config).unwrap().permissions().mode() & 0o777, 0o640);
     let audit = std::fs::read_to_string(site.path("data/audit.log")).unwrap();
@@ -52,6 +57,75 @@ async fn a_partner_comes_changes_and_goes_and_the_server_follows() {
         mine.iter().any(|line| line.contains("tls_send_domain_secure_list") && line.ends_with("SECURE-LIST"))
     );
     assert!(mine.iter().any(|line| line.contains("fabrikam.test\\\"]")), "{audit}");
+}
+
+/// Whoever reloads puts everything in force that stands in the file, and must hear of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reload_says_what_it_put_in_force() {
+    let site = Site::new().await;
+    let edge = site.start_edge("# the last words\n");
+    let (status, out, _) = edge.command(&["config", "reload"]);
+    assert!(status == 0 && out.starts_with("nothing changed"), "{out}");
+    assert_eq!(edge.command(&["config", "set", "queue.message_expiration", "3 days"]).0, 0);
+    let (status, out, _) = edge.command(&["config", "reload"]);
+    let told = "queue.message_expiration: \"2 days\" -> \"3 days\"\nthe running server has taken it\n";
+    assert!(status == 0 && out.ends_with(told), "{out}");
+
+    // A colleague is at work on a partner, and another one sets something else.
+    assert_eq!(edge.command(&["partner", "add", "Fabrikam", "--domain", "fabrikam.example"]).0, 0);
+    let set = ["config", "set", "queue.message_expiration", "2 days", "--reload"];
+    let (status, out, _) = edge.command(&set);
+    let (own, others) = out.split_once("with the reload came in force what else had changed").unwrap();
+    assert_eq!(status, 0);
+    assert!(own.contains("queue.message_expiration") && !own.contains("partner.Fabrikam: "), "{out}");
+    assert!(others.contains("  partner.Fabrikam: (none) -> \"Fabrikam\"\n"), "{out}");
+    assert!(!others.contains(" queue.message_expiration"), "{out}");
+    let (_, out, _) = edge.command(&[&set[..], &["--json"]].concat());
+    let told: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&told["reloaded"], &told["also_in_force"]), (&true.into(), &serde_json::json!([])), "{out}");
+}
+
+/// Keys that only make sense together are set together.
+#[tokio::test(flavor = "multi_thread")]
+async fn signing_is_switched_on_by_one_command() {
+    let site = Site::new().await;
+    let config = site.write_settings(&site.settings("# the last words\n"));
+    let before = text(&site);
+    let key = site.path("stamp.key");
+    assert_eq!(command(&config, &["stamp", "key", key.to_str().unwrap(), "--domain", OURS]).0, 0);
+    let set = |arguments: &[&str]| command(&config, &[&["config", "set"], arguments].concat());
+    let domain = format!("stamp.signing_domain={OURS}");
+    let (status, _, error) = set(&[&domain]);
+    assert!(status == 2 && error.contains("signs with no key"), "{error}");
+    assert_eq!(text(&site), before);
+    let (status, out, error) = set(&[&domain, "stamp.selector=edge", "stamp.signing_key=stamp.key"]);
+    assert_eq!(status, 0, "{out}{error}");
+    let table =
+        format!("[stamp]\nsigning_domain = \"{OURS}\"\nselector = \"edge\"\nsigning_key = \"stamp.key\"\n");
+    assert!(text(&site).ends_with(&table), "{}", text(&site));
+    let (status, _, error) =
+        set(&["partner.Woodgrove.domains=a.example", "partner.Woodgrove.domains=b.example"]);
+    assert!(status == 0 && text(&site).contains("domains = [\"a.example\", \"b.example\"]"), "{error}");
+    let (status, _, error) = set(&["stamp.selectr=x"]);
+    assert!(status == 2 && error.contains("did you mean `selector`?"), "{error}");
+    let (status, _, error) = set(&["stamp.selector"]);
+    assert!(status == 2 && error.contains("no value is given"), "{error}");
+}
+
+/// A list that names the domain by itself goes on when the partner's entry is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_whose_domain_is_listed_elsewhere_stays_secured() {
+    let site = Site::new().await;
+    let config = site.write_settings(&site.settings(""));
+    assert_eq!(command(&config, &["partner", "add", "Fabrikam", "--domain", "fabrikam.example"]).0, 0);
+    for list in ["tls_send_domain_secure_list", "tls_receive_domain_secure_list"] {
+        let key = format!("transport.{list}");
+        assert_eq!(command(&config, &["config", "set", &key, "--add", "fabrikam.example"]).0, 0, "{key}");
+    }
+    let (status, out, error) = command(&config, &["partner", "remove", "Fabrikam"]);
+    assert_eq!(status, 0, "{error}");
+    assert!(out.contains("fabrikam.example stays on a list of [transport]"), "{out}");
+    assert!(!out.contains("no longer secured"), "{out}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

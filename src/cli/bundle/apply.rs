@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::admin::control::ControlError;
 use crate::cli::config::report;
-use crate::cli::reload::{AskError, ask};
+use crate::cli::reload::{AskError, Taken, ask, taken};
 use crate::cli::user;
 use crate::config::bundle::{BUNDLE_BYTES_MAX, Bundle, BundleError, PublicKey, Store, open};
 use crate::config::{self, Document, Problem};
@@ -58,6 +58,8 @@ enum ApplyError {
 /// What was done, in a sentence.
 struct Done {
     sentence: String,
+    /// What the server put in force; the edge's own file may have changed too.
+    taken: Vec<Taken>,
     warnings: Vec<Problem>,
 }
 
@@ -67,6 +69,7 @@ pub fn run(args: &ApplyArgs, config: &Path) -> ExitCode {
         Ok(done) => {
             report(&done.warnings);
             println!("{}", done.sentence);
+            done.taken.iter().for_each(|one| println!("  {one}"));
             ExitCode::SUCCESS
         }
         Err(error) => {
@@ -111,21 +114,21 @@ fn apply(args: &ApplyArgs, config: &Path) -> Result<Done, ApplyError> {
     if args.check {
         sweep(&kept[1..]);
         let sentence = format!("{name} would be taken");
-        return Ok(Done { sentence, warnings: loaded.warnings });
+        return Ok(Done { sentence, taken: Vec::new(), warnings: loaded.warnings });
     }
     let old = config::read(config).ok();
     let audit = Audit { log: AuditLog::new(&data_directory), user: format!("{} with {name}", user::name()) };
     writer.commit(&bytes)?;
     let running = match ask(config, &Request::Reload { user: audit.user.clone() }) {
         Ok(answer) => match refusal(&answer) {
-            None => true,
+            None => Some(taken(&answer)),
             Some(refusal) => {
                 writer.restore(before.as_deref())?;
                 sweep(&kept[1..]);
                 return Err(ApplyError::Refused(refusal));
             }
         },
-        Err(AskError::Control(ControlError::NotRunning { .. }) | AskError::Location(_)) => false,
+        Err(AskError::Control(ControlError::NotRunning { .. }) | AskError::Location(_)) => None,
         Err(AskError::Control(error)) => {
             // It is on the disk, and counts with the next reload or start at the latest.
             audit.applied(applied.as_ref(), &bundle, args.force);
@@ -133,14 +136,16 @@ fn apply(args: &ApplyArgs, config: &Path) -> Result<Done, ApplyError> {
         }
     };
     audit.applied(applied.as_ref(), &bundle, args.force);
-    if !running {
+    if running.is_none() {
         // The server would have told each key.
         audit.changes(old.as_ref(), &loaded.document);
     }
     sweep(&kept);
-    let sentence =
-        if running { format!("{name} is in force") } else { format!("{name} is in place; no server runs") };
-    Ok(Done { sentence, warnings: loaded.warnings })
+    let sentence = match running {
+        Some(_) => format!("{name} is in force"),
+        None => format!("{name} is in place; no server runs"),
+    };
+    Ok(Done { sentence, taken: running.unwrap_or_default(), warnings: loaded.warnings })
 }
 
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {

@@ -6,6 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::certstore::{self, Bundle, BundleError, Completeness, ImportOptions, Imported};
+use crate::config;
 use crate::policy::certificate_uses;
 use crate::trust::AnchorSet;
 
@@ -57,7 +58,8 @@ pub fn run(args: &ImportArgs, place: &Place) -> Result<(), Refusal> {
         place.audit("certificate import", one.completed.as_deref().unwrap_or_default(), &new);
     }
     if args.json {
-        print_json(&json!({ "imported": imported.iter().map(to_json).collect::<Vec<_>>() }));
+        let imported = imported.iter().map(|one| to_json(one, place));
+        print_json(&json!({ "imported": imported.collect::<Vec<_>>() }));
     } else {
         imported.iter().for_each(|one| tell(one, place));
     }
@@ -87,7 +89,7 @@ fn open(path: &Path, passphrase: &PassphraseArgs) -> Result<Bundle, Refusal> {
     bundle.map_err(|error| Refusal::no(format!("{}: {error}", path.display())))
 }
 
-fn to_json(one: &Imported) -> serde_json::Value {
+fn to_json(one: &Imported, place: &Place) -> serde_json::Value {
     let certificate = &one.entry.certificate;
     json!({
         "thumbprint": certificate.thumbprint,
@@ -101,6 +103,7 @@ fn to_json(one: &Imported) -> serde_json::Value {
         "exportable": one.entry.about.exportable,
         "enabled": one.entry.about.enabled,
         "known": one.known,
+        "warnings": config::unnamed_domains(&place.config, &certificate.thumbprint),
     })
 }
 
@@ -126,7 +129,8 @@ fn tell(one: &Imported, place: &Place) {
     print_out(text.as_bytes());
 }
 
-/// Who uses it from now on, as a line.
+/// Who uses it from now on, as a line; on standard error, what partners who look for our mail domain
+/// will miss in it.
 pub fn users(place: &Place, thumbprint: &str, enabled: bool) -> String {
     if !enabled {
         return "not in use until `sealpost certificate enable`\n".to_owned();
@@ -137,6 +141,7 @@ pub fn users(place: &Place, thumbprint: &str, enabled: bool) -> String {
         used.choice.as_ref().is_ok_and(|choice| choice.certificate.thumbprint == thumbprint)
     };
     let users: Vec<_> = uses.iter().filter(chosen).map(|used| used.user.to_string()).collect();
+    crate::cli::config::report(&config::unnamed_domains(&place.config, thumbprint));
     if users.is_empty() {
         "no connector chooses it; `sealpost certificate list` says why\n".to_owned()
     } else {

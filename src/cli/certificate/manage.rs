@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::certstore::{self, Found};
+use crate::config;
 use crate::policy::certificate_uses;
 
 use super::import::users;
@@ -57,7 +58,8 @@ pub fn enable(args: &EnableArgs, place: &Place) -> Result<(), Refusal> {
     let new = format!("{thumbprint} {}", entry.certificate.subject);
     place.audit("certificate enable", "", &new);
     if args.json {
-        print_json(&json!({ "enabled": thumbprint, "since": place.now }));
+        let warnings = config::unnamed_domains(&place.config, &thumbprint);
+        print_json(&json!({ "enabled": thumbprint, "since": place.now, "warnings": warnings }));
         return Ok(());
     }
     let mut text = format!("{thumbprint} enabled: {}\n", entry.certificate.subject);

@@ -7,16 +7,13 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jiff::Timestamp;
 use rustix::fs::FlockOperation;
-use serde_json::json;
 
-use crate::cli::certificate::place::{Refusal, print_json, print_out};
-use crate::cli::{reload, user};
-use crate::config::{self, Change, FILE_BYTES_MAX, differences};
+use crate::cli::certificate::place::Refusal;
+use crate::config::{self, FILE_BYTES_MAX};
 use crate::disk;
-use crate::observe::text::escape;
-use crate::observe::{AuditEntry, AuditLog};
+
+use super::written::Written;
 
 /// How long a command waits for another that changes the file.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -30,12 +27,6 @@ pub struct ConfigFile {
     place: PathBuf,
     pub text: String,
     _lock: File,
-}
-
-/// What a change came to.
-pub struct Written {
-    pub changes: Vec<Change>,
-    data_directory: PathBuf,
 }
 
 impl ConfigFile {
@@ -64,8 +55,7 @@ impl ConfigFile {
         })?;
         super::report(&loaded.warnings);
         let before = config::glance(&self.name, &self.text);
-        let changes = before.map(|before| differences(&before, &loaded.document)).unwrap_or_default();
-        let written = Written { changes, data_directory: loaded.settings.data_directory };
+        let written = Written::new(before.as_ref(), &loaded);
         if text != self.text {
             self.write(text).map_err(|error| {
                 let place = self.place.display();
@@ -108,79 +98,5 @@ fn lock(directory: &Path) -> io::Result<File> {
             }
             Err(error) => return Err(error.into()),
         }
-    }
-}
-
-impl Written {
-    /// One line of `audit.log` a key; that it cannot be written is told, and stops nobody.
-    fn audit(&self) {
-        let log = AuditLog::new(&self.data_directory);
-        let user = user::name();
-        for change in &self.changes {
-            let entry = AuditEntry {
-                at: Timestamp::now(),
-                user: &user,
-                what: &format!("config set: {}", change.key),
-                old: change.old.as_deref().unwrap_or_default(),
-                new: change.new.as_deref().unwrap_or_default(),
-                secure_list: change.secure_list,
-            };
-            if let Err(error) = log.append(&entry) {
-                eprintln!("sealpost config: {error}");
-                return;
-            }
-        }
-    }
-
-    fn needs(&self) -> &'static str {
-        match self.changes.iter().any(|change| change.restart) {
-            _ if self.changes.is_empty() => "nothing",
-            true => "restart",
-            false => "reload",
-        }
-    }
-
-    /// Tells what changed and what is to be done so that it counts; with `reload` does it. Gives the
-    /// exit status.
-    pub fn tell(&self, config: &Path, reload: bool, json: bool) -> u8 {
-        let needs = self.needs();
-        let status = match needs {
-            "reload" if reload => reload::status(config),
-            "restart" if reload => {
-                eprintln!(
-                    "sealpost config: the file is written, and only a restart of the server takes it up"
-                );
-                1
-            }
-            _ => 0,
-        };
-        if json {
-            let changes = self.changes.iter().map(|change| {
-                json!({
-                    "key": change.key, "old": change.old, "new": change.new,
-                    "restart": change.restart, "secure_list": change.secure_list,
-                })
-            });
-            let reloaded = reload && needs == "reload" && status == 0;
-            print_json(
-                &json!({"changes": changes.collect::<Vec<_>>(), "needs": needs, "reloaded": reloaded}),
-            );
-            return status;
-        }
-        let mut text = String::new();
-        for change in &self.changes {
-            let [old, new] =
-                [&change.old, &change.new].map(|value| escape(value.as_deref().unwrap_or("(none)")));
-            text.push_str(&format!("{}: {old} -> {new}\n", escape(&change.key)));
-        }
-        text.push_str(match needs {
-            "nothing" => "nothing that counts has changed\n",
-            "restart" => "it takes effect when the server starts anew\n",
-            _ if !reload => "it takes effect with `sealpost config reload`\n",
-            _ if status == 0 => "the running server has taken it\n",
-            _ => "the file is written, and the running server has not taken it\n",
-        });
-        print_out(text.as_bytes());
-        status
     }
 }

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use toml_edit::{Array, Value};
 
 use crate::cli::certificate::place::Refusal;
-use crate::cli::config::{ConfigFile, usage};
-use crate::config::edit;
+use crate::cli::config::{ConfigFile, Written, usage};
 use crate::config::options::{SECTIONS, Section};
+use crate::config::{self, edit};
 use crate::observe::text::escape;
 
 #[derive(Debug, Args)]
@@ -21,7 +21,7 @@ pub struct AddArgs {
     /// In which direction mail goes over mutual TLS or not at all [default: both]
     #[arg(long, value_name = "DIRECTION")]
     domain_secure: Vec<SecureDirection>,
-    /// A root that speaks for this partner, PEM or DER, relative to the configuration [default: those of \[trust\]]
+    /// A root that speaks for this partner, PEM or DER, relative to the configuration [default: those of `[trust]`]
     #[arg(long = "trust-anchor", value_name = "FILE")]
     trust_anchors: Vec<String>,
     /// A name that proves the partner besides its domains
@@ -33,7 +33,7 @@ pub struct AddArgs {
     /// `report` logs and counts and refuses nothing: for the first days
     #[arg(long)]
     mode: Option<PartnerMode>,
-    /// Have the running server take it up at once
+    /// Have the running server take it up at once, with whatever else has changed in the file
     #[arg(long)]
     reload: bool,
     #[arg(long)]
@@ -44,7 +44,7 @@ pub struct AddArgs {
 pub struct RemoveArgs {
     /// Name of the partner
     name: String,
-    /// Have the running server take it up at once
+    /// Have the running server take it up at once, with whatever else has changed in the file
     #[arg(long)]
     reload: bool,
     #[arg(long)]
@@ -74,7 +74,7 @@ pub fn add(args: &AddArgs, config: &Path) -> Result<u8, Refusal> {
         )));
     }
     let text = edit::add_table(&file.text, section, &entries(args));
-    Ok(file.replace(&text)?.tell(config, args.reload, args.json))
+    Ok(file.replace(&text)?.tell(config, args.reload, args.json, &[]))
 }
 
 /// The same.
@@ -87,7 +87,32 @@ pub fn remove(args: &RemoveArgs, config: &Path) -> Result<u8, Refusal> {
         return Err(Refusal::no(sentence));
     }
     let text = edit::remove_table(&file.text, section, &args.name).map_err(usage)?;
-    Ok(file.replace(&text)?.tell(config, args.reload, args.json))
+    let domains = domains(config, &file.text, &args.name);
+    let written = file.replace(&text)?;
+    let notes = still_listed(&written, &domains);
+    Ok(written.tell(config, args.reload, args.json, &notes))
+}
+
+/// The domains of a partner entry, as they are compared.
+fn domains(config: &Path, text: &str, partner: &str) -> Vec<String> {
+    let Some(document) = config::glance(config, text) else { return Vec::new() };
+    let entry = document.tables("partner").find(|table| table.name() == Some(partner));
+    let domains = entry.map(|entry| entry.read_all("domains", config::format::domain)).unwrap_or_default();
+    domains.iter().map(ToString::to_string).collect()
+}
+
+/// Domains of an entry that is gone which a secure list names itself: they stay secured, by other rules.
+fn still_listed(written: &Written, domains: &[String]) -> Vec<String> {
+    let listed: Vec<_> = domains.iter().filter(|domain| written.is_listed(domain)).collect();
+    if listed.is_empty() {
+        return Vec::new();
+    }
+    let listed: Vec<_> = listed.iter().map(|domain| escape(domain)).collect();
+    vec![format!(
+        "{} stays on a list of [transport]: mail with it is secured further on, judged by [trust] and by its own name \
+         instead of what the entry said",
+        listed.join(", ")
+    )]
 }
 
 fn section() -> &'static Section {

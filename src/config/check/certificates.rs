@@ -21,7 +21,7 @@ pub fn check(subject: &Subject<'_>, problems: &mut Problems) {
     starttls_has_a_certificate(subject, problems);
     partners_choice_exists(subject, problems);
     secured_mail_has_a_certificate(subject, problems);
-    accepted_domains_are_named(subject, problems);
+    accepted_domains_are_named(subject, None, problems);
     validity(subject, problems);
 }
 
@@ -99,12 +99,14 @@ fn secured_mail_has_a_certificate(subject: &Subject<'_>, problems: &mut Problems
 }
 
 /// Partners look for our mail domain in our certificate: outbound for the reverse-path's, inbound for
-/// the recipient's. A partner's own domain, as a hub accepts it, is named by the partner.
-fn accepted_domains_are_named(subject: &Subject<'_>, problems: &mut Problems) {
+/// the recipient's. A partner's own domain, as a hub accepts it, is named by the partner. With a
+/// thumbprint only that certificate is looked at.
+pub fn accepted_domains_are_named(subject: &Subject<'_>, thumbprint: Option<&str>, problems: &mut Problems) {
     let settings = subject.settings;
     let transport = &settings.transport;
     let lists = [&transport.tls_send_domain_secure_list, &transport.tls_receive_domain_secure_list];
-    let shown = shown_to_partners(settings, subject.now);
+    let mut shown = shown_to_partners(settings, subject.now);
+    shown.retain(|(own, _)| thumbprint.is_none_or(|thumbprint| own.thumbprint == thumbprint));
     for table in subject.document.tables("accepted_domain") {
         let Some(accepted) = table.read("name", format::domain) else { continue };
         if lists.iter().any(|list| list.contains(&accepted)) {

@@ -12,6 +12,8 @@ mod receive;
 mod send;
 mod tls_reporting;
 
+pub use certificates::accepted_domains_are_named;
+
 use jiff::Timestamp;
 
 use crate::policy::Settings;

@@ -66,7 +66,10 @@ pub fn edit(text: &str, target: &Target, edit: &Edit) -> Result<String, EditErro
             let (Some(key), Some(value)) = (key.span(), item.span()) else {
                 return Err(EditError::Inline(target.to_string()));
             };
-            Ok(splice(text, lines(text, key.start..value.end), ""))
+            let line = lines(text, key.start..value.end);
+            let alone = table.filter(|table| table.len() == 1 && target.name.is_none());
+            let gone = alone.and_then(|table| whole_table(text, table, &line)).unwrap_or(line);
+            Ok(splice(text, gone, ""))
         }
         (Edit::Set(values), Some((_, item))) => {
             let span = item.span().ok_or_else(|| EditError::Inline(target.to_string()))?;
@@ -110,12 +113,31 @@ pub fn remove_table(text: &str, section: &'static Section, name: &str) -> Result
         return Err(no_such_table(section, name, tables));
     };
     let end = last_value(table).map_or(header.end, |value| value.end);
-    let mut gone = lines(text, header.start..end);
-    // Of the empty lines around it one is enough.
+    Ok(splice(text, with_one_gap(text, lines(text, header.start..end)), ""))
+}
+
+/// A table whose only key goes, header and all: a header with nothing below it says nothing. `None` where
+/// it has comments of its own, such as keys that are commented out.
+fn whole_table(text: &str, table: &Table, key: &Range<usize>) -> Option<Range<usize>> {
+    let header = lines(text, table.span()?);
+    let header_alone = text[header.clone()].trim_start().starts_with('[') && header.end <= key.start;
+    if !header_alone || !text[header.end..key.start].trim().is_empty() {
+        return None;
+    }
+    let below = text[key.end..].lines().map(str::trim).take_while(|line| !line.starts_with('['));
+    let commented_out = |line: &str| line.strip_prefix('#').is_some_and(|comment| comment.contains('='));
+    let alone = !below.into_iter().any(commented_out);
+    alone.then(|| with_one_gap(text, header.start..key.end))
+}
+
+/// Lines to take away, and of the empty ones around them all but one.
+fn with_one_gap(text: &str, mut gone: Range<usize>) -> Range<usize> {
     if (gone.start == 0 || text[..gone.start].ends_with("\n\n")) && text[gone.end..].starts_with('\n') {
         gone.end += 1;
+    } else if gone.end == text.len() && text[..gone.start].ends_with("\n\n") {
+        gone.start -= 1;
     }
-    Ok(splice(text, gone, ""))
+    gone
 }
 
 /// The names of the tables of a section, in the order of the file.

@@ -76,6 +76,23 @@ fn comments_on_lines_of_their_own_stay_when_a_key_goes() {
 }
 
 #[test]
+fn no_empty_table_is_left_behind() {
+    for rest in ["", "\n# Partners.\n[[partner]]\nname = \"F\"\n"] {
+        let without = format!("hostname = \"a.example\"\n{rest}");
+        let with = format!("hostname = \"a.example\"\n\n[stamp]\nselector = \"s\"\n{rest}");
+        assert_eq!(changed(&with, "stamp.selector", &Edit::Unset), without);
+        let two = with.replace("selector", "signing_key = \"k\"\nselector");
+        assert_eq!(changed(&two, "stamp.selector", &Edit::Unset), two.replace("selector = \"s\"\n", ""));
+    }
+    // What is commented out belongs below its header.
+    let with = "[stamp]\nselector = \"s\"\n# signing_key = \"k\"\n";
+    assert_eq!(changed(with, "stamp.selector", &Edit::Unset), "[stamp]\n# signing_key = \"k\"\n");
+    let with = "[stamp]\n# ours\nselector = \"s\"\n";
+    assert_eq!(changed(with, "stamp.selector", &Edit::Unset), "[stamp]\n# ours\n");
+    assert_eq!(changed("stamp.selector = \"s\"\n", "stamp.selector", &Edit::Unset), "");
+}
+
+#[test]
 fn a_member_comes_behind_the_others_with_their_indent() {
     let key = "transport.tls_send_domain_secure_list";
     let text = changed(FILE, key, &members(&[], &["litware.example"]));

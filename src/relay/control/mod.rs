@@ -169,7 +169,10 @@ impl Operator {
         progress: mpsc::Sender<Value>,
     ) -> Value {
         if let (Some(Value::String(user)), Some(peer)) = (request.get_mut("user"), peer) {
-            *user = format!("{user} (uid {peer})");
+            let known = format!("uid {peer}");
+            if *user != known {
+                *user = format!("{user} ({known})");
+            }
         }
         match serde_json::from_value::<Request>(request) {
             Ok(request) => answer(&self.shared, request, &progress).await,
@@ -182,7 +185,7 @@ async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<
     match request {
         Request::Counters => json!({ "metrics": shared.observer.render_metrics() }),
         Request::Reload { user } => match reload::reload(shared, &user).await {
-            Ok(()) => json!({ "ok": true, "epoch": shared.settings.load().epoch }),
+            Ok(reloaded) => in_force(shared.settings.load().epoch, &reloaded),
             Err(problems) => refused(&problems),
         },
         Request::Configuration => {
@@ -258,6 +261,18 @@ fn partners_answer(shared: &Shared, name: Option<&str>) -> Value {
 
 fn failure(error: impl std::fmt::Display) -> Value {
     json!({ "error": error.to_string() })
+}
+
+/// What a reload put in force, each key with what was before and what is now.
+fn in_force(epoch: u64, reloaded: &reload::Reloaded) -> Value {
+    let changes = reloaded.changes.iter();
+    let changes = changes.map(|change| json!({"key": change.key, "old": change.old, "new": change.new}));
+    let certificates = reloaded.certificates.iter();
+    let certificates = certificates.map(|one| json!({"user": one.user, "old": one.old, "new": one.new}));
+    json!({
+        "ok": true, "epoch": epoch, "changes": changes.collect::<Vec<_>>(),
+        "certificates": certificates.collect::<Vec<_>>(),
+    })
 }
 
 fn refused(problems: &[Problem]) -> Value {
