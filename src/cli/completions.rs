@@ -49,6 +49,10 @@ mod tests {
             for subcommand in command.get_subcommands() {
                 assert!(text.contains(subcommand.get_name()), "{shell:?}: {}", subcommand.get_name());
             }
+            assert!(
+                text.matches("OwnCertificateInvalid").count() > 1,
+                "{shell:?}: --fault offers the faults"
+            );
         }
     }
 }

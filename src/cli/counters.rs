@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::admin::control::{self, ControlError};
@@ -103,14 +104,34 @@ fn print(samples: &[Sample], before: &[Sample], all: bool, out: &mut impl Write)
     for sample in samples.iter().filter(wanted) {
         nothing = false;
         let series = sample.series();
-        write!(out, "{:>12}  {series}", sample.value)?;
+        write!(out, "{:>12}  {series}", readable(sample))?;
         let old = before.iter().find(|old| old.name == sample.name && old.labels == sample.labels);
         match old.map(|old| sample.value - old.value) {
-            Some(added) if added > 0.0 => writeln!(out, "  +{added}")?,
+            Some(added) if added > 0.0 && !sample.is_moment() => writeln!(out, "  +{}", short(added))?,
             Some(_) | None => writeln!(out)?,
         }
     }
     if nothing { writeln!(out, "all counters are 0 (--all shows them)") } else { Ok(()) }
+}
+
+/// A moment as UTC, anything else as a number.
+fn readable(sample: &Sample) -> String {
+    // As of the year 9999 it is a number again.
+    let moment = Timestamp::from_second(sample.value as i64).ok();
+    match moment.filter(|_| sample.is_moment() && sample.value > 0.0) {
+        Some(moment) => moment.to_string(),
+        None => short(sample.value),
+    }
+}
+
+/// Without the digits in which binary fractions differ from what was meant.
+fn short(value: f64) -> String {
+    if value.fract() == 0.0 {
+        return value.to_string();
+    }
+    let text = format!("{value:.6}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if matches!(text, "0" | "-0") { format!("{value:.1e}") } else { text.to_owned() }
 }
 
 fn to_json(samples: &[Sample]) -> Value {
@@ -143,6 +164,22 @@ mod tests {
             "           3  a_total{connector=In \"x\", y}  +2\n         2.5  d\n"
         );
         assert_eq!(shown(true, &[]).lines().count(), 4);
+    }
+
+    #[test]
+    fn moments_and_fractions_are_for_people() {
+        let shown = |now: &str, before: &str| {
+            let mut out = Vec::new();
+            print(&parse(now), &parse(before), false, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(
+            shown("s_expiry_timestamp_seconds 1795996800\n", "s_expiry_timestamp_seconds 1\n"),
+            "2026-11-30T00:00:00Z  s_expiry_timestamp_seconds\n"
+        );
+        assert_eq!(shown("a_sum 0.361\n", "a_sum 0.3\n"), "       0.361  a_sum  +0.061\n");
+        assert_eq!(shown("a_sum 0.06099999999999999\n", ""), "       0.061  a_sum\n");
+        assert_eq!(shown("a_sum 0.0000002\n", ""), "      2.0e-7  a_sum\n");
     }
 
     #[test]

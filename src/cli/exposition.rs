@@ -31,6 +31,11 @@ impl Sample {
         format!("{}{{{}}}", self.name, labels.join(","))
     }
 
+    /// A point in time, in seconds since 1970.
+    pub fn is_moment(&self) -> bool {
+        self.name.ends_with("_timestamp_seconds")
+    }
+
     fn has(&self, labels: &[(&str, &str)]) -> bool {
         labels.iter().all(|(name, value)| self.labels.iter().any(|(n, v)| n == name && v == value))
     }

@@ -22,10 +22,12 @@ const CONFIGURATION: &str = "sealpost.toml";
 
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Write every page into this directory, which must exist
-    directory: Option<PathBuf>,
-    /// Print this page, such as `sealpost-queue-list` or `sealpost.toml` [default: sealpost]
-    #[arg(long, value_name = "NAME", conflicts_with = "directory")]
+    /// A page to print, such as `sealpost-queue-list` or `sealpost.toml`; or a directory, which must exist, to write
+    /// every page into [default: print `sealpost`]
+    #[arg(value_name = "PAGE|DIRECTORY")]
+    what: Option<PathBuf>,
+    /// Print this page
+    #[arg(long, value_name = "NAME", conflicts_with = "what")]
     page: Option<String>,
 }
 
@@ -35,11 +37,20 @@ struct Page {
     roff: Vec<u8>,
 }
 
+impl Page {
+    /// `sealpost-queue-list`, as a file `sealpost-queue-list.8`, or the command alone, `queue-list`.
+    fn is_called(&self, name: &str) -> bool {
+        let name = name.strip_suffix(&format!(".{}", self.section)).unwrap_or(name);
+        self.name == name || self.name.strip_prefix("sealpost-") == Some(name)
+    }
+}
+
 /// Exit status 0, 1 (a page could not be written) or 2 (there is no such page).
 pub fn run(args: &ManArgs) -> ExitCode {
-    let done = match &args.directory {
-        Some(directory) => write_all(directory),
-        None => print_one(args.page.as_deref().unwrap_or("sealpost")),
+    let done = match (&args.what, &args.page) {
+        (Some(directory), _) if directory.is_dir() => write_all(directory),
+        (Some(page), _) => print_one(&page.to_string_lossy()),
+        (None, page) => print_one(page.as_deref().unwrap_or("sealpost")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -64,9 +75,12 @@ fn write_all(directory: &Path) -> Result<(), (u8, String)> {
 
 fn print_one(name: &str) -> Result<(), (u8, String)> {
     let all = pages();
-    let Some(page) = all.iter().find(|page| page.name == name) else {
+    let Some(page) = all.iter().find(|page| page.is_called(name)) else {
         let names: Vec<&str> = all.iter().map(|page| page.name.as_str()).collect();
-        return Err((2, format!("there is no page {name:?}; there are {}", names.join(", "))));
+        return Err((
+            2,
+            format!("there is no page and no directory {name:?}; pages are {}", names.join(", ")),
+        ));
     };
     print_out(&page.roff);
     Ok(())
@@ -181,6 +195,10 @@ mod tests {
             assert!(configuration.contains(&key.name.replace('-', "\\-")), "{} is missing", key.name);
         }
         assert!(!pages.iter().any(|page| page.name.contains("help")));
+        assert!(!pages.iter().any(|page| String::from_utf8_lossy(&page.roff).contains("\\\\[")));
+        for name in ["sealpost-queue-list", "sealpost-queue-list.8", "queue-list"] {
+            assert_eq!(pages.iter().filter(|page| page.is_called(name)).count(), 1, "{name}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod config;
 pub mod counters;
 pub mod demo;
 pub mod exposition;
+mod fault_names;
 mod location;
 pub mod log;
 pub mod manual;

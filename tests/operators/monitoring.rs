@@ -28,6 +28,23 @@ fn promtool_finds_the_rules_good_and_the_cases_hold() {
     }
 }
 
+/// A rule that no case has fired is one that may never fire.
+#[test]
+fn every_alert_fires_in_a_case() {
+    let [rules, cases] =
+        ["alerts.yml", "alerts_test.yml"].map(|file| std::fs::read_to_string(monitoring(file)).unwrap());
+    let fired: BTreeSet<&str> = cases
+        .split("alertname: ")
+        .skip(1)
+        .filter_map(|case| case.split_once('\n'))
+        .filter(|(_, expected)| expected.trim_start().starts_with("exp_alerts:"))
+        .map(|(name, _)| name)
+        .collect();
+    let named = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let silent: Vec<&str> = named.filter(|name| !fired.contains(name)).collect();
+    assert!(!fired.is_empty() && silent.is_empty(), "{silent:?}");
+}
+
 /// A Prometheus of our own, ended when dropped.
 struct Prometheus {
     address: SocketAddr,

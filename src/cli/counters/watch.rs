@@ -6,6 +6,8 @@ use std::env;
 use std::fmt::Write as _;
 use std::io::IsTerminal;
 
+use jiff::Timestamp;
+
 use crate::cli::exposition::Sample;
 use crate::observe::text;
 
@@ -107,8 +109,9 @@ impl Watch {
         };
         let shown: Vec<&Sample> = samples.iter().filter(wanted).collect();
         let room = canvas.rows.saturating_sub(lines.len() + 2).max(1);
+        let now = Timestamp::now().as_second() as f64;
         for sample in shown.iter().take(room) {
-            lines.push(self.line(sample, canvas));
+            lines.push(self.line(sample, canvas, now));
         }
         if shown.is_empty() {
             lines.push("all counters are 0 (--all shows them)".to_owned());
@@ -126,7 +129,7 @@ impl Watch {
         picture + "\u{1b}[J"
     }
 
-    fn line(&self, sample: &Sample, canvas: Canvas) -> String {
+    fn line(&self, sample: &Sample, canvas: Canvas, now: f64) -> String {
         let series = sample.series();
         let values = self.courses.get(&series).map(|course| &course.values);
         let counter = is_counter(&sample.name);
@@ -140,8 +143,8 @@ impl Watch {
         let sparks = sparks(&steps, canvas);
         let room = canvas.columns.saturating_sub(VALUE_WIDTH + RATE_WIDTH + canvas.sparks() + 5);
         let name = cut(&text::escape(&short_name(sample)), room);
-        let line =
-            format!("{:>VALUE_WIDTH$} {rate_text:>RATE_WIDTH$}  {sparks}  {name}", short(sample.value));
+        let value = if sample.is_moment() { distance(sample.value, now) } else { short(sample.value) };
+        let line = format!("{value:>VALUE_WIDTH$} {rate_text:>RATE_WIDTH$}  {sparks}  {name}");
         let tone = match rate {
             Some(_) if is_trouble(&sample.name) => Tone::Warn,
             Some(_) => Tone::Live,
@@ -197,8 +200,8 @@ fn latencies(watch: &Watch, samples: &[Sample]) -> Vec<String> {
 
 fn span(seconds: f64) -> String {
     match seconds {
-        _ if seconds < 1.0 => format!("{} ms", seconds * 1000.0),
-        _ if seconds < 120.0 => format!("{seconds} s"),
+        _ if seconds < 1.0 => format!("{} ms", short(seconds * 1000.0)),
+        _ if seconds < 120.0 => format!("{} s", short(seconds)),
         _ => format!("{} min", (seconds / 60.0).round()),
     }
 }
@@ -226,7 +229,21 @@ fn short(value: f64) -> String {
     if value.abs() >= 1e12 {
         return format!("{value:.3e}");
     }
-    if value.fract() == 0.0 { format!("{value}") } else { format!("{value:.3}") }
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// How far a moment is from now: `in 34 d`, `5 min ago`.
+fn distance(moment: f64, now: f64) -> String {
+    let away = (moment - now).abs();
+    let text = match away {
+        _ if moment <= 0.0 => return "never".to_owned(),
+        _ if away < 120.0 => format!("{away:.0} s"),
+        _ if away < 7200.0 => format!("{:.0} min", (away / 60.0).floor()),
+        _ if away < 172_800.0 => format!("{:.0} h", (away / 3600.0).floor()),
+        _ => format!("{:.0} d", (away / 86_400.0).floor()),
+    };
+    if moment >= now { format!("in {text}") } else { format!("{text} ago") }
 }
 
 /// The newest at the right end, the highest the tallest; nothing is the lowest block.
@@ -331,6 +348,22 @@ mod tests {
             latencies(&watch, &last)[0],
             "accept to durable: half within 5 ms, 99 % within 100 ms (10 in the last minute)"
         );
+    }
+
+    #[test]
+    fn moments_are_told_by_their_distance() {
+        for (moment, text) in [
+            (1e9 + 34.5 * 86_400.0, "in 34 d"),
+            (1e9 + 7300.0, "in 2 h"),
+            (1e9 - 300.0, "5 min ago"),
+            (1e9 + 3.0, "in 3 s"),
+            (0.0, "never"),
+        ] {
+            assert_eq!(distance(moment, 1e9), text);
+        }
+        let (watch, last) = watch(&["c_expiry_timestamp_seconds 1000\nb_sum 0.06099999999999999\n"]);
+        let picture = watch.draw(&last, "Sealpost", CANVAS, true);
+        assert!(picture.contains(" d ago ") && picture.contains(" 0.061 "), "{picture}");
     }
 
     #[test]

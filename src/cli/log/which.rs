@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
+use crate::cli::fault_names::FaultNames;
 use crate::cli::location::{Location, LocationError};
 use crate::observe::log_reader::{AddressFilter, Filter, Outcome, VerdictIs};
 use crate::trust::{Direction, Fault};
@@ -30,7 +31,7 @@ pub(super) struct Which {
     #[arg(long)]
     connector: Option<String>,
     /// Such as NameMismatch; docs/faults.md lists them
-    #[arg(long)]
+    #[arg(long, value_parser = FaultNames, hide_possible_values = true)]
     pub(super) fault: Option<String>,
     #[arg(long, value_enum)]
     outcome: Option<OutcomeArg>,

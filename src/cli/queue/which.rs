@@ -1,9 +1,11 @@
 //! Which messages a command means: the filters that all of them share.
 
+use clap::builder::TypedValueParser as _;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 use sealpost_queue::{Filter, MessageId, Status};
 
+use crate::cli::fault_names::FaultNames;
 use crate::cli::user;
 use crate::mail::{Address, Domain};
 use crate::relay::control::Selection;
@@ -37,7 +39,7 @@ pub(super) struct Which {
     #[arg(long, value_name = "HOST")]
     next_hop: Option<String>,
     /// What the last attempt failed of, such as NameMismatch; docs/faults.md lists them
-    #[arg(long, value_parser = fault)]
+    #[arg(long, value_parser = FaultNames.try_map(|name| fault(&name)), hide_possible_values = true)]
     fault: Option<Fault>,
 }
 

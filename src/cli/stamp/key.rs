@@ -14,17 +14,17 @@ use crate::mail::Domain;
 
 #[derive(Debug, Args)]
 pub struct KeyArgs {
-    /// Where the key is to lie [default: `signing_key` of \[stamp\]]
+    /// Where the key is to lie [default: `signing_key` of `[stamp]`]
     file: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "ed25519")]
     kind: Kind,
     /// Show the record of the key that lies there, and make none
     #[arg(long, conflicts_with = "kind")]
     show: bool,
-    /// The domain that signs [default: `signing_domain` of \[stamp\]]
+    /// The domain that signs [default: `signing_domain` of `[stamp]`]
     #[arg(long)]
     domain: Option<String>,
-    /// [default: `selector` of \[stamp\], which is `stamp` unless written]
+    /// [default: `selector` of `[stamp]`, which is `stamp` unless written]
     #[arg(long)]
     selector: Option<String>,
     #[arg(long)]

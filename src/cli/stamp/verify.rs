@@ -28,7 +28,7 @@ pub struct VerifyArgs {
     /// The message as it lies in the mailbox; `-` is standard input
     #[arg(default_value = "-")]
     file: PathBuf,
-    /// Whose signature proves it [default: `signing_domain` of \[stamp\]]
+    /// Whose signature proves it [default: `signing_domain` of `[stamp]`]
     #[arg(long)]
     domain: Option<String>,
     /// A file with the text of the DNS record, or with the key itself; without it the DNS is asked

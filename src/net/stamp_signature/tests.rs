@@ -86,6 +86,20 @@ async fn a_change_breaks_it_and_a_hop_does_not() {
     }
 }
 
+/// As Exchange and others fold what they pass on.
+#[tokio::test]
+async fn a_folded_stamp_is_told_on_one_line() {
+    let signing = signing(StampKeyKind::Ed25519);
+    let record = stamp_key::record(&signing.key);
+    let message = signed(&signing, MESSAGE, 4096);
+    for fold in ["\r\n ", "\r\n\t", " \r\n\t ", "\t"] {
+        let folded = message.replacen("woodgrove.example; by", &format!("woodgrove.example;{fold}by"), 1);
+        assert_ne!(folded, message);
+        let proof = verified(&folded, "contoso.example", &record).await.unwrap();
+        assert_eq!(proof.stamps, ["domain=woodgrove.example; by=mx.contoso.example"], "{fold:?}");
+    }
+}
+
 #[tokio::test]
 async fn a_second_stamp_is_not_taken_for_the_first() {
     let signing = signing(StampKeyKind::Ed25519);
@@ -111,6 +125,13 @@ async fn what_others_sign_proves_nothing() {
     let message = signed(&signing, MESSAGE, 4096);
     let other = verified(&message, "woodgrove.example", &record).await.unwrap_err();
     assert!(matches!(other, Unproved::NoSignature { .. }), "{other}");
+    let changed =
+        verified(&message.replacen("Hello", "Hallo", 1), "contoso.example", &record).await.unwrap_err();
+    assert_eq!(
+        changed.to_string(),
+        "the signature of contoso.example under stamp does not hold: the body was changed after it was signed; \
+         the stamp proves nothing"
+    );
     let unsigned = verified(MESSAGE, "contoso.example", &record).await.unwrap_err();
     assert!(matches!(unsigned, Unproved::NoSignature { .. }), "{unsigned}");
     let bare = MESSAGE.replace("Domain-Secured", "X-Nothing");

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use mail_auth::common::crypto::Algorithm;
+use mail_auth::common::crypto::{Algorithm, CryptoError};
 use mail_auth::common::parse::TxtRecordParser as _;
 use mail_auth::common::verify::DomainKey;
-use mail_auth::dkim::Signature;
-use mail_auth::{AuthenticatedMessage, DkimOutput, DkimResult, Parameters, ResolverCache, Txt};
+use mail_auth::dkim::{DkimError, Signature};
+use mail_auth::{
+    AuthenticatedMessage, DkimOutput, DkimResult, DnsError, Error, Parameters, ResolverCache, Txt,
+};
 
 use crate::mail::Domain;
 use crate::mail::header::{self, HeaderSection};
@@ -50,10 +52,10 @@ pub enum Unproved {
     NoSignature { domain: Domain },
     #[error("the signature of {domain} covers {signed} of {stamps} stamps; anyone may have added the rest")]
     Added { domain: Domain, signed: usize, stamps: usize },
-    #[error("the signature of {domain} under {selector} does not hold: {reason}")]
+    #[error("the signature of {domain} under {selector} does not hold: {reason}; the stamp proves nothing")]
     Broken { domain: Domain, selector: String, reason: String },
     #[error(
-        "the key {selector}._domainkey.{domain} could not be had from the DNS: {reason}; ask again later, or give it with --key"
+        "the key {selector}._domainkey.{domain} could not be had from the DNS: {reason}; publish it there, ask again later, or give it with --key"
     )]
     NoKey { domain: Domain, selector: String, reason: String },
     #[error("{reason}; give a record such as \"v=DKIM1; k=ed25519; p=…\", or the key itself")]
@@ -109,10 +111,22 @@ fn stamps_of(message: &[u8], parsed: &AuthenticatedMessage<'_>) -> Result<Vec<St
     Ok(stamps)
 }
 
-/// A value without folds (RFC 5322 2.2.3) and without blanks at its ends.
+/// A value on one line (RFC 5322 2.2.3): a fold, or a tab, with the blanks around it is one blank, as it is
+/// for the signature (RFC 6376 3.4.2). Without blanks at its ends.
 fn unfolded(value: &[u8]) -> String {
-    let unfolded: Vec<u8> = value.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-    String::from_utf8_lossy(unfolded.trim_ascii()).into_owned()
+    let value = String::from_utf8_lossy(value.trim_ascii());
+    let is_blank = |c: char| matches!(c, ' ' | '\t' | '\r' | '\n');
+    let mut line = String::with_capacity(value.len());
+    let mut rest = &*value;
+    while let Some(at) = rest.find(is_blank) {
+        let (word, behind) = rest.split_at(at);
+        let next = behind.trim_start_matches(is_blank);
+        let blanks = &behind[..behind.len() - next.len()];
+        line.push_str(word);
+        line.push_str(if blanks.chars().all(|c| c == ' ') { blanks } else { " " });
+        rest = next;
+    }
+    line + rest
 }
 
 /// The best of what the signatures came to.
@@ -136,16 +150,52 @@ fn settle(outputs: &[DkimOutput<'_>], domain: &Domain, stamps: Vec<String>) -> R
                     stamps,
                 });
             }
-            DkimResult::TempError(error) => {
-                Unproved::NoKey { domain: domain.clone(), selector, reason: error.to_string() }
+            DkimResult::TempError(error)
+            | DkimResult::Neutral(error @ Error::Dns(_))
+            | DkimResult::Fail(error @ Error::Dns(_))
+            | DkimResult::PermError(error @ Error::Dns(_)) => {
+                Unproved::NoKey { domain: domain.clone(), selector, reason: words(error) }
             }
             DkimResult::Neutral(error) | DkimResult::Fail(error) | DkimResult::PermError(error) => {
-                Unproved::Broken { domain: domain.clone(), selector, reason: error.to_string() }
+                Unproved::Broken { domain: domain.clone(), selector, reason: words(error) }
             }
             DkimResult::None => continue,
         };
     }
     Err(worst)
+}
+
+/// What the library finds, as a postmaster would say it.
+fn words(error: &Error) -> String {
+    match error {
+        Error::Dkim(DkimError::FailedBodyHashMatch) => "the body was changed after it was signed",
+        Error::Crypto(CryptoError::FailedVerification) => {
+            "a signed header field was changed afterwards, or the key is not the one that signed"
+        }
+        Error::Crypto(CryptoError::IncompatibleAlgorithms) => {
+            "the key is of another kind (RSA or Ed25519) than the signature"
+        }
+        Error::Crypto(CryptoError::Library(_)) => "key and signature cannot be brought together",
+        Error::Dkim(DkimError::RevokedPublicKey) => "its key was withdrawn: p= is empty in the record",
+        Error::Dkim(DkimError::SignatureExpired) => "it has expired (x=)",
+        Error::Dkim(DkimError::SignatureLength) => "it covers the beginning of the body alone (l=)",
+        Error::Dkim(DkimError::FailedAuidMatch) => {
+            "it is for a user of another domain (i=) than the one that signs (d=)"
+        }
+        Error::Dkim(DkimError::UnsupportedVersion) => "it is of another version than v=1",
+        Error::Dkim(DkimError::UnsupportedAlgorithm | DkimError::UnsupportedCanonicalization) => {
+            "it was made by an algorithm that is not known here (a=, c=)"
+        }
+        Error::Dkim(DkimError::UnsupportedKeyType) => {
+            "the record holds a key of a kind that is not known here (k=)"
+        }
+        Error::Dns(DnsError::RecordNotFound(_)) => "there is no such record",
+        Error::Dns(DnsError::InvalidRecordType) => "what stands there is no DKIM key",
+        Error::Dns(DnsError::Resolver(_)) => "the name servers gave no answer",
+        Error::Base64 => "what should be base64 is not",
+        _ => "it is not well-formed",
+    }
+    .to_owned()
 }
 
 /// A signature of this domain over the whole body and over stamp and author, by an algorithm that still
@@ -165,7 +215,8 @@ fn times_signed(signature: &Signature, name: &str) -> usize {
 fn key_of(record: &str) -> Result<Arc<DomainKey>, Unproved> {
     let record = record.trim();
     let key = DomainKey::parse(record.as_bytes());
-    key.map(Arc::new).map_err(|error| Unproved::BadKey { reason: format!("the key cannot be read: {error}") })
+    key.map(Arc::new)
+        .map_err(|error| Unproved::BadKey { reason: format!("the key cannot be read: {}", words(&error)) })
 }
 
 /// Answers every question for a key with the one that was given.
