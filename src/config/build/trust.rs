@@ -209,7 +209,12 @@ pub fn crl_files(document: &Document, problems: &mut Problems) -> Vec<std::path:
             Err(error) => problems.error(
                 item.place.clone(),
                 format!("cannot read {source}: {error}"),
-                "check the path and its permissions, or take it off the list",
+                format!(
+                    "check the path and its permissions and put the issuer's current list there; or take it off with \
+                     `sealpost config set trust.crl_files --remove \"{}\"`: under hard-fail, mail with partners whose \
+                     certificates it is for then waits with RevocationUnknown, unless a list can be fetched",
+                    item.text
+                ),
             ),
         }
         paths.push(path);

@@ -333,7 +333,7 @@ fn every_contradiction_is_an_error_at_its_line_with_its_remedy() {
             text: all.replace("anchors = [\"root.pem\"]", "crl_files = [\"nowhere.crl\"] #!"),
             key: "trust.crl_files",
             what: "cannot read",
-            remedy: "check the path",
+            remedy: "take it off with `sealpost config set trust.crl_files --remove \"nowhere.crl\"`",
         },
         Mistake {
             title: "a key of another certificate",
