@@ -33,8 +33,7 @@ pub(super) struct Access {
     sessions: Sessions,
     failures: AuthFailures,
     audited: AtomicU32,
-    /// Cookies know no ports: two servers on one host need two names.
-    cookie: String,
+    port: u16,
 }
 
 /// Who asks, in the words of the audit log.
@@ -58,7 +57,7 @@ impl Access {
             sessions: Sessions::default(),
             failures: AuthFailures::default(),
             audited: AtomicU32::new(0),
-            cookie: format!("sealpost_session_{port}"),
+            port,
         }
     }
 
@@ -68,10 +67,11 @@ impl Access {
 
     /// The id of the session that the cookie names, open or not.
     fn session_id<'a>(&self, headers: &'a HeaderMap) -> Option<&'a str> {
+        let cookie = cookie_name(headers, self.port);
         let fields = headers.get_all(header::COOKIE).iter().filter_map(|field| field.to_str().ok());
         let mut pairs =
             fields.flat_map(|field| field.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| *name == self.cookie).map(|(_, id)| id)
+        pairs.find(|(name, _)| *name == cookie).map(|(_, id)| id)
     }
 
     fn open_session<'a>(&self, headers: &'a HeaderMap, token: &AdminToken) -> Option<&'a str> {
@@ -106,12 +106,20 @@ impl Access {
         Err(refuse(StatusCode::UNAUTHORIZED, "that is not the admin token; it stands in [admin] token_file"))
     }
 
-    fn set_cookie(&self, id: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
+    fn set_cookie(&self, headers: &HeaderMap, id: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
         let secure = if secure { "; Secure" } else { "" };
-        let cookie =
-            format!("{}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}", self.cookie);
+        let name = cookie_name(headers, self.port);
+        let cookie = format!("{name}={id}; Path=/; HttpOnly; SameSite=Strict; Max-Age={seconds}{secure}");
         HeaderValue::from_str(&cookie).ok()
     }
+}
+
+/// Cookies know no ports, and a browser may see two servers under one host name: on two ports of one machine,
+/// or of one port each through two tunnels. The port that the browser sees tells them apart.
+fn cookie_name(headers: &HeaderMap, own_port: u16) -> String {
+    let host = only(headers, &header::HOST).unwrap_or_default();
+    let seen = host.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    format!("sealpost_session_{}", seen.unwrap_or(own_port))
 }
 
 /// One subscriber has a /64.
@@ -150,7 +158,7 @@ fn comes_from_here(headers: &HeaderMap) -> bool {
 /// Lets through who is signed in or brings the token, and says who that is.
 pub(super) async fn admit(
     State(access): State<Arc<Access>>,
-    ConnectInfo(Remote(remote)): ConnectInfo<Remote>,
+    ConnectInfo(Remote { address: remote, .. }): ConnectInfo<Remote>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -200,7 +208,7 @@ async fn session(State(access): State<Arc<Access>>, headers: HeaderMap) -> Json<
 
 async fn sign_in(
     State(access): State<Arc<Access>>,
-    ConnectInfo(Remote(remote)): ConnectInfo<Remote>,
+    ConnectInfo(Remote { address: remote, .. }): ConnectInfo<Remote>,
     headers: HeaderMap,
     Json(SignIn { token: offered }): Json<SignIn>,
 ) -> Response {
@@ -217,13 +225,13 @@ async fn sign_in(
     access.operator.observer().event(Event::Access(AccessEvent::AdminSignedIn { remote }));
     access.operator.audit(&user, "sign-in", "", "").await;
     let secure = only(&headers, &header::ORIGIN).is_some_and(|origin| origin.starts_with("https://"));
-    let cookie = access.set_cookie(&id, sessions::AGE_MAX.as_secs(), secure);
+    let cookie = access.set_cookie(&headers, &id, sessions::AGE_MAX.as_secs(), secure);
     with_cookie(cookie)
 }
 
 async fn sign_out(
     State(access): State<Arc<Access>>,
-    ConnectInfo(Remote(remote)): ConnectInfo<Remote>,
+    ConnectInfo(Remote { address: remote, .. }): ConnectInfo<Remote>,
     headers: HeaderMap,
 ) -> Response {
     let Some(token) = access.token() else { return StatusCode::NOT_FOUND.into_response() };
@@ -232,7 +240,7 @@ async fn sign_out(
         let user = format!("status page session {} from {remote}", sessions::mark(id));
         access.operator.audit(&user, "sign-out", "", "").await;
     }
-    with_cookie(access.set_cookie("", 0, false))
+    with_cookie(access.set_cookie(&headers, "", 0, false))
 }
 
 fn with_cookie(cookie: Option<HeaderValue>) -> Response {
@@ -271,6 +279,19 @@ mod tests {
             let headers: HeaderMap = fields.collect();
             assert_eq!(comes_from_here(&headers), *wanted, "{headers:?}");
         }
+    }
+
+    #[test]
+    fn two_servers_seen_under_one_name_have_two_cookies() {
+        let name = |host: &'static str| {
+            let headers = [(header::HOST, HeaderValue::from_static(host))].into_iter().collect();
+            cookie_name(&headers, 8025)
+        };
+        assert_eq!(name("127.0.0.1:8025"), "sealpost_session_8025");
+        assert_eq!(name("localhost:8026"), "sealpost_session_8026");
+        assert_eq!(name("[::1]:8027"), "sealpost_session_8027");
+        assert_eq!(name("localhost"), "sealpost_session_8025");
+        assert_eq!(cookie_name(&HeaderMap::new(), 8025), "sealpost_session_8025");
     }
 
     #[test]

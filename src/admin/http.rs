@@ -5,22 +5,15 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
 use axum::Router;
-use axum::extract::connect_info::Connected;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use axum::serve::{IncomingStream, Listener};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::Observer;
@@ -29,10 +22,10 @@ use crate::relay::control::Operator;
 use super::access::Access;
 use super::{access, api, page, steering};
 
-/// Connections at one time; the next ones wait in the kernel's queue.
-const CONNECTIONS_MAX: usize = 64;
-/// After this long a connection is closed, whatever it does: a scrape takes milliseconds.
-const CONNECTION_TIME_MAX: Duration = Duration::from_secs(300);
+mod connections;
+
+use connections::Limited;
+pub(super) use connections::Remote;
 
 /// The media type of the exposition (OpenMetrics 1.0).
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -49,7 +42,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let own = listener.local_addr()?;
-    let listener = Limited { listener, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)) };
+    let listener = Limited::new(listener);
     let followed = operator.clone();
     let router = router(own, observer, operator).into_make_service_with_connect_info::<Remote>();
     let stopped = async move {
@@ -74,18 +67,9 @@ fn router(own: SocketAddr, observer: Arc<Observer>, operator: Option<Operator>) 
     }
     router
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(connections::attend))
         .layer(middleware::from_fn_with_state(own.ip(), refuse_foreign_host))
         .layer(middleware::map_response(page::seal))
-}
-
-/// Who is at the other end.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Remote(pub SocketAddr);
-
-impl Connected<IncomingStream<'_, Limited>> for Remote {
-    fn connect_info(stream: IncomingStream<'_, Limited>) -> Self {
-        Self(*stream.remote_addr())
-    }
 }
 
 async fn health(State(observer): State<Arc<Observer>>) -> (StatusCode, &'static str) {
@@ -144,74 +128,6 @@ fn without_port(host: &str) -> &str {
             if name.contains(':') && !name.ends_with(']') { host } else { name }
         }
         Some(_) | None => host,
-    }
-}
-
-/// A listener that takes a bounded number of connections, each for a bounded time.
-pub(super) struct Limited {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-pub(super) struct LimitedStream {
-    stream: TcpStream,
-    end: Pin<Box<tokio::time::Sleep>>,
-    _place: Option<OwnedSemaphorePermit>,
-}
-
-impl Listener for Limited {
-    type Io = LimitedStream;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // The semaphore is never closed, so this is always `Some`.
-        let place = Arc::clone(&self.places).acquire_owned().await.ok();
-        let (stream, remote) = Listener::accept(&mut self.listener).await;
-        let end = Box::pin(tokio::time::sleep(CONNECTION_TIME_MAX));
-        (LimitedStream { stream, end, _place: place }, remote)
-    }
-
-    fn local_addr(&self) -> io::Result<Self::Addr> {
-        self.listener.local_addr()
-    }
-}
-
-impl LimitedStream {
-    fn check(&mut self, context: &mut Context<'_>) -> io::Result<()> {
-        match self.end.as_mut().poll(context) {
-            Poll::Ready(()) => Err(io::Error::from(io::ErrorKind::TimedOut)),
-            Poll::Pending => Ok(()),
-        }
-    }
-}
-
-impl AsyncRead for LimitedStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for LimitedStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.check(context)?;
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 use crate::config;
+use crate::disk;
 
 /// What these commands need of a configuration file.
 #[derive(Debug)]
@@ -30,8 +31,9 @@ pub enum LocationError {
 impl Location {
     pub fn read(file: &Path) -> Result<Self, LocationError> {
         let path = || file.to_owned();
-        let text =
-            std::fs::read_to_string(file).map_err(|source| LocationError::Read { path: path(), source })?;
+        let failed = |source| LocationError::Read { path: path(), source };
+        let bytes = disk::read(file, config::FILE_BYTES_MAX).map_err(failed)?;
+        let text = String::from_utf8(bytes).map_err(|error| failed(std::io::Error::other(error)))?;
         let table = text
             .parse::<Table>()
             .map_err(|error| LocationError::Syntax { path: path(), message: error.message().to_owned() })?;

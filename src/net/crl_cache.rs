@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::disk;
 use crate::trust::{ListKey, RevocationList, WantedList};
 
 use super::crl_fetch::{LIST_BYTES_MAX, Validators};
@@ -138,7 +139,7 @@ impl Origin {
 fn read(path: &Path) -> Result<CachedList, CacheError> {
     let limit = LIST_BYTES_MAX + HEAD_BYTES_MAX as u64;
     let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
+    disk::open(path)?.take(limit + 1).read_to_end(&mut bytes)?;
     let end = bytes.iter().take(HEAD_BYTES_MAX).position(|&octet| octet == b'\n');
     let (head, der) = bytes.split_at(end.ok_or(CacheError::Malformed)?);
     let head: Head = serde_json::from_slice(head).map_err(|_| CacheError::Malformed)?;

@@ -70,6 +70,14 @@ impl ServiceManager {
         Some(found.listener.try_clone())
     }
 
+    /// Its binding is gone from the settings. The socket stays open, here and with the service manager, which alone
+    /// could close it. Says whether there is one.
+    pub fn give_back(&self, address: SocketAddr) -> bool {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = passed.iter_mut().find(|passed| passed.address == address);
+        found.map(|passed| passed.taken = false).is_some()
+    }
+
     /// Sockets that were handed over and that nobody took: connections wait there for nothing.
     pub fn unused(&self) -> Vec<SocketAddr> {
         let passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -205,5 +213,7 @@ mod tests {
         let again = manager.take(address).unwrap().unwrap();
         assert_eq!(again.local_addr().unwrap(), address);
         assert!(manager.unused().is_empty());
+        assert!(manager.give_back(address) && !manager.give_back("127.0.0.1:1".parse().unwrap()));
+        assert_eq!(manager.unused(), [address], "connections wait there again");
     }
 }

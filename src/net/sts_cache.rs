@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::disk;
 use crate::mail::Domain;
 use crate::policy::limits::STS_POLICY_BYTES_MAX;
 use crate::policy::mta_sts::StsPolicy;
@@ -127,7 +128,7 @@ impl StsCache {
 
 fn read(path: &Path) -> Option<KeptPolicy> {
     let mut bytes = Vec::new();
-    std::fs::File::open(path).ok()?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    disk::open(path).ok()?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     let file: File = serde_json::from_slice(&bytes).ok().filter(|file: &File| file.version == VERSION)?;
     let policy = StsPolicy::parse(file.policy.join("\n").as_bytes()).ok()?;
     Some(KeptPolicy { domain: file.domain, id: file.id, fetched: file.fetched, policy: Arc::new(policy) })

@@ -36,6 +36,7 @@ pub struct Observer {
     shown: Mutex<Shown>,
     losses_told: Sparing<()>,
     limits_told: Sparing<(Limit, Scope)>,
+    unsigned_told: Sparing<()>,
     sent_once: SentOnce,
     partners: PartnerWatch,
     tracking: OnceLock<MessageTracking>,
@@ -59,6 +60,7 @@ impl Observer {
             shown: Mutex::default(),
             losses_told: Sparing::default(),
             limits_told: Sparing::default(),
+            unsigned_told: Sparing::default(),
             sent_once: SentOnce::default(),
             partners: PartnerWatch::default(),
             tracking: OnceLock::new(),
@@ -163,6 +165,7 @@ impl Observer {
                 if *level == Pressure::Normal { Level::Info } else { Level::Warning }
             }
             Event::Filter(event) => counters.filtered(event),
+            Event::StampUnsigned { .. } if !self.unsigned_told.may_tell((), Instant::now()) => Level::Debug,
             told_only => level_of(told_only),
         }
     }

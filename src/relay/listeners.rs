@@ -81,6 +81,9 @@ impl Listeners {
             let kept = Binding::all(settings).any(|(named, _)| named == *binding);
             if !kept {
                 bound.stop.cancel();
+                if shared.manager.give_back(binding.address) {
+                    shared.tell_unused_socket(binding.address);
+                }
             }
             kept
         });

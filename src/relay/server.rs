@@ -124,11 +124,7 @@ impl Server {
     pub fn ready(&self) {
         self.shared.manager.ready(&health::status(&self.shared));
         for address in self.shared.manager.unused() {
-            let warning = format!(
-                "the service manager handed over a socket for {address}, which no binding names; connections \
-                 wait there for nothing, so name it in bindings or take it out of the socket unit"
-            );
-            self.shared.observer.event(Event::SettingsWarning { warning });
+            self.shared.tell_unused_socket(address);
         }
     }
 

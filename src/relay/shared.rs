@@ -133,6 +133,15 @@ impl Shared {
         }
     }
 
+    /// A socket that the service manager handed over and that no binding names, or names no more.
+    pub fn tell_unused_socket(&self, address: SocketAddr) {
+        let warning = format!(
+            "the service manager handed over a socket for {address}, which no binding names; connections wait there \
+             for nothing, so name it in bindings, or take it out of the socket unit and restart that"
+        );
+        self.observer.event(Event::SettingsWarning { warning });
+    }
+
     /// One line of `audit.log`; an action that cannot be recorded is an error event, not a refusal.
     pub async fn append_audit(&self, user: &str, what: &str, old: &str, new: &str) {
         let (old, new) = (old.to_owned(), new.to_owned());

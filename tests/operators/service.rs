@@ -147,6 +147,11 @@ async fn a_socket_that_systemd_has_bound_is_taken_over() {
         kill_process(pid, Signal::HUP).unwrap();
         assert!(greeting(binding).starts_with("220 "));
     }
+    // While no binding named it, connections waited there for nothing: that is told.
+    let told = format!("handed over a socket for {address}, which no binding names");
+    while !seen.contains(&told) {
+        assert!(log.read_line(&mut seen).unwrap() > 0, "{seen}");
+    }
 }
 
 /// Also from a server that is not there yet.

@@ -126,7 +126,7 @@ impl Place {
 pub fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
     let read = match path == Path::new("-") {
         true => disk::read_all(io::stdin().lock(), FILE_BYTES_MAX),
-        false => std::fs::File::open(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX)),
+        false => disk::open_input(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX)),
     };
     read.map_err(|error| {
         Refusal::usage(match error.kind() {

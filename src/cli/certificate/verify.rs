@@ -1,6 +1,5 @@
 //! `sealpost certificate verify`: the judgement the server makes, offline, on any PEM or DER.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -232,7 +231,7 @@ fn parse_name(text: &str) -> Result<NamePattern, String> {
 
 fn read_file(path: &Path) -> Result<Vec<u8>, VerifyError> {
     // A pipe will do: `--chain <(openssl s_client …)`.
-    let read = File::open(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX));
+    let read = disk::open_input(path).and_then(|file| disk::read_all(file, FILE_BYTES_MAX));
     read.map_err(|error| match error.kind() {
         io::ErrorKind::FileTooLarge => VerifyError::TooLarge { path: path.to_owned() },
         _ => VerifyError::Unreadable { path: path.to_owned(), error },

@@ -1,9 +1,10 @@
 //! New lines as they are written: every file is read from where the last look ended.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+
+use crate::disk;
 
 use super::LogLine;
 use super::files::{self, LogPath, ReadError};
@@ -65,7 +66,7 @@ impl Position {
     /// whole line.
     fn pass_over(&mut self, file: &LogPath) -> Result<(), ReadError> {
         let failed = |source| ReadError::Io { path: file.path.clone(), source };
-        let mut reader = BufReader::new(File::open(&file.path).map_err(failed)?);
+        let mut reader = BufReader::new(disk::open(&file.path).map_err(failed)?);
         let mut bytes = Vec::new();
         while read_line(&mut reader, &mut bytes).map_err(failed)?.0 == Found::Line {
             if self.line(&bytes).is_some() {
@@ -97,7 +98,7 @@ impl Position {
             return Ok(());
         }
         let failed = |source| ReadError::Io { path: file.path.clone(), source };
-        let mut opened = match File::open(&file.path) {
+        let mut opened = match disk::open(&file.path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             Err(source) => return Err(failed(source)),

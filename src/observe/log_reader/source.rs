@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 
+use crate::disk;
+
 use super::files::{LogPath, ReadError};
 use super::lines::LINE_BYTES_MAX;
 use super::record::{Parser, begins_record};
@@ -82,7 +84,7 @@ impl Source {
 impl Open {
     /// `None`: retention has removed the file since it was found.
     fn new(file: &LogPath) -> Result<Option<Self>, ReadError> {
-        let opened = match File::open(&file.path) {
+        let opened = match disk::open_input(&file.path) {
             Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(ReadError::Io { path: file.path.clone(), source }),

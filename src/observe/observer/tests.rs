@@ -185,6 +185,15 @@ fn every_family_of_the_table_is_exposed_under_its_name_and_nothing_else() {
     assert!(metrics.ends_with("# EOF\n"));
 }
 
+/// A message that is tried again every minute must not drown the log.
+#[test]
+fn an_unsigned_stamp_is_told_once_in_a_while() {
+    let observer = Observer::new(&with_lists(&[], &[]));
+    let unsigned = Event::StampUnsigned { queue_id: "1".to_owned(), reason: "two readings".to_owned() };
+    let levels = [(); 3].map(|()| observer.count(&unsigned));
+    assert_eq!(levels, [Level::Warning, Level::Debug, Level::Debug]);
+}
+
 #[test]
 fn labels_are_those_of_the_table() {
     let observer = Observer::new(&with_lists(&[BANK], &[BANK]));

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+use crate::disk;
 use crate::observe::log_reader::{Fields, Found, LINE_BYTES_MAX, read_line};
 
 /// One line, with what `sealpost trace` knows how to show.
@@ -117,7 +118,7 @@ impl Files {
                 continue;
             }
             let failed = |source| TrackingReadError { path: file.path.clone(), source };
-            let opened = match File::open(&file.path) {
+            let opened = match disk::open_input(&file.path) {
                 Ok(opened) => opened,
                 // Retention was faster.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
