@@ -86,13 +86,18 @@ impl<E: Engine> Writer<E> {
     }
 
     /// One sync for all. If it cannot be, each job is tried alone, so that one that does not fit does
-    /// not take the others with it, and removals still make room.
+    /// not take the others with it, and removals still make room. When the disk has failed nothing is
+    /// tried.
     fn commit(&mut self, mut group: Vec<Job>) {
         if group.is_empty() {
             return;
         }
         match self.transaction(&mut group) {
             Ok(()) => self.done(group),
+            // Any of them may be on the disk: what has become of the others says nothing of it.
+            Err(Error::Failed(why)) => {
+                group.into_iter().for_each(|job| self.refuse(job, Error::Failed(why.clone())));
+            }
             // What one of them was to store is not there for the next if it could not be.
             Err(_) if group.len() > 1 => {
                 group.into_iter().for_each(|job| self.commit(self.live.resolve(job).into_iter().collect()));

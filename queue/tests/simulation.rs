@@ -75,6 +75,13 @@ fn nothing_acknowledged_is_lost_whatever_happens() {
     run(0..500);
 }
 
+/// What once went wrong: 1544, an offered message that was taken while its commit failed; 44518, a report
+/// that was in the queue though its worker had heard that the message was gone.
+#[test]
+fn histories_that_found_something_find_nothing_any_more() {
+    [1_544, 44_518].into_iter().for_each(play);
+}
+
 #[test]
 #[ignore = "an hour: before a change of the journal lands"]
 fn nothing_acknowledged_is_lost_in_a_hundred_thousand_histories() {

@@ -11,7 +11,7 @@ use super::*;
 use crate::cache::Cache;
 use crate::content::ContentFile;
 use crate::disk::{Disk, SystemDisk};
-use crate::engine::Insert;
+use crate::engine::{Insert, JobKind};
 use crate::ground::{Ground, system_clock};
 use crate::ids::Ids;
 use crate::index::Index;
@@ -75,22 +75,33 @@ fn rig() -> Rig {
     Rig { directory, live, orders, transactions }
 }
 
+fn insert(id: u64, sender: &str, body: Body) -> Box<Insert> {
+    let destination = Destination { next_hop: "h".into(), connector: "c".into(), tls_domain: String::new() };
+    let recipient =
+        NewRecipient { address: "a@h".into(), destination, due: 0, expires: 9, notify_delay_at: None };
+    let message =
+        NewMessage { sender: sender.into(), received: 0, meta: vec![], recipients: vec![recipient] };
+    Box::new(Insert::new(MessageId(id), message, body))
+}
+
+fn one_octet() -> Body {
+    Body::Inline(Bytes::from_static(b"x"))
+}
+
 impl Rig {
-    fn send(&self, id: u64, sender: &str, body: Body) -> oneshot::Receiver<Result<(), Error>> {
-        let destination =
-            Destination { next_hop: "h".into(), connector: "c".into(), tls_domain: String::new() };
-        let recipient =
-            NewRecipient { address: "a@h".into(), destination, due: 0, expires: 9, notify_delay_at: None };
-        let message =
-            NewMessage { sender: sender.into(), received: 0, meta: vec![], recipients: vec![recipient] };
+    fn order(&self, kind: JobKind, steps: Vec<Step>) -> oneshot::Receiver<Result<(), Error>> {
         let (reply, answer) = oneshot::channel();
-        let steps = vec![Step::Insert(Box::new(Insert::new(MessageId(id), message, body)))];
-        assert!(self.orders.blocking_send(Order::Job(Job { reply: Some(reply), ..Job::new(steps) })).is_ok());
+        let job = Job { reply: Some(reply), ..Job::of(kind, steps) };
+        assert!(self.orders.blocking_send(Order::Job(job)).is_ok());
         answer
     }
 
+    fn send(&self, id: u64, sender: &str, body: Body) -> oneshot::Receiver<Result<(), Error>> {
+        self.order(JobKind::Plain, vec![Step::Insert(insert(id, sender, body))])
+    }
+
     fn small(&self, id: u64, sender: &str) -> oneshot::Receiver<Result<(), Error>> {
-        self.send(id, sender, Body::Inline(Bytes::from_static(b"x")))
+        self.send(id, sender, one_octet())
     }
 }
 
@@ -132,6 +143,26 @@ fn after_a_failed_sync_nothing_is_acknowledged_any_more() {
     assert_eq!(rig.transactions.lock().unwrap().len(), attempts, "the disk is not tried again");
     assert!(rig.live.check().is_err());
     assert!(rig.live.index().contains(MessageId(1)) && !rig.live.index().contains(MessageId(2)));
+}
+
+#[test]
+fn of_a_group_that_the_disk_failed_nobody_hears_that_nothing_came_of_it() {
+    let rig = rig();
+    let slow = rig.small(1, "slow");
+    while rig.transactions.lock().unwrap().is_empty() {
+        std::thread::yield_now();
+    }
+    assert!(rig.live.offer(insert(2, "broken", one_octet()), true).is_ok());
+    let (id, recipient) = (MessageId(2), 0);
+    // The first brings the record of the message along, and takes it with it when it is refused.
+    let delay = rig.order(JobKind::Outcome, vec![Step::DelayNotified { id, recipient }]);
+    let report = Step::Insert(insert(3, "", one_octet()));
+    let bounce = rig.order(JobKind::Outcome, vec![Step::Remove { id, recipient }, report]);
+    slow.blocking_recv().unwrap().unwrap();
+    for answer in [delay, bounce] {
+        let answer = answer.blocking_recv().unwrap();
+        assert!(matches!(answer, Err(Error::Failed(_))), "{answer:?}");
+    }
 }
 
 #[test]
