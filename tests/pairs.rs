@@ -482,7 +482,7 @@ async fn a_client_revoked_between_first_and_resumed_session_is_refused() {
         assert!(outcomes.stored.is_empty());
         for outcome in &outcomes.outcomes[0] {
             assert!(
-                matches!(outcome, Outcome::Refused { reply, command: "MAIL", from_peer: true } if reply.code == 550),
+                matches!(outcome, Outcome::Refused { reply, command: "MAIL", from_peer: true, .. } if reply.code == 550),
                 "{outcome:?}"
             );
         }

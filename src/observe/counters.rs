@@ -101,7 +101,8 @@ pub const FAMILIES: &[FamilyRow] = &[
             Kind::Counter,
             &["domain", "fault", "mode"],
             "Outbound sessions to a secure domain that connected and were not admitted",
-            "Once a session that connected and was not admitted; `mode` is `enforce` or `report`.",
+            "Once a session that connected and was not admitted, or whose mail the partner refused for our sake \
+             (`RefusedByPartner`); `mode` is `enforce` or `report`.",
         ),
         "Domain-secured outbound session failures",
     ),

@@ -87,10 +87,11 @@ fn finish(
                     AttemptNote::from_requiretls(&verdict, &host)
                 }
                 Failure::NotAdmitted(verdict) => AttemptNote::from_verdict(&verdict, &host),
-                Failure::Refused { reply, command } => {
+                Failure::Refused { reply, command, verdict } => {
                     // A refusal before MAIL is about the connection, not the recipient: never a
                     // bounce by itself (RFC 5321 3.8, 4.2.1).
-                    AttemptNote { permanent: false, ..AttemptNote::from_reply(&reply, command, &host) }
+                    let note = AttemptNote::from_reply(&reply, command, &host).of_verdict(verdict.as_deref());
+                    AttemptNote { permanent: false, ..note }
                 }
                 Failure::Broken { error, .. } => AttemptNote::broken(&host, &error),
             };

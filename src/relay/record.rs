@@ -140,6 +140,20 @@ impl AttemptNote {
         Self { from_peer: true, host: Some(host.to_owned()), ..Self::ours(reply, reason) }
     }
 
+    /// The same where the reply is a partner's refusal of us.
+    #[must_use]
+    pub fn of_verdict(self, refusal: Option<&Verdict>) -> Self {
+        let Some(verdict) = refusal else { return self };
+        let fact = verdict.facts.first();
+        Self {
+            fault: verdict.fault(),
+            reason: kept(&verdict.sentence(), REASON_BYTES_MAX),
+            wanted: fact.map(|fact| fact.wanted.clone()).unwrap_or_default(),
+            got: fact.map(|fact| kept(&fact.got, DETAIL_BYTES_MAX)).unwrap_or_default(),
+            ..self
+        }
+    }
+
     /// A verdict that did not admit the peer.
     pub fn from_verdict(verdict: &Verdict, host: &str) -> Self {
         let fact = verdict.facts.first();
@@ -193,13 +207,14 @@ impl AttemptNote {
     pub fn after(self, earlier: Option<Self>) -> Self {
         let Some(earlier) = earlier else { return self };
         let permanent = self.permanent && earlier.permanent;
-        let told = if !self.is_of_a_check() && earlier.is_of_a_check() { earlier } else { self };
+        let of_trust = |note: &Self| note.fault.is_some() || note.ruling.is_some();
+        let told = if !of_trust(&self) && of_trust(&earlier) { earlier } else { self };
         Self { permanent, ..told }
     }
 
-    /// A check failed, rather than a connection or a command.
+    /// A check of ours failed, rather than a connection or a command.
     pub fn is_of_a_check(&self) -> bool {
-        self.fault.is_some() || self.ruling.is_some()
+        (self.fault.is_some() && !self.from_peer) || self.ruling.is_some()
     }
 
     /// What the recipient's domain has published was not satisfied.

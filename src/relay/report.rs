@@ -280,7 +280,8 @@ fn explain(kind: Kind, told: &Told<'_>) -> String {
         Kind::Delayed => "The message has not been delivered yet; we keep trying. ".to_owned(),
     };
     text += if note.reason.is_empty() { "No attempt was possible so far." } else { &note.reason };
-    if let Some(fault) = note.fault {
+    // A refusal is in the reason.
+    if let Some(fault) = note.fault.filter(|_| !note.from_peer) {
         let _ = write!(text, " The check that failed: {}.", fault.name());
         if !note.wanted.is_empty() {
             let _ = write!(text, " Wanted: {}. Got: {}.", note.wanted, note.got);

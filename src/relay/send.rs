@@ -19,7 +19,7 @@ use crate::observe::{ConnectionGuard, Event};
 use crate::session::send::{
     Action, DATA_BLOCK_TIMEOUT, Failure, Input, Opening, Outcome, Report, SendSession, Transaction,
 };
-use crate::trust::{Direction, RuledBy, TlsEvidence, TlsVersion};
+use crate::trust::{Direction, Fault, RuledBy, TlsEvidence, TlsVersion};
 
 pub use self::guard::Guard;
 use super::content::Outgoing;
@@ -56,6 +56,8 @@ pub struct SendConnection {
     /// The domain the last transaction was secured for.
     pub secured: Option<Domain>,
     reported: Option<Arc<Reported>>,
+    /// A good verdict is told once the peer has not refused us: it takes both sides.
+    admitted: Option<Event>,
     _gauge: ConnectionGuard,
 }
 
@@ -93,18 +95,21 @@ impl SendConnection {
             messages: 0,
             secured: None,
             reported,
+            admitted: None,
             _gauge: gauge,
         };
         connection.input(Input::Connected);
         connection.drive(|this| this.ready).await;
         match connection.failed.take() {
             Some(failure) => {
+                connection.tell_admitted();
                 let tail = connection.session.transcript_tail();
                 connection.drive(|this| this.closed).await;
                 Err((failure, tail))
             }
             None if connection.ready => Ok(connection),
             None => {
+                connection.tell_admitted();
                 let error = "the connection closed before mail could be sent".to_owned();
                 let failure = Failure::Broken { error, retry_in_clear: false };
                 Err((failure, connection.session.transcript_tail()))
@@ -125,6 +130,7 @@ impl SendConnection {
         (self.content, self.guard) = (Some(content), Some(guard));
         self.input(Input::Deliver(Box::new(transaction)));
         self.drive(|this| this.outcomes.is_some()).await;
+        self.tell_admitted();
         (self.content, self.guard) = (None, None);
         self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
     }
@@ -135,6 +141,7 @@ impl SendConnection {
         self.ready = false;
         self.input(Input::Verify(Box::new(transaction)));
         self.drive(|this| this.outcomes.is_some()).await;
+        self.tell_admitted();
         self.outcomes.take().unwrap_or_else(|| unanswered(recipients))
     }
 
@@ -159,6 +166,7 @@ impl SendConnection {
 
     /// QUIT and close.
     pub async fn finish(mut self) {
+        self.tell_admitted();
         if !self.closed {
             self.input(Input::Finish);
         }
@@ -291,6 +299,7 @@ impl SendConnection {
 
     fn report(&mut self, report: Report) {
         if let (Report::Judged(verdict) | Report::Ruled(verdict), Some(reported)) = (&report, &self.reported)
+            && verdict.fault() != Some(Fault::RefusedByPartner)
         {
             reported.count(&self.shared, verdict, &self.opening);
         }
@@ -305,7 +314,14 @@ impl SendConnection {
                     stream.refuse_resumption();
                 }
                 let (host, evidence) = (self.opening.host.clone(), self.evidence.clone());
-                Event::OutboundJudged { verdict, connector, session, host, evidence }
+                let is_good = verdict.is_good();
+                let judged = Event::OutboundJudged { verdict, connector, session, host, evidence };
+                self.admitted = None;
+                if is_good {
+                    self.admitted = Some(judged);
+                    return;
+                }
+                judged
             }
             Report::Ruled(verdict) => {
                 self.shared.revocation.note_use(&verdict, Shared::now().wall);
@@ -324,6 +340,12 @@ impl SendConnection {
             }
         };
         self.shared.observer.event(event);
+    }
+
+    fn tell_admitted(&mut self) {
+        if let Some(judged) = self.admitted.take() {
+            self.shared.observer.event(judged);
+        }
     }
 
     fn handshake(&self, version: Option<TlsVersion>, error: Option<String>) -> Event {

@@ -337,7 +337,11 @@ pub(super) fn expired(last: AttemptNote, expires: i64, received: i64) -> Attempt
         if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };
     AttemptNote {
         reason: format!("the message expired after {age} in the queue. The last finding was: {last_reason}"),
-        status: if last.fault.is_some() { last.status.clone() } else { "4.4.7".to_owned() },
+        status: if last.fault.is_some() && !last.from_peer {
+            last.status.clone()
+        } else {
+            "4.4.7".to_owned()
+        },
         ..last
     }
 }

@@ -148,7 +148,7 @@ fn envelope(recipients: Vec<Address>) -> Transaction {
 fn verified(outcome: &Outcome) -> Verified {
     match outcome {
         Outcome::Taken { .. } => Verified::Exists,
-        Outcome::Refused { reply, command: "RCPT", from_peer: true } => Verified::of_refusal(reply),
+        Outcome::Refused { reply, command: "RCPT", from_peer: true, .. } => Verified::of_refusal(reply),
         Outcome::Refused { reply, command, .. } => {
             Verified::Unknown(format!("the next hop refuses {command}: {reply}"))
         }

@@ -29,6 +29,7 @@ pub enum Fault {
     ClientCertificateNotRequested,
     ClientCertificateRefused,
     OwnCertificateInvalid,
+    RefusedByPartner,
 }
 
 /// What a listed domain's sender hears at `MAIL FROM` under `on_inbound_failure = "reject"`.
@@ -139,7 +140,7 @@ fn outbound_words(row: &FaultRow) -> String {
 }
 
 #[rustfmt::skip]
-static TABLE: [FaultRow; 22] = [
+static TABLE: [FaultRow; 23] = [
     FaultRow { fault: Fault::TlsNotStarted, name: "TlsNotStarted", detail: 0, inbound: InboundAnswer::Refuse(530), clears_by_itself: true,
         meaning: "mail for this domain needs TLS and the session has none", mended_by: "the sending side",
         remedy: "let the sending server use STARTTLS towards us; if it did not see STARTTLS in our EHLO reply, look for a middlebox that strips it" },
@@ -206,6 +207,9 @@ static TABLE: [FaultRow; 22] = [
     FaultRow { fault: Fault::OwnCertificateInvalid, name: "OwnCertificateInvalid", detail: 5, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
         meaning: "we have no valid certificate to present", mended_by: "we",
         remedy: "renew our certificate; it is picked up without a restart" },
+    FaultRow { fault: Fault::RefusedByPartner, name: "RefusedByPartner", detail: 1, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
+        meaning: "the partner's server refuses us", mended_by: "we, where our certificate does not prove our domain to it; else the partner, whose reply says why",
+        remedy: "see `sealpost certificate list` for the certificate that we present: it must be valid, carry our domain and come from an authority that the partner trusts; if it does, send the partner the reply, and subject, names and fingerprint of our certificate" },
 ];
 
 #[cfg(test)]
@@ -219,7 +223,7 @@ mod tests {
             assert_eq!(row.name, format!("{:?}", row.fault));
             assert!(!row.meaning.ends_with('.') && row.meaning.len() < 120, "{}", row.name);
         }
-        assert_eq!(Fault::OwnCertificateInvalid as usize + 1, TABLE.len());
+        assert_eq!(Fault::RefusedByPartner as usize + 1, TABLE.len());
     }
 
     #[test]

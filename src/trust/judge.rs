@@ -380,6 +380,7 @@ fn level_below(fault: Fault) -> Level {
         Fault::PinMismatch | Fault::NameMismatch => Level::CertificateValidation,
         Fault::ClientCertificateNotRequested
         | Fault::ClientCertificateRefused
-        | Fault::OwnCertificateInvalid => Level::DomainValidation,
+        | Fault::OwnCertificateInvalid
+        | Fault::RefusedByPartner => Level::DomainValidation,
     }
 }

@@ -15,6 +15,7 @@ mod memory;
 mod names;
 mod ocsp;
 mod pin;
+mod refusal;
 pub mod render;
 mod requirement;
 mod revocation;
@@ -38,6 +39,7 @@ pub use names::proves_name;
 pub(crate) use ocsp::tests::maker as ocsp_maker;
 pub use ocsp::{STAPLE_BYTES_MAX, Staple, StapleProblem, staple_next_update};
 pub use pin::PinError;
+pub use refusal::{Refusal, is_of_us};
 pub use requirement::{
     AlgorithmPolicy, Direction, Level, Mode, NamePattern, OnFailure, Requirement, RevocationDepth,
     RevocationMode, ServerProof, SpkiPin, TrustPolicy, UsagePolicy,

@@ -177,7 +177,8 @@ fn is_of_the_chain(fault: Fault) -> bool {
         | Fault::StartTlsNotOffered
         | Fault::ClientCertificateNotRequested
         | Fault::ClientCertificateRefused
-        | Fault::OwnCertificateInvalid => false,
+        | Fault::OwnCertificateInvalid
+        | Fault::RefusedByPartner => false,
     }
 }
 

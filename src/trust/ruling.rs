@@ -165,7 +165,8 @@ impl TlsOutcome {
             | Fault::NoCertificate
             | Fault::ClientCertificateNotRequested
             | Fault::ClientCertificateRefused
-            | Fault::OwnCertificateInvalid => TlsOutcome::ValidationFailure,
+            | Fault::OwnCertificateInvalid
+            | Fault::RefusedByPartner => TlsOutcome::ValidationFailure,
         }
     }
 

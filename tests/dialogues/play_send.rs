@@ -181,8 +181,8 @@ fn outcome(outcome: &Outcome) -> String {
         Outcome::Delivered { reply, takes_dsn: false } => format!("delivered {reply}"),
         Outcome::Delivered { reply, takes_dsn: true } => format!("delivered, reports asked for {reply}"),
         Outcome::Taken { reply } => format!("taken {reply}"),
-        Outcome::Refused { reply, command, from_peer: true } => format!("refused {command} {reply}"),
-        Outcome::Refused { reply, command, from_peer: false } => format!("unfit {command} {reply}"),
+        Outcome::Refused { reply, command, from_peer: true, .. } => format!("refused {command} {reply}"),
+        Outcome::Refused { reply, command, from_peer: false, .. } => format!("unfit {command} {reply}"),
         Outcome::Broken { error, in_doubt: false } => format!("broken {error}"),
         Outcome::Broken { error, in_doubt: true } => format!("in doubt {error}"),
     }
@@ -194,7 +194,7 @@ fn failed(failure: &Failure) -> String {
             let fault = verdict.fault().map_or("no fault", |fault| fault.name());
             format!("= failed {fault}: {}", verdict.outbound_reply(false))
         }
-        Failure::Refused { reply, command } => format!("= failed {command}: {reply}"),
+        Failure::Refused { reply, command, .. } => format!("= failed {command}: {reply}"),
         Failure::Broken { error, retry_in_clear: false } => format!("= failed broken: {error}"),
         Failure::Broken { error, retry_in_clear: true } => format!("= failed retry in clear: {error}"),
     }

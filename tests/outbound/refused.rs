@@ -90,7 +90,10 @@ async fn cases(lab: &mut Lab) -> Vec<Case> {
     parts.push(("rootless.example", Some("IncompleteChain"), "4.7.5", part));
     parts.push(("shut.example", None, "4.4.2", Part::default().playing(|_| Answer::Close)));
     let part = Part::default().saying("CONNECT", "554 5.7.1 no service here");
-    parts.push(("banner554.example", None, "5.7.1", part));
+    parts.push(("banner554.example", Some("RefusedByPartner"), "5.7.1", part));
+    let words = "454 4.7.1 Domain security: NameMismatch: (domain contoso.example, session 08DB\u{1b}[2J)";
+    let part = lab.good("unproved.example").saying("MAIL", words);
+    parts.push(("unproved.example", Some("RefusedByPartner"), "4.7.1", part));
     let mut cases = Vec::new();
     for (domain, fault, status, part) in parts {
         cases.push(Case { domain, fault, status, peer: lab.partner(domain, part, "").await });

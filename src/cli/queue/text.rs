@@ -86,6 +86,7 @@ pub(super) fn why(why: &Value) -> String {
         ("wanted", "wanted"),
         ("got", "got"),
         ("remedy", "remedy"),
+        ("mended_by", "who mends it"),
         ("host", "host"),
         ("last_reply", "reply"),
     ] {

@@ -85,6 +85,7 @@ pub fn why(message: &Message) -> Value {
         "host": note.host,
         "last_reply": Some(note.reply).filter(|reply| !reply.is_empty()),
         "transcript": note.transcript,
+        "mended_by": note.fault.map(|fault| fault.row().mended_by),
         "remedy": note.fault.map(|fault| remedy(fault, note.ruling.as_ref())),
         "received_by": meta.map(|meta| meta.connector).filter(|connector| !connector.is_empty()),
     })

@@ -93,14 +93,14 @@ impl Delivery {
                     }
                     met.delivered.push(pending);
                 }
-                Outcome::Refused { reply, command: "RCPT", from_peer: true }
+                Outcome::Refused { reply, command: "RCPT", from_peer: true, .. }
                     if some_taken && is_too_many_recipients(&reply) =>
                 {
                     met.again.push(pending);
                 }
-                Outcome::Refused { reply, command, from_peer } => {
-                    let note = refusal(&reply, command, from_peer, &host).with_transcript(&tail);
-                    let note = note.in_session(connection.opening().id);
+                Outcome::Refused { reply, command, from_peer, verdict } => {
+                    let note = refusal(&reply, command, from_peer, &host).of_verdict(verdict.as_deref());
+                    let note = note.with_transcript(&tail).in_session(connection.opening().id);
                     if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {

@@ -220,7 +220,8 @@ fn report(partner: &Partner, seen: &[&DomainRecord]) -> ReportView {
     let mut report = ReportView::default();
     for seen in seen {
         for outcome in seen.days.iter().flat_map(|day| &day.outcomes) {
-            if outcome.mode == Mode::Enforce {
+            // A partner's refusal of us is none of ours, whatever the mode.
+            if outcome.mode == Mode::Enforce || outcome.fault == Some(Fault::RefusedByPartner) {
                 continue;
             }
             report.judged += outcome.count;

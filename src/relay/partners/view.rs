@@ -87,6 +87,14 @@ pub struct SeenView {
     pub failures: Vec<FailureView>,
 }
 
+impl SeenView {
+    /// Nothing good came after what failed.
+    pub fn is_failing(&self) -> bool {
+        let at = |sighting: &Option<Sighting>| sighting.as_ref().map(|sighting| sighting.at);
+        self.last_failed.is_some() && at(&self.last_failed) > at(&self.last_good)
+    }
+}
+
 /// How often a fault was found in the last 30 days.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureView {

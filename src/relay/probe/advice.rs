@@ -157,8 +157,8 @@ fn on_fact(scene: &Scene<'_>, fact: &Fact) -> Vec<Advice> {
         | Fault::NameMismatch
         | Fault::Revoked
         | Fault::RevocationUnknown => on_certificate(scene, fact),
-        // A partner entry asks for no TLSA records.
-        Fault::TlsaMismatch => Vec::new(),
+        // A partner entry asks for no TLSA records; a walk sends no mail that could be refused.
+        Fault::TlsaMismatch | Fault::RefusedByPartner => Vec::new(),
     }
 }
 

@@ -138,7 +138,8 @@ impl Draft {
             | Fault::TlsaMismatch
             | Fault::StartTlsNotOffered
             | Fault::ClientCertificateRefused
-            | Fault::OwnCertificateInvalid => false,
+            | Fault::OwnCertificateInvalid
+            | Fault::RefusedByPartner => false,
         }
     }
 

@@ -246,7 +246,7 @@ fn without_tls(failure: Option<&Failure>, invalid: Option<Own>) -> End {
 /// What kept the session from being ready, other than TLS.
 fn broke_off(talk: &Talk) -> Option<String> {
     match talk.failure.as_ref()? {
-        Failure::Refused { reply, command } => Some(format!(
+        Failure::Refused { reply, command, .. } => Some(format!(
             "the peer answered {command} with {}",
             reply.wire_lines().collect::<Vec<_>>().join(" ")
         )),

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use crate::session::tls_facts;
 use crate::session::transcript::LineKind;
+use crate::smtp::Reply;
 use crate::trust::{
-    Connection, Level, Mode, OwnCertificateState, Permit, Requirement, RuledBy, TlsState, Verdict,
-    WantedList, judge,
+    Connection, Level, Mode, OwnCertificateState, Permit, Refusal, Requirement, RuledBy, TlsState, Verdict,
+    WantedList, is_of_us, judge, printable,
 };
 
 use super::core::{Core, Step};
@@ -139,6 +140,30 @@ impl Judged {
 fn report(verdict: &Arc<Verdict>) -> Report {
     let verdict = Arc::clone(verdict);
     if verdict.required == Level::DomainSecure { Report::Judged(verdict) } else { Report::Ruled(verdict) }
+}
+
+/// The verdict on a partner's server that refuses us, noted and reported like any other. `None` where
+/// the reply is about something else, or the next hop is no partner's.
+pub(super) fn refused_by_partner(
+    core: &mut Core,
+    command: &str,
+    reply: &Reply,
+    step: &mut Step<'_>,
+) -> Option<Arc<Verdict>> {
+    let opening = &core.opening;
+    if opening.requirement.level != Level::DomainSecure || !is_of_us(command, reply) {
+        return None;
+    }
+    let own = opening.certificate.as_ref().map(|own| {
+        format!("{} (until {}, SHA-256 {})", printable(&own.subject), own.not_after, own.thumbprint)
+    });
+    let refusal =
+        Refusal { host: &opening.host, command, reply, own_certificate: own.as_deref(), in_tls: core.in_tls };
+    let verdict = Arc::new(Verdict::refused_by_partner(&opening.requirement, &refusal));
+    let (data, context) = verdict.log_line();
+    core.note(step, LineKind::Information, &data, &context);
+    step.actions.push(Action::Report(report(&verdict)));
+    Some(verdict)
 }
 
 /// Says goodbye to a peer that is not admitted.

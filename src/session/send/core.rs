@@ -26,6 +26,8 @@ pub(super) struct Core {
     output: Vec<u8>,
     /// The peer's challenges are nothing for a log.
     pub hides_replies: bool,
+    /// What is said from here on is said inside TLS.
+    pub in_tls: bool,
 }
 
 /// One call of `handle`.
@@ -44,6 +46,7 @@ impl Core {
             spent: Spent::default(),
             output: Vec::new(),
             hides_replies: false,
+            in_tls: false,
             opening,
         }
     }

@@ -4,9 +4,12 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::mail::ReversePath;
 use crate::session::transcript::LineKind;
 use crate::smtp::{Chunk, Command, Reply};
+use crate::trust::is_of_us;
 
+use super::admission;
 use super::core::{Core, Step};
 use super::envelope::{is_binary, mail_command, rcpt_command};
 use super::state::{Admitted, State};
@@ -63,7 +66,7 @@ pub(super) fn begin(
 ) -> State {
     if let Err(reply) = mail_command(&transaction, &admitted) {
         core.note(step, LineKind::Information, &reply.to_string(), "Not sent");
-        let refused = Outcome::Refused { reply, command: "MAIL", from_peer: false };
+        let refused = Outcome::Refused { reply, command: "MAIL", from_peer: false, verdict: None };
         step.actions.push(Action::Done(vec![refused; transaction.recipients.len()]));
         step.actions.push(Action::Ready);
         return State::Ready(admitted);
@@ -202,7 +205,8 @@ impl Delivery {
 
     fn refuse_open(&mut self, command: &'static str, reply: &Reply) {
         for outcome in self.outcomes.iter_mut().filter(|outcome| outcome.is_none()) {
-            *outcome = Some(Outcome::Refused { reply: reply.clone(), command, from_peer: true });
+            let reply = reply.clone();
+            *outcome = Some(Outcome::Refused { reply, command, from_peer: true, verdict: None });
         }
     }
 
@@ -217,7 +221,8 @@ impl Delivery {
             return;
         }
         let reply = if index > 0 { as_too_many_recipients(reply) } else { reply };
-        self.outcomes[index] = Some(Outcome::Refused { reply, command: "RCPT", from_peer: true });
+        self.outcomes[index] =
+            Some(Outcome::Refused { reply, command: "RCPT", from_peer: true, verdict: None });
     }
 
     /// 354: content goes out if anybody is left to get it. If not, RFC 2920 3.1 has us send the
@@ -263,7 +268,7 @@ impl Delivery {
             self.refuse_open(part.command(), reply);
         }
         core.since = Some(step.now.mono);
-        self.done(step);
+        self.done(core, step);
         step.actions.push(Action::Ready);
         State::Ready(admitted)
     }
@@ -278,7 +283,7 @@ impl Delivery {
             return self.start_chunk(core, admitted, step);
         }
         // Nobody is left: whatever the peer still holds of the transaction is dropped.
-        self.done(step);
+        self.done(core, step);
         core.say(step, "RSET");
         State::Resetting(admitted)
     }
@@ -297,14 +302,14 @@ impl Delivery {
             return self.broken(core, EARLY, step);
         }
         self.refuse_open("the content", reply);
-        self.done(step);
+        self.done(core, step);
         core.close(EARLY, step)
     }
 
     /// 421: the peer ends the session (RFC 5321 3.8).
     fn hung_up(mut self, core: &mut Core, part: Part, reply: &Reply, step: &mut Step<'_>) -> State {
         self.refuse_open(part.command(), reply);
-        self.done(step);
+        self.done(core, step);
         core.close("the peer closes the session", step)
     }
 
@@ -314,13 +319,38 @@ impl Delivery {
             let in_doubt = self.content_sent;
             *outcome = Some(Outcome::Broken { error: error.to_owned(), in_doubt });
         }
-        self.done(step);
+        self.done(core, step);
         core.close(error, step)
     }
 
-    fn done(&mut self, step: &mut Step<'_>) {
-        let outcomes = std::mem::take(&mut self.outcomes).into_iter().flatten().collect();
+    fn done(&mut self, core: &mut Core, step: &mut Step<'_>) {
+        let mut outcomes: Vec<Outcome> = std::mem::take(&mut self.outcomes).into_iter().flatten().collect();
+        // Who refuses reports, or a question without a sender, says nothing of us.
+        if self.transaction.reverse_path != ReversePath::Null {
+            find_refusal(core, &mut outcomes, step);
+        }
         step.actions.push(Action::Done(outcomes));
+    }
+}
+
+/// Where nobody was taken and a reply is about us, it is a verdict.
+fn find_refusal(core: &mut Core, outcomes: &mut [Outcome], step: &mut Step<'_>) {
+    let refusal = |outcome: &Outcome| match outcome {
+        Outcome::Refused { reply, command, from_peer: true, .. } if is_of_us(command, reply) => {
+            Some((*command, reply.clone()))
+        }
+        _ => None,
+    };
+    let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Taken { .. });
+    if outcomes.iter().any(taken) {
+        return;
+    }
+    let Some((command, reply)) = outcomes.iter().find_map(refusal) else { return };
+    let found = admission::refused_by_partner(core, command, &reply, step);
+    for outcome in outcomes.iter_mut().filter(|outcome| refusal(outcome).is_some()) {
+        if let Outcome::Refused { verdict, .. } = outcome {
+            verdict.clone_from(&found);
+        }
     }
 }
 

@@ -81,8 +81,9 @@ pub(super) fn in_clear(core: &mut Core, extensions: Extensions, step: &mut Step<
 /// The peer answered with an error where nothing can go on without it.
 pub(super) fn refused(core: &mut Core, reply: Reply, command: &'static str, step: &mut Step<'_>) -> State {
     let why = format!("the peer refused {command}");
+    let verdict = admission::refused_by_partner(core, command, &reply, step);
     if reply.code != 421 {
         core.say(step, "QUIT");
     }
-    core.fail(Failure::Refused { reply, command }, &why, step)
+    core.fail(Failure::Refused { reply, command, verdict }, &why, step)
 }

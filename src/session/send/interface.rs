@@ -138,7 +138,13 @@ pub enum Outcome {
     /// Answers `Verify`: the peer would take mail for it.
     Taken { reply: Reply },
     /// The peer's or our own refusal; class 4 is tried again, class 5 bounces.
-    Refused { reply: Reply, command: &'static str, from_peer: bool },
+    Refused {
+        reply: Reply,
+        command: &'static str,
+        from_peer: bool,
+        /// A partner's refusal of us, rather than of the message.
+        verdict: Option<Arc<Verdict>>,
+    },
     /// The connection ended before an answer; tried again.
     Broken {
         error: String,
@@ -153,7 +159,12 @@ pub enum Failure {
     /// Judgement said no.
     NotAdmitted(Arc<Verdict>),
     /// The peer answered banner, EHLO, STARTTLS or AUTH with an error, or broke off.
-    Refused { reply: Reply, command: &'static str },
+    Refused {
+        reply: Reply,
+        command: &'static str,
+        /// A partner's refusal of us.
+        verdict: Option<Arc<Verdict>>,
+    },
     Broken {
         error: String,
         /// Opportunistic TLS failed and nothing requires it: the driver may connect to this host
@@ -171,7 +182,8 @@ pub enum Report {
     HandshakeFailed {
         error: String,
     },
-    /// Once a session, when it was judged for a listed domain.
+    /// Once a session, when it was judged for a listed domain; and again when the partner's server
+    /// then refuses us.
     Judged(Arc<Verdict>),
     /// Once a session with a host of any other domain: the verdict under the policy that ruled. A
     /// bad one in mode report held nothing back.

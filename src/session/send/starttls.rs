@@ -54,6 +54,7 @@ pub(super) fn established(
         }
     }
     core.forget_input();
+    core.in_tls = true;
     let lists = if core.opening.fetch_revocation { Lists::MayBeFetched } else { Lists::AsTheyAre };
     judge(core, evidence, own, lists, step)
 }

@@ -257,7 +257,7 @@ impl Player {
             Action::Failed(failure) => {
                 let text = match *failure {
                     Failure::NotAdmitted(verdict) => format!("{:?}", verdict.fault()),
-                    Failure::Refused { reply, command } => format!("{command} {reply}"),
+                    Failure::Refused { reply, command, .. } => format!("{command} {reply}"),
                     Failure::Broken { retry_in_clear, .. } => {
                         assert!(!retry_in_clear || self.demanded == Demanded::Nothing);
                         "broken".to_owned()
