@@ -436,6 +436,7 @@ async fn say(
         certificate: Some(Arc::clone(&scene.ours)),
         clear_text: false,
         fetch_revocation: false,
+        message: None,
     };
     let (mut session, mut told) = (SendSession::new(opening.clone()), Told::default());
     let (mut stream, mut actions) = (Some(Stream::Plain(io)), VecDeque::new());
@@ -560,6 +561,7 @@ fn delivered_event(opening: &send::Opening, secured: Option<sealpost::mail::Doma
 
 fn transaction() -> Transaction {
     Transaction {
+        message: None,
         reverse_path: ReversePath::Address(Address::parse("adam@contoso.example").unwrap()),
         recipients: vec![Address::parse("kim@woodgrovebank.example").unwrap()],
         body: BodyType::SevenBit,

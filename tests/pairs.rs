@@ -173,6 +173,7 @@ impl Pair {
             certificate: Some(Arc::clone(&self.own)),
             clear_text: false,
             fetch_revocation: false,
+            message: None,
         }
     }
 }
@@ -388,6 +389,7 @@ fn transaction(message: &[u8]) -> Transaction {
     let address = |text: &str| Address::parse(text).unwrap();
     let binary = message.contains(&0);
     Transaction {
+        message: None,
         reverse_path: ReversePath::Address(address("kim@woodgrovebank.example")),
         recipients: vec![address("adam@fabrikam.example"), address("eve@elsewhere.example")],
         body: if binary { BodyType::BinaryMime } else { BodyType::SevenBit },

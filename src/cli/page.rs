@@ -1,8 +1,12 @@
 //! Text for a terminal of 80 columns: wrapped at blanks, and safe whatever a stranger wrote.
 
+use std::io::IsTerminal as _;
+
 use crate::observe::text;
 
 const WIDTH: usize = 80;
+/// A terminal that says less says nothing.
+const NARROWEST: u16 = 40;
 
 /// A page being written.
 #[derive(Default)]
@@ -55,24 +59,50 @@ impl Page {
     }
 }
 
+/// Columns of the terminal that standard output is; `None` where it is something else, whose lines
+/// stay whole.
+pub fn terminal_width() -> Option<usize> {
+    let out = std::io::stdout();
+    out.is_terminal().then(|| match rustix::termios::tcgetwinsize(&out) {
+        Ok(size) if size.ws_col >= NARROWEST => size.ws_col.into(),
+        Ok(_) | Err(_) => WIDTH,
+    })
+}
+
+/// One line of `label value`, folded at blanks for so many columns; what does not fit goes on below
+/// the value, which begins at column `value_at`, or below the words of an indented line.
+pub fn fold(line: &str, value_at: usize, width: usize) -> Vec<String> {
+    let indent = line.len() - line.trim_start_matches(' ').len();
+    let place = if indent > 0 { indent } else { value_at };
+    let (start, words) = line.split_at_checked(place).unwrap_or((line, ""));
+    if line.chars().count() <= width || words.is_empty() {
+        return vec![line.to_owned()];
+    }
+    wrap_at(words, start, &" ".repeat(start.chars().count()), width)
+}
+
 /// Breaks at blanks, and a word that is too long for a line wherever the line ends. Continuation
 /// lines begin with `hanging`.
 pub fn wrap(text: &str, indent: &str, hanging: &str) -> Vec<String> {
+    wrap_at(text, indent, hanging, WIDTH)
+}
+
+fn wrap_at(text: &str, indent: &str, hanging: &str, width: usize) -> Vec<String> {
     let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     let mut lines = Vec::new();
     let mut line = indent.to_owned();
     let mut empty = true;
     for word in text.split_whitespace() {
         let mut word: Vec<char> = word.chars().collect();
-        if !empty && line.chars().count() + 1 + word.len() > WIDTH {
+        if !empty && line.chars().count() + 1 + word.len() > width {
             lines.push(std::mem::replace(&mut line, hanging.to_owned()));
             empty = true;
         }
         if !empty {
             line.push(' ');
         }
-        while line.chars().count() + word.len() > WIDTH {
-            let rest = word.split_off(WIDTH - line.chars().count());
+        while line.chars().count() + word.len() > width {
+            let rest = word.split_off(width - line.chars().count());
             line.extend(std::mem::replace(&mut word, rest));
             lines.push(std::mem::replace(&mut line, hanging.to_owned()));
         }
@@ -87,6 +117,22 @@ pub fn wrap(text: &str, indent: &str, hanging: &str) -> Vec<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn a_long_value_goes_on_below_itself() {
+        let line = "reason        mx.woodgrove.example answered MAIL with: 550 5.7.1 no";
+        let folded = fold(line, 14, 40);
+        assert_eq!(
+            folded,
+            [
+                "reason        mx.woodgrove.example",
+                "              answered MAIL with: 550",
+                "              5.7.1 no"
+            ]
+        );
+        assert_eq!(fold(line, 14, 80), [line]);
+        assert_eq!(fold("  < 250 first second", 14, 14), ["  < 250 first", "  second"]);
+    }
 
     #[test]
     fn words_are_kept_together_where_possible() {

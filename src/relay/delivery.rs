@@ -189,7 +189,7 @@ impl Delivery {
             }
             Err(finding) => {
                 self.worker.waits(claim.message.id);
-                return with_note(pending, &finding);
+                return with_note(pending, &finding.of_the_next_hop());
             }
         };
         let mut targets =
@@ -203,11 +203,12 @@ impl Delivery {
             let note = unreached(&targets);
             return self.in_vain(settings, begun, &note, (claim, meta), with_note(pending, &note));
         }
+        let id = claim.message.id.to_string();
         while let Some(host) = targets.first().map(|target| target.host.clone()) {
             self.close().await;
             let of_host = targets.iter().take_while(|target| target.host == host).count();
             let ways = &targets[..of_host];
-            let (opened, tried) = open::open(&self.shared, settings, connector, ways).await;
+            let (opened, tried) = open::open(&self.shared, settings, connector, ways, Some(&id)).await;
             targets.retain(|target| target.host != host || !tried.contains(&target.address));
             match opened {
                 Opened::Ready(connection) => {

@@ -30,12 +30,13 @@ pub enum Opened {
 /// Connects to the first of `ways` that answers, all addresses of one host, and takes the session
 /// to the point where mail may pass. Where nothing requires TLS and the handshake failed, the host
 /// is tried once more in clear (RFC 3207 leaves that to us; opportunistic TLS means it). Also says
-/// which addresses need not be tried again.
+/// which addresses need not be tried again. `message` is the queue id that it is for.
 pub async fn open(
     shared: &Arc<Shared>,
     settings: &Arc<Settings>,
     connector: &Arc<SendConnector>,
     ways: &[Target],
+    message: Option<&str>,
 ) -> (Opened, Vec<SocketAddr>) {
     let addresses: Vec<SocketAddr> = ways.iter().map(|way| way.address).collect();
     let race = connect::race(&addresses, &connector.source_addresses, CONNECT_TIMEOUT).await;
@@ -48,13 +49,13 @@ pub async fn open(
     shared.note_host(target.address, true);
     tried.push(target.address);
     let mut session = SessionId(rand::random());
-    let opened = match once(shared, settings, connector, target, stream, (session, false)).await {
+    let opened = match once(shared, settings, connector, target, stream, (session, false, message)).await {
         Err((Failure::Broken { retry_in_clear: true, .. }, _)) => {
             let again = connect::connect(target.address, &connector.source_addresses, CONNECT_TIMEOUT).await;
             match again {
                 Ok(stream) => {
                     session = SessionId(rand::random());
-                    once(shared, settings, connector, target, stream, (session, true)).await
+                    once(shared, settings, connector, target, stream, (session, true, message)).await
                 }
                 Err(error) => Err((Failure::broken(format!("cannot connect: {error}")), Vec::new())),
             }
@@ -106,7 +107,7 @@ async fn once(
     connector: &Arc<SendConnector>,
     target: &Target,
     stream: TcpStream,
-    (id, clear_text): (SessionId, bool),
+    (id, clear_text, message): (SessionId, bool, Option<&str>),
 ) -> Result<SendConnection, (Failure, Vec<String>)> {
     let demand = &target.demand;
     let broken = |error: String| (Failure::Broken { error, retry_in_clear: false }, Vec::new());
@@ -134,6 +135,7 @@ async fn once(
         certificate,
         clear_text,
         fetch_revocation: settings.crl_fetch.enabled,
+        message: message.map(str::to_owned),
     };
     // The second try is the same session for those who are told of it.
     let reported = target.reported.clone().filter(|_| !clear_text);

@@ -84,6 +84,13 @@ pub struct AttemptNote {
     /// When that was, in milliseconds since the Unix epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attempted: Option<i64>,
+    /// Found by an attempt with another message: the next hop is down, and this one was put off
+    /// without knocking. `attempted` is then that attempt's.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub of_next_hop: bool,
+    /// Attempts with this recipient itself.
+    #[serde(default)]
+    pub own_attempts: u32,
     /// The session in the protocol log; empty where none got so far.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub session: String,
@@ -229,6 +236,23 @@ impl AttemptNote {
         let queued = self.reply.strip_prefix("454 4.").filter(|_| self.is_of_a_check());
         let reply = queued.map(|rest| format!("550 5.{rest}")).unwrap_or_else(|| self.reply.clone());
         Self { reply, ..self }
+    }
+
+    /// What is known of the next hop, for a message that was not tried itself.
+    #[must_use]
+    pub fn of_the_next_hop(self) -> Self {
+        Self { of_next_hop: true, ..self }
+    }
+
+    /// As the outcome of the attempt that ends now, or of the wait for the next hop; `before` is what
+    /// was known of the recipient.
+    #[must_use]
+    pub fn concluded(self, before: &[u8], now: i64) -> Self {
+        let own_attempts = Self::from_bytes(before).own_attempts;
+        match self.of_next_hop {
+            true => Self { own_attempts, ..self },
+            false => Self { attempted: Some(now), own_attempts: own_attempts.saturating_add(1), ..self },
+        }
     }
 
     #[must_use]

@@ -159,7 +159,8 @@ impl<'a> Settlement<'a> {
             .and_then(|domain| self.settings.partner_of(&domain))
             .is_some_and(|partner| partner.on_outbound_failure == OnFailure::Reject);
         for pending in left {
-            let note = attempted_now(pending.note.unwrap_or_default());
+            let before = &pending.recipient.note;
+            let note = pending.note.unwrap_or_default().concluded(before, Shared::now_millis());
             let ordinary = here.tls_domain.is_empty() && tls_required == TlsRequired::Yes;
             let give_up = note.permanent && (note.fault.is_none() || reject_secured || ordinary);
             if give_up {

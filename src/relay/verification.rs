@@ -106,7 +106,7 @@ async fn question(
     let mut why = "no mail host took a connection".to_owned();
     while let Some(host) = targets.first().map(|target| target.host.clone()) {
         let of_host = targets.iter().take_while(|target| target.host == host).count();
-        let (opened, tried) = open::open(shared, settings, connector, &targets[..of_host]).await;
+        let (opened, tried) = open::open(shared, settings, connector, &targets[..of_host], None).await;
         targets.retain(|target| target.host != host || !tried.contains(&target.address));
         let mut connection = match opened {
             Opened::Ready(connection) => *connection,
@@ -132,6 +132,7 @@ async fn question(
 fn envelope(recipients: Vec<Address>) -> Transaction {
     let smtputf8 = recipients.iter().any(Address::needs_smtputf8);
     Transaction {
+        message: None,
         reverse_path: ReversePath::Null,
         recipients,
         body: BodyType::SevenBit,

@@ -8,6 +8,9 @@ use jiff::Timestamp;
 
 use crate::policy::{ProtocolLogging, limits};
 
+/// Context of the line that names the message a send session is about.
+pub const QUEUE_ID: &str = "Queue id";
+
 /// `event` of the protocol log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LineKind {
@@ -94,9 +97,10 @@ impl Transcript {
 
 impl Line {
     /// Whether the line belongs into a delivery report. The facts of certificates and handshake
-    /// are many; the verdict, which names those that matter, follows them.
+    /// are many; the verdict, which names those that matter, follows them. Whose session it is, the
+    /// report itself says.
     fn tells_of_conversation(&self) -> bool {
-        let facts = ["Certificate ", "TLS ", "Sending certificate", "Received certificate"];
+        let facts = ["Certificate ", "TLS ", "Sending certificate", "Received certificate", QUEUE_ID];
         self.kind != LineKind::Information || !facts.iter().any(|fact| self.context.starts_with(fact))
     }
 }

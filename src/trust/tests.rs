@@ -653,6 +653,7 @@ fn each_fault_has_the_reply_of_the_contract() {
             | Fault::ClientCertificateNotRequested
             | Fault::ClientCertificateRefused
             | Fault::OwnCertificateInvalid => (Some("454 4.7.5"), Some("454 4.7.5"), 5),
+            Fault::RefusedByPartner => (Some("454 4.7.1"), Some("454 4.7.1"), 1),
             _ => (Some("550 5.7.5"), Some("454 4.7.5"), 5),
         };
         assert_eq!(code(OnFailure::Reject).as_deref(), reject, "{fault}");

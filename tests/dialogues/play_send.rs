@@ -212,6 +212,7 @@ fn transaction(text: &str) -> Transaction {
     let recipients =
         words.next().unwrap().split(',').map(|address| Address::parse(address).unwrap()).collect();
     let mut transaction = Transaction {
+        message: None,
         reverse_path,
         recipients,
         body: BodyType::SevenBit,
@@ -349,5 +350,6 @@ fn opening(script: &Script, pki: &mut Pki) -> Opening {
         certificate: Some(Arc::new(pki.identity("fabrikam").to_own("mail.contoso.example"))),
         clear_text: script.setting("clear_text").is_some(),
         fetch_revocation: script.setting("crl_fetch").is_some(),
+        message: script.setting("message").map(str::to_owned),
     }
 }

@@ -91,9 +91,6 @@ async fn cases(lab: &mut Lab) -> Vec<Case> {
     parts.push(("shut.example", None, "4.4.2", Part::default().playing(|_| Answer::Close)));
     let part = Part::default().saying("CONNECT", "554 5.7.1 no service here");
     parts.push(("banner554.example", Some("RefusedByPartner"), "5.7.1", part));
-    let words = "454 4.7.1 Domain security: NameMismatch: (domain contoso.example, session 08DB\u{1b}[2J)";
-    let part = lab.good("unproved.example").saying("MAIL", words);
-    parts.push(("unproved.example", Some("RefusedByPartner"), "4.7.1", part));
     let mut cases = Vec::new();
     for (domain, fault, status, part) in parts {
         cases.push(Case { domain, fault, status, peer: lab.partner(domain, part, "").await });
@@ -215,4 +212,98 @@ async fn count(edge: &Edge, cases: &[Case]) {
     }
     let sent = "sealpost_domain_secure_messages_sent_total{domain=\"good.example\"}";
     assert_eq!(edge.counter(sent).await, 1.0);
+}
+
+/// What the partner's postmaster sees as a refusal of the other side is a failure on this side too.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partner_that_refuses_us_is_no_healthy_partner() {
+    let mut lab = Lab::new();
+    let words = "454 4.7.1 Domain security: NameMismatch: no such name (domain contoso.example, session 08DB\u{1b}[2J)";
+    let part = lab.good("unproved.example").saying("MAIL", words);
+    let _unproved = lab.partner("unproved.example", part, "").await;
+    let full = lab.good("full.example").saying("RCPT", "452 4.2.2 mailbox full");
+    let _full = lab.partner("full.example", full, "").await;
+    let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
+    let id = edge.submit(SENDER, &["bob@unproved.example"], &letter("unproved")).await;
+    edge.submit(SENDER, &["bob@full.example"], &letter("full")).await;
+    edge.until("both wait", |listed| listed.len() == 2 && listed.iter().all(|one| one["status"] == "retry"))
+        .await;
+
+    let why = edge.why(&id).await;
+    assert_eq!(why["fault"], "RefusedByPartner", "{why:#}");
+    assert_eq!(why["last_reply"], words.replace('\u{1b}', "\\u{1b}"), "word for word");
+    let reason = why["reason"].as_str().unwrap();
+    assert!(reason.starts_with("mx.unproved.example answered MAIL with: 454 4.7.1 Domain sec"), "{reason}");
+    for part in ["\\u{1b}[2J", "We present CN=contoso.example", "SHA-256", "sealpost certificate list"] {
+        assert!(reason.contains(part), "no {part} in {reason}");
+    }
+    assert!(why["mended_by"].as_str().unwrap().starts_with("we, where our certificate"), "{why:#}");
+    explained(&edge, &id, why["session"].as_str().unwrap()).await;
+
+    let seen = |json: &Value| json["seen"][0].clone();
+    let unproved = seen(&edge.json(&["partner", "show", "unproved.example", "--json"]).await);
+    assert_eq!((&unproved["last_good"], &unproved["good"]), (&Value::Null, &Value::from(0)), "{unproved:#}");
+    let fact = &unproved["last_failed"]["facts"][0];
+    assert_eq!(fact["fault"], "RefusedByPartner");
+    assert!(fact["detail"].as_str().unwrap().contains("NameMismatch: no such name"), "{fact}");
+    let (_, told, _) = edge.command(&["partner", "show", "unproved.example"]).await;
+    for part in ["1 RefusedByPartner (enforce)", "who mends it", "what to do", "docs/runbook.md"] {
+        assert!(told.contains(part), "no {part} in {told}");
+    }
+    let (_, told, _) = edge.command(&["partner", "list"]).await;
+    assert!(told.contains("RefusedByPartner"), "{told}");
+    let full = seen(&edge.json(&["partner", "show", "full.example", "--json"]).await);
+    assert_eq!((&full["last_failed"], &full["good"]), (&Value::Null, &Value::from(1)), "a full mailbox");
+    let series = "sealpost_domain_secure_outbound_session_failures_total{domain=\"unproved.example\",\
+                  fault=\"RefusedByPartner\",mode=\"enforce\"}";
+    assert_eq!(edge.counter(series).await, 1.0);
+}
+
+/// The commands that `queue why` and `queue show` name lead to the session, and so does the queue id.
+async fn explained(edge: &Edge, id: &str, session: &str) {
+    let command = format!("sealpost log explain {session}");
+    for deed in ["why", "show"] {
+        let (_, told, _) = edge.command(&["queue", deed, id]).await;
+        assert!(told.contains(&command), "{told}");
+    }
+    // The log is on disk within a second.
+    let mut found = (1, String::new(), String::new());
+    for _ in 0..100 {
+        found = edge.command(&["log", "explain", "--message", id, "--direction", "outbound"]).await;
+        if found.0 == 0 && found.1.contains("RefusedByPartner") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let (_, told, error) = found;
+    for part in [session, id, "fault         RefusedByPartner", "who acts      we, where our certificate"] {
+        assert!(told.contains(part), "no {part} in {told} {error}");
+    }
+    let (status, _, error) = edge.command(&["queue", "why", "01A2000000000000"]).await;
+    assert_eq!(status, 1);
+    assert!(error.contains("sealpost trace 01A2000000000000"), "{error}");
+}
+
+/// Mail that comes while its next hop is down takes the finding over, and says that it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn mail_for_a_next_hop_that_is_down_says_that_it_was_not_tried() {
+    let mut lab = Lab::new();
+    let _clear = lab.partner("clear.example", Part::default(), "").await;
+    let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
+    let waits = |count| {
+        move |listed: &[Value]| listed.len() == count && listed.iter().all(|one| one["status"] == "retry")
+    };
+    let first = edge.submit(SENDER, &["bob@clear.example"], &letter("first")).await;
+    edge.until("the first waits", waits(1)).await;
+    let second = edge.submit(SENDER, &["bob@clear.example"], &letter("second")).await;
+    edge.until("both wait", waits(2)).await;
+    let (first, second) = (edge.why(&first).await, edge.why(&second).await);
+    assert_eq!((&first["own_attempts"], &second["own_attempts"]), (&Value::from(1), &Value::from(0)));
+    assert_eq!(second["fault"], "StartTlsNotOffered", "{first:#} {second:#}");
+    let reason = second["reason"].as_str().unwrap();
+    assert!(reason.starts_with("not tried yet: the next hop failed at 20"), "{reason}");
+    assert!(reason.ends_with(first["reason"].as_str().unwrap()), "{reason}");
+    assert_eq!(second["session"], first["session"]);
+    let moments = [&first, &second].map(|why| why["last_attempt"].as_str().unwrap().to_owned());
+    assert!(moments[1] <= moments[0] || moments[1][..16] == moments[0][..16], "{moments:?}");
 }

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::cli::fault_names::FaultNames;
 use crate::cli::location::{Location, LocationError};
 use crate::observe::log_reader::{AddressFilter, Filter, Outcome, VerdictIs};
+use crate::observe::text::escape;
 use crate::trust::{Direction, Fault};
 
 /// All conditions must hold.
@@ -110,9 +111,16 @@ impl Which {
         })
     }
 
-    /// What an Exchange log calls a fault may be anything, so that only nothing found makes a name
+    /// What may be the reason that nothing was found. What an Exchange log calls a fault may be anything, so that only nothing found makes a name
     /// doubtful.
     pub(super) fn doubt(&self) -> String {
+        if let Some(message) = &self.message {
+            return format!(
+                "; connectors with protocol_logging_level = \"none\" write no lines, and `sealpost trace {}` says what \
+                 became of a message",
+                escape(message)
+            );
+        }
         let Some(name) = self.fault.as_deref().filter(|name| Fault::from_name(name).is_none()) else {
             return String::new();
         };

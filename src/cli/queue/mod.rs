@@ -19,6 +19,7 @@ use serde_json::Value;
 use crate::mail::text::escape;
 use crate::relay::control::{Request, plural};
 
+use super::page::{fold, terminal_width};
 use super::reload::{self, AskError};
 
 use progress::Progress;
@@ -224,12 +225,15 @@ fn answered(answer: Result<Value, AskError>) -> Result<Value, Failure> {
     }
 }
 
-fn print_answer(answer: &Value, json: bool, text: fn(&Value) -> String) -> Result<ExitCode, Failure> {
+fn print_answer(answer: &Value, json: bool, told: fn(&Value) -> String) -> Result<ExitCode, Failure> {
     if json {
         println!("{answer:#}");
     } else {
-        // Addresses and replies are a stranger's words.
-        text(answer).lines().for_each(|line| println!("{}", escape(line)));
+        let width = terminal_width().unwrap_or(usize::MAX);
+        for line in told(answer).lines() {
+            // Addresses and replies are a stranger's words.
+            fold(&escape(line), text::VALUE_AT, width).iter().for_each(|line| println!("{line}"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

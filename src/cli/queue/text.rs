@@ -2,6 +2,9 @@
 
 use serde_json::Value;
 
+/// Where values stand behind their labels.
+pub(super) const VALUE_AT: usize = 14;
+
 pub(super) fn field<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or("-")
 }
@@ -63,12 +66,16 @@ pub(super) fn shown(message: &Value) -> String {
     let mut text = String::new();
     let lines = ["id", "sender", "status", "received", "expires", "next_hop", "connector", "tls_domain"];
     for key in lines {
-        text += &format!("{key:<10} {}\n", field(message, key));
+        text += &format!("{key:<13} {}\n", field(message, key));
     }
-    text += &format!("{:<10} {} bytes\n", "size", message["size"]);
+    text += &format!("{:<13} {} bytes\n", "size", message["size"]);
     for recipient in message["recipients"].as_array().into_iter().flatten() {
         text += &recipient_text(recipient);
+        if let Some(session) = recipient["session"].as_str() {
+            text += &format!("       last session: sealpost log explain {session}\n");
+        }
     }
+    text += &format!("why           sealpost queue why {}\n", field(message, "id"));
     text
 }
 
@@ -96,6 +103,12 @@ pub(super) fn why(why: &Value) -> String {
         if let Some(value) = why[key].as_str().filter(|value| !value.is_empty() && !told) {
             text += &format!("{label:<13} {value}\n");
         }
+    }
+    if let Some(session) = why["session"].as_str() {
+        text += &format!("session       {session}; to see it: sealpost log explain {session}\n");
+    }
+    if why["last_attempt"].is_string() {
+        text += &format!("last attempt  {}\n", moment(why, "last_attempt"));
     }
     text += &format!("attempts      {}\n", why["attempts"]);
     text += &format!("next attempt  {}\n", moment(why, "next_attempt"));

@@ -292,9 +292,9 @@ async fn find(shared: &Shared, id: &str) -> Result<Message, Value> {
         id.parse().map_err(|_| failure(format!("{id} is not a queue id (16 hexadecimal digits)")))?;
     match shared.queue.get(id).await {
         Ok(message) => Ok(message),
-        Err(sealpost_queue::Error::NoSuchMessage(_)) => {
-            Err(failure(format!("no message {id} in the queue; it was delivered, returned or removed")))
-        }
+        Err(sealpost_queue::Error::NoSuchMessage(_)) => Err(failure(format!(
+            "no message {id} in the queue; `sealpost trace {id}` says what became of it"
+        ))),
         Err(error) => Err(failure(error)),
     }
 }

@@ -37,6 +37,7 @@ fn recipient_entry(recipient: &Recipient) -> Value {
         "last_reply": Some(note.reply).filter(|reply| !reply.is_empty()),
         "next_attempt": time(recipient.next_attempt),
         "attempts": recipient.attempts,
+        "session": Some(&note.session).filter(|session| !session.is_empty()),
         "next_hop": route::shown_next_hop(&recipient.destination),
         "redirected": route::redirected_to(&recipient.destination).is_some(),
         "connector": recipient.destination.connector,
@@ -64,7 +65,11 @@ pub fn why(message: &Message) -> Value {
     let note = AttemptNote::from_bytes(&recipient.note);
     let meta = MessageMeta::from_bytes(&message.meta).ok();
     let held = meta.as_ref().is_some_and(|meta| meta.held);
-    let reason = if note.reason.is_empty() { waiting_for(recipient, held) } else { note.reason.clone() };
+    let reason = match note.reason.as_str() {
+        "" => waiting_for(recipient, held),
+        _ if note.of_next_hop => waits_with_others(&note, recipient),
+        own => own.to_owned(),
+    };
     json!({
         "id": message.id.to_string(),
         "fault": note.fault,
@@ -78,6 +83,9 @@ pub fn why(message: &Message) -> Value {
         "recipient": recipient.address,
         "status": recipient.status,
         "attempts": recipient.attempts,
+        "own_attempts": note.own_attempts,
+        "last_attempt": note.attempted.map(time),
+        "session": Some(&note.session).filter(|session| !session.is_empty()),
         "next_hop": route::shown_next_hop(&recipient.destination),
         "redirected": route::redirected_to(&recipient.destination).is_some(),
         "connector": recipient.destination.connector,
@@ -87,12 +95,29 @@ pub fn why(message: &Message) -> Value {
         "transcript": note.transcript,
         "mended_by": note.fault.map(|fault| fault.row().mended_by),
         "remedy": note.fault.map(|fault| remedy(fault, note.ruling.as_ref())),
-        "received_by": meta.map(|meta| meta.connector).filter(|connector| !connector.is_empty()),
+        "received_session": meta.as_ref().map(|meta| &meta.session).filter(|session| !session.is_empty()),
+        "received_by": meta.as_ref().map(|meta| &meta.connector).filter(|connector| !connector.is_empty()),
     })
 }
 
 fn remedy(fault: Fault, ruling: Option<&Ruling>) -> &'static str {
     ruling.and_then(|ruling| ruling.policy.remedy(fault)).unwrap_or(fault.row().remedy)
+}
+
+/// Its next hop was down when its turn came, so that what is known was found with another message.
+fn waits_with_others(note: &AttemptNote, recipient: &Recipient) -> String {
+    let tried = match note.own_attempts {
+        0 => "not tried yet",
+        1 => "not tried again after its first attempt",
+        _ => "not tried again",
+    };
+    let failed = note.attempted.map(|at| format!(" at {}", seconds(at))).unwrap_or_default();
+    let next = seconds(recipient.next_attempt);
+    format!(
+        "{tried}: the next hop failed{failed} for other mail, and this message waits for it; next attempt \
+         {next} at the latest. What was found then: {}",
+        note.reason
+    )
 }
 
 /// Mail that was never tried says nothing of itself.
@@ -105,6 +130,10 @@ fn waiting_for(recipient: &Recipient, held: bool) -> String {
         Status::Suspended => "an operator suspended it; `sealpost queue resume` lets it go".to_owned(),
         Status::Ready | Status::Retry => "it has not been tried yet and waits for its turn".to_owned(),
     }
+}
+
+fn seconds(millis: i64) -> String {
+    time(millis / 1000 * 1000)
 }
 
 pub fn time(millis: i64) -> String {

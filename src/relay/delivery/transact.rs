@@ -195,6 +195,7 @@ fn feedback_of(outcomes: &[Outcome]) -> Option<Feedback> {
 /// Of content with `octets` as it goes out.
 fn transaction_of(claim: &Claim, meta: &MessageMeta, pending: &[Pending], octets: u64) -> Transaction {
     Transaction {
+        message: Some(claim.message.id.to_string()),
         reverse_path: meta.reverse_path.clone(),
         recipients: pending.iter().map(|pending| pending.address.clone()).collect(),
         body: meta.body,

@@ -11,6 +11,7 @@ use crate::policy::concurrency::Feedback;
 use crate::policy::next_hop::Knock;
 
 use super::super::record::AttemptNote;
+use super::super::shared::Shared;
 use super::{DeliveryQueues, Known, REMEMBERED_MAX, WAITING_MAX, WORKERS_MAX};
 
 /// A worker that has more than its delivery queue's share may first send so many messages, or work
@@ -144,7 +145,7 @@ impl Worker {
             let before = known.hop;
             known.hop.failed(begun, Instant::now(), intervals);
             if known.hop != before {
-                known.finding = note.clone();
+                known.finding = AttemptNote { attempted: Some(Shared::now_millis()), ..note.clone() };
             }
             Failed::Down { newly: !before.is_down() }
         });

@@ -174,6 +174,7 @@ async fn go(gear: Gear<'_>, demand: &Demand<'_>, target: &Target, key_exchange: 
         certificate: own.cloned(),
         clear_text: false,
         fetch_revocation: false,
+        message: None,
     };
     let talk = talk::talk(stream, opening, &tls).await;
     note(&mut found, talk, demand);

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::mail::Now;
 use crate::policy::limits;
-use crate::session::transcript::{LineKind, Transcript};
+use crate::session::transcript::{LineKind, QUEUE_ID, Transcript};
 use crate::smtp::sasl::HIDDEN;
 use crate::smtp::{Reply, ReplyError, ReplyParser};
 use crate::trust::RevocationSet;
@@ -28,6 +28,8 @@ pub(super) struct Core {
     pub hides_replies: bool,
     /// What is said from here on is said inside TLS.
     pub in_tls: bool,
+    /// The message that the protocol log knows the session to be about.
+    message: Option<String>,
 }
 
 /// One call of `handle`.
@@ -47,6 +49,7 @@ impl Core {
             output: Vec::new(),
             hides_replies: false,
             in_tls: false,
+            message: None,
             opening,
         }
     }
@@ -55,6 +58,14 @@ impl Core {
     pub fn note(&mut self, step: &mut Step<'_>, kind: LineKind, data: &str, context: &str) {
         let line = self.transcript.note(step.now.wall, kind, data, context);
         step.actions.extend(line.map(Action::Log));
+    }
+
+    /// Notes whose session it is from here on, so that it is found by the queue id.
+    pub fn note_message(&mut self, step: &mut Step<'_>, message: Option<String>) {
+        if let Some(id) = message.as_deref().filter(|_| message != self.message) {
+            self.note(step, LineKind::Information, id, QUEUE_ID);
+            self.message = message;
+        }
     }
 
     pub fn say(&mut self, step: &mut Step<'_>, command: &str) {

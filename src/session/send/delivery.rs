@@ -64,6 +64,7 @@ pub(super) fn begin(
     purpose: Purpose,
     step: &mut Step<'_>,
 ) -> State {
+    core.note_message(step, transaction.message.clone());
     if let Err(reply) = mail_command(&transaction, &admitted) {
         core.note(step, LineKind::Information, &reply.to_string(), "Not sent");
         let refused = Outcome::Refused { reply, command: "MAIL", from_peer: false, verdict: None };

@@ -37,6 +37,8 @@ pub struct Opening {
     pub clear_text: bool,
     /// Revocation lists that the verdict lacks may be fetched.
     pub fetch_revocation: bool,
+    /// The queue id of the message that the connection is made for, for the protocol log.
+    pub message: Option<String>,
 }
 
 /// What the driver knows of our certificate once a handshake is done.
@@ -49,6 +51,8 @@ pub enum OwnCertificate {
 /// One message for this next hop.
 #[derive(Clone, Debug)]
 pub struct Transaction {
+    /// Its queue id, for the protocol log.
+    pub message: Option<String>,
     pub reverse_path: ReversePath,
     pub recipients: Vec<Address>,
     pub body: BodyType,

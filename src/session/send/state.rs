@@ -85,6 +85,7 @@ pub(super) fn take(core: &mut Core, state: State, input: Input<'_>, step: &mut S
     match (input, state) {
         (Input::Connected, State::Unopened) => {
             core.note(step, LineKind::Connect, "", "");
+            core.note_message(step, core.opening.message.clone());
             core.since = Some(step.now.mono);
             greeting::connected(core, step)
         }

@@ -113,6 +113,7 @@ impl Player {
             certificate: LAB.settings.certificates.first().cloned(),
             clear_text: way & 16 != 0,
             fetch_revocation: way & 32 != 0,
+            message: None,
         };
         Self {
             session: SendSession::new(opening),
@@ -336,6 +337,7 @@ impl Demanded {
 fn transaction(number: usize) -> Transaction {
     let address = |text: &str| Address::parse(text).expect("an address");
     let ordinary = Transaction {
+        message: None,
         reverse_path: ReversePath::Address(address(&format!("alice@{OURS}"))),
         recipients: vec![address(&format!("bob@{PARTNER}")), address(&format!("eve@{PARTNER}"))],
         body: BodyType::SevenBit,

@@ -6,14 +6,17 @@ use super::super::{Asked, Conversation, ReplyLine, Session, Turn};
 use super::deciding::is_broken_end;
 use super::transactions::{Fate, Transaction};
 use super::{alerts, codes};
-use crate::session::transcript::{Line, LineKind};
+use crate::session::transcript::{Line, LineKind, QUEUE_ID};
 use crate::trust::{Direction, Fault};
 
 /// Refused recipients told of one message.
 const RECIPIENTS_TOLD: usize = 5;
+/// Queue ids told of one session.
+const MESSAGES_TOLD: usize = 5;
 
 pub(super) fn tell(session: &Session, transactions: &[Transaction], left_out: usize) -> Vec<String> {
     let mut story = vec![opening(session)];
+    story.extend(made_for(session));
     story.extend(greeting(session));
     story.extend(certificate(session, "Sending certificate", "We showed"));
     story.extend(certificate(session, "Received certificate", "The other side showed"));
@@ -45,6 +48,14 @@ fn opening(session: &Session) -> String {
             format!("At {} send connector {connector} tried to connect to {remote}.", time(*started))
         }
     }
+}
+
+/// The messages of the queue that a send session was about.
+fn made_for(session: &Session) -> Option<String> {
+    let ids = session.lines.iter().filter(|line| line.context == QUEUE_ID).map(|line| line.data.as_str());
+    let ids: Vec<&str> = ids.take(MESSAGES_TOLD).collect();
+    let plural = if ids.len() == 1 { "" } else { "s" };
+    (!ids.is_empty()).then(|| format!("It was about the message{plural} {} of our queue.", ids.join(", ")))
 }
 
 /// To the second, for people; the lines have the rest.
