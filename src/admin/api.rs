@@ -195,11 +195,7 @@ async fn log(State(access): State<Arc<Access>>, Query(query): Query<LogQuery>) -
 }
 
 fn domains(settings: &Settings, name: &str) -> Option<Vec<String>> {
-    let domain = Domain::parse_rooted(name).ok();
-    let partner = settings.partners.iter().find(|partner| {
-        partner.name.eq_ignore_ascii_case(name)
-            || domain.as_ref().is_some_and(|domain| partner.domains.contains(domain))
-    })?;
+    let partner = settings.partners.iter().find(|partner| partner.is_called(name))?;
     Some(partner.domains.iter().map(Domain::to_string).collect())
 }
 

@@ -14,9 +14,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tokio::sync::{Semaphore, watch};
 
+use crate::session::transcript::Line;
 use crate::trust::Direction;
 
 use super::LogRecord;
+use super::log_reader::Session;
 
 pub use selection::Selection;
 
@@ -175,6 +177,23 @@ impl Ring {
 }
 
 impl LiveLine {
+    /// A line that was read from the files, the `number`th of its session.
+    pub fn read(session: &Session, line: &Line, number: u64) -> Self {
+        Self {
+            number,
+            at: line.at,
+            direction: session.direction,
+            connector: session.connector.clone(),
+            session: session.id.clone(),
+            sequence: line.sequence,
+            local: session.local.clone(),
+            remote: session.remote.clone(),
+            event: line.kind.as_char(),
+            data: line.data.clone(),
+            context: line.context.clone(),
+        }
+    }
+
     fn weight(&self) -> usize {
         self.data.len() + self.context.len() + self.connector.len() + size_of::<Self>()
     }

@@ -49,7 +49,7 @@ pub use inbound_checks::{Check, CheckMode, Consequence, Finding, InboundChecks, 
 pub use inbound_limits::{InboundLimits, PartnerLimits};
 pub use limit::{Limit, Reached, Scope};
 pub use own_certificate::{NoCertificate, OwnCertificate};
-pub use partner::{Partner, Priority};
+pub use partner::{Partner, Priority, is_called};
 pub use receive_connector::{AuthenticationWays, Permissions, ProtocolLogging, ReceiveConnector};
 pub use send_connector::{
     AddressSpace, SendConnector, SmartHost, SmartHostAuth, SmartHostName, SmartHostWay, TlsAuthLevel,

@@ -19,6 +19,13 @@ pub enum Priority {
     High,
 }
 
+/// Whether an operator means a partner of this name and these domains by `wanted`: the name in upper
+/// or lower case, or one of the domains.
+pub fn is_called(name: &str, domains: &[Domain], wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+        || Domain::parse_rooted(wanted).is_ok_and(|wanted| domains.contains(&wanted))
+}
+
 /// `[[partner]]`, or the implied one of a listed domain that no entry refines.
 #[derive(Clone, Debug)]
 pub struct Partner {
@@ -40,4 +47,11 @@ pub struct Partner {
     /// Where its servers connect from, so that strangers cannot take their places. Proves nothing.
     pub remote_ip_ranges: Vec<IpNet>,
     pub limits: PartnerLimits,
+}
+
+impl Partner {
+    /// Whether `wanted` is its name or one of its domains.
+    pub fn is_called(&self, wanted: &str) -> bool {
+        is_called(&self.name, &self.domains, wanted)
+    }
 }

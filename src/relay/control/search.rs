@@ -8,11 +8,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
+use crate::observe::LiveLine;
 use crate::observe::log_reader::{Filter, Query, ReadError, Session, scan};
 use crate::observe::tracking::follow::{self, Search, Wanted};
 use crate::observe::tracking::{FOLDER, Files};
 use crate::relay::shared::Shared;
-use crate::trust::Direction;
 
 use super::failure;
 
@@ -66,26 +66,9 @@ fn sessions(directory: &Path, id: &str, at: Timestamp) -> Result<Vec<Session>, R
 }
 
 /// As the live log shows lines.
-fn shown(session: &Session) -> Vec<Value> {
-    let direction = match session.direction {
-        Direction::Inbound => "inbound",
-        Direction::Outbound => "outbound",
-    };
-    let shown = session.lines.iter().take(SESSION_LINES_MAX).map(|line| {
-        json!({
-            "at": format!("{:.3}", line.at),
-            "direction": direction,
-            "connector": session.connector,
-            "session": session.id,
-            "sequence": line.sequence,
-            "local": session.local,
-            "remote": session.remote,
-            "event": line.kind.as_char(),
-            "data": line.data,
-            "context": line.context,
-        })
-    });
-    shown.collect()
+fn shown(session: &Session) -> impl Iterator<Item = LiveLine> {
+    let lines = session.lines.iter().take(SESSION_LINES_MAX).zip(0..);
+    lines.map(|(line, number)| LiveLine::read(session, line, number))
 }
 
 /// The place is the search's own, not that of who asked: he may go away while it goes on.

@@ -35,11 +35,7 @@ pub struct Site<'a> {
 
 /// Every partner in the order of the file; with `name` those of that name or with that domain.
 pub fn describe(site: Site<'_>, name: Option<&str>) -> Vec<PartnerView> {
-    let domain = name.and_then(|name| Domain::parse_rooted(name).ok());
-    let is_meant = |partner: &Partner| {
-        name.is_none_or(|name| partner.name.eq_ignore_ascii_case(name))
-            || domain.as_ref().is_some_and(|domain| partner.domains.contains(domain))
-    };
+    let is_meant = |partner: &Partner| name.is_none_or(|name| partner.is_called(name));
     site.settings.partners.iter().filter(|partner| is_meant(partner)).map(|p| view(site, p)).collect()
 }
 
