@@ -167,6 +167,24 @@ pub fn unnamed_domains(path: &Path, thumbprint: &str) -> Vec<Problem> {
     problems.into_sorted()
 }
 
+/// As `load`; where that finds errors, the settings as far as they can be built, and what was found.
+/// For commands that only look.
+///
+/// # Errors
+/// What keeps the file from being read at all.
+pub fn look_into(path: &Path) -> Result<(Settings, Vec<Problem>), Vec<Problem>> {
+    match load(path) {
+        Ok(loaded) => Ok((loaded.settings, Vec::new())),
+        Err(found) => {
+            let mut ignored = Problems::new(path);
+            match read_document(path, None, &mut ignored) {
+                Some(document) => Ok((build::build(&document, &mut ignored), found)),
+                None => Err(found),
+            }
+        }
+    }
+}
+
 /// Reads a configuration without the files that it names: what `config show` needs.
 ///
 /// # Errors

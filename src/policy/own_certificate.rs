@@ -66,7 +66,9 @@ pub enum DecidedBy {
 pub enum NoCertificate {
     #[error("none of our certificates is for {names}; request or import one (`sealpost certificate`)")]
     NoneNamed { names: String },
-    #[error("our certificate for {names} expired on {not_after}; renew it")]
+    #[error(
+        "our certificate for {names} expired on {not_after}; import its successor with `sealpost certificate import FILE` (`certificate renew` makes the request)"
+    )]
     Expired { names: String, not_after: Timestamp },
     #[error("our certificate for {names} is valid only from {not_before}; check the clock")]
     NotYetValid { names: String, not_before: Timestamp },

@@ -206,7 +206,7 @@ static TABLE: [FaultRow; 23] = [
         remedy: "ask the receiving side why: its trust anchors, the usage or the expiry of our certificate" },
     FaultRow { fault: Fault::OwnCertificateInvalid, name: "OwnCertificateInvalid", detail: 5, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
         meaning: "we have no valid certificate to present", mended_by: "we",
-        remedy: "renew our certificate; it is picked up without a restart" },
+        remedy: "import a new certificate of ours with `sealpost certificate import`; it is picked up without a restart" },
     FaultRow { fault: Fault::RefusedByPartner, name: "RefusedByPartner", detail: 1, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
         meaning: "the partner's server refuses us", mended_by: "we, where our certificate does not prove our domain to it; else the partner, whose reply says why",
         remedy: "see `sealpost certificate list` for the certificate that we present: it must be valid, carry our domain and come from an authority that the partner trusts; if it does, send the partner the reply, and subject, names and fingerprint of our certificate" },

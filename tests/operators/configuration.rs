@@ -180,3 +180,35 @@ async fn commands_at_the_same_time_lose_nothing() {
     assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
     assert!(std::fs::read_to_string(&config).unwrap().contains("message_expiration = \"3 days\""));
 }
+
+/// Whoever looks for the cause at night asks the server that runs, whatever stands in the file by now.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_the_file_keeps_nobody_from_the_running_server() {
+    const WARNING: &str = "a reload would refuse this file";
+    let site = Site::new().await;
+    let edge = site.start_edge("");
+    let good = text(&site);
+    std::fs::write(&edge.config, format!("{good}\nthis is no TOML\n[queue\n")).unwrap();
+    let commands: [(&[&str], &str); 4] = [
+        (&["queue", "list"], "the queue holds no such message"),
+        (&["queue", "why", "01A2000000000000"], ""),
+        (&["partner", "show", PARTNER], "Judged by"),
+        (&["counters"], "sealpost_certificate_expiry"),
+    ];
+    for (arguments, answer) in commands {
+        let (_, out, error) = edge.command(arguments);
+        assert!(out.contains(answer), "{arguments:?}: {out}{error}");
+        assert_eq!(error.matches(WARNING).count(), 1, "{arguments:?}: {error}");
+        assert!(error.contains(&format!(":{}: ", good.lines().count() + 2)), "the line is named: {error}");
+    }
+    let (_, _, error) = edge.command(&["queue", "retry", "--all"]);
+    assert!(error.contains("no message in the queue"), "{error}");
+
+    std::fs::write(&edge.config, format!("{good}\n[nonsense]\nkey = 1\n")).unwrap();
+    let (_, out, error) = edge.command(&["partner", "probe", PARTNER]);
+    assert!(out.contains(&format!("Walk to {PARTNER}")), "{out}{error}");
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.contains("nonsense") && error.contains("a server would not take this file"), "{error}");
+    let (status, _, error) = edge.command(&["queue", "list"]);
+    assert_eq!((status, error.as_str()), (0, ""));
+}

@@ -16,9 +16,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::control::{self, ControlError};
+use crate::config::Severity;
 use crate::observe::partners;
 use crate::relay::ListsAtHand;
-use crate::relay::control::Request;
+use crate::relay::control::{Request, plural};
 use crate::relay::partners::{PartnerView, Site, describe};
 
 use super::certificate::place::Refusal;
@@ -146,10 +147,24 @@ fn lists(settings: &crate::policy::Settings) -> ListsAtHand {
     lists
 }
 
-/// The settings of the file; its problems are told.
+/// The settings of the file as far as they can be read, with a word where a server would not take
+/// them: at such a time it is to be seen how a partner fares.
 fn load(config: &Path) -> Result<crate::policy::Settings, Failure> {
-    match crate::config::load(config) {
-        Ok(loaded) => Ok(loaded.settings),
+    match crate::config::look_into(config) {
+        Ok((settings, problems)) => {
+            let mut errors = problems.iter().filter(|problem| problem.severity == Severity::Error);
+            if let Some(first) = errors.next() {
+                let more = match errors.count() {
+                    0 => String::new(),
+                    more => format!(" (and {})", plural(more, "more error")),
+                };
+                eprintln!(
+                    "sealpost partner: a server would not take this file, which is used as far as it can be \
+                     read: {first}{more}"
+                );
+            }
+            Ok(settings)
+        }
         Err(problems) => {
             super::config::report(&problems);
             Err(Failure::Configuration)

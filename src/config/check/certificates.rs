@@ -31,16 +31,18 @@ fn starttls_has_a_certificate(subject: &Subject<'_>, problems: &mut Problems) {
     for (table, connector) in connectors.filter(|(_, connector)| connector.offer_starttls) {
         let chosen = choose(&settings.certificates, None, &connector.fqdn, &settings.hostname, subject.now);
         if let Err(reason) = chosen {
-            let (why, _) = halves(&reason);
-            problems.error(
-                table.place("auth_mechanism"),
-                format!("offers STARTTLS, but {why}{}", we_have(subject)),
-                format!(
+            let (why, remedy) = halves(&reason);
+            let remedy = match reason {
+                NoCertificate::NoneNamed { .. } => format!(
                     "import one for {} with `sealpost certificate import`, add a valid [[certificate]], or write \
                      auth_mechanism = []",
                     connector.fqdn
                 ),
-            );
+                // A connector that has had one is not meant to go on in clear.
+                NoCertificate::Expired { .. } | NoCertificate::NotYetValid { .. } => remedy,
+            };
+            let what = format!("offers STARTTLS, but {why}{}", we_have(subject));
+            problems.error(table.place("auth_mechanism"), what, remedy);
         }
     }
 }

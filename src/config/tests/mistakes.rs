@@ -568,6 +568,8 @@ fn an_expired_certificate_does_not_serve_starttls() {
     let problems = site.load(&format!("{TOP}{CONNECTORS}")).unwrap_err();
     let error = problems.iter().find(|problem| problem.severity == Severity::Error).unwrap();
     assert!(error.what.contains("expired on 2021-01-01"), "{error}");
+    assert!(error.remedy.contains("sealpost certificate import FILE"), "{error}");
+    assert!(!error.to_string().contains("auth_mechanism = []"), "{error}");
     site.loaded(
         &format!("{TOP}{CONNECTORS}").replace("[\"0.0.0.0:25\"]", "[\"0.0.0.0:25\"]\nauth_mechanism = []"),
     );
