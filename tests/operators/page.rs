@@ -354,7 +354,10 @@ async fn a_browser_shows_it_all_and_runs_nothing_of_others() {
     assert_eq!(browser.complaints().await.len(), 1, "the console names the refused request and nothing else");
     browser.press(&format!("{TOKEN}{ENTER}")).await;
     shown.headed("Overview").await;
-    shown.says("Woodgrove: mail to it waits: StartTlsNotOffered").await;
+    shown.says(&format!("{PARTNER}: StartTlsNotOffered; 1 recipient waits")).await;
+    let told = "return document.querySelector('#view').innerText.split('StartTlsNotOffered').length - 1";
+    assert_eq!(browser.script(told).await, 1, "what is wrong is said once");
+    browser.until("the zone", "return document.querySelector('#view').innerText.includes(' UTC')").await;
     browser.picture("overview").await;
 
     // And walking: to a view, and past the navigation to the content.

@@ -19,7 +19,7 @@ function line(one) {
   const stands = weight(one);
   const words = one.data || (kind === "edge" && !one.context ? `${EVENTS[one.event]}: ${one.remote}, ${one.connector}` : "");
   return el("li", { class: `${kind}${stands}` },
-    el("span", { class: "at" }, one.at.slice(11, 23)),
+    el("span", { class: "at", title: `${one.at.slice(0, 10)} ${one.at.slice(11, 23)} UTC` }, `${one.at.slice(11, 23)}Z`),
     el("a", { class: "id", href: `#log?${new URLSearchParams({ session: one.session, at: one.at })}`, title: `${one.connector}, ${one.local} – ${one.remote}` }, one.session.slice(-6)),
     el("span", { class: "way", title: one.direction }, one.direction === "inbound" ? "in" : "out"),
     el("span", { class: "event", title: EVENTS[one.event] ?? "" }, one.event),

@@ -70,7 +70,7 @@ function poll(chosen, frame) {
       const text = JSON.stringify(found.map((one) => ({ ...one, now: undefined })));
       if (text !== before) redraw(view, ...chosen.draw(found, { ...frame, again: () => { before = undefined; return look(); } }));
       before = text;
-      by("freshness").textContent = `as of ${new Date().toLocaleTimeString("en-GB")}`;
+      by("freshness").textContent = `as of ${new Date().toISOString().slice(11, 19)} UTC`;
     }
     timer = setTimeout(look, document.hidden ? REFRESH * 6 : REFRESH);
   };

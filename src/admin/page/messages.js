@@ -51,10 +51,15 @@ function whyCard({ message, why }, frame, again) {
       why.fault ? pill("bad", why.fault) : null),
     el("p", null, why.reason),
     terms([
-      ["Wanted", why.wanted], ["Got", why.got], ["Policy", why.policy], ["What to do", why.remedy],
+      ["Wanted", why.wanted], ["Got", why.got], ["Policy", why.policy],
+      // The reason of a failed check ends with its remedy.
+      ["What to do", why.reason?.includes(why.remedy) ? null : why.remedy], ["Who mends it", why.mended_by],
       ["From", message.sender || "<>"], ["To", message.recipients.map((one) => one.address).join(", ")],
       ["Next hop", why.next_hop], ["Host", why.host], ["Connector", why.connector], ["Domain-secure for", why.tls_domain],
-      ["Last reply", why.last_reply], ["Attempts", why.attempts], ["Received", when(message.received)],
+      ["Last reply", why.reason?.includes(why.last_reply) ? null : why.last_reply],
+      ["Session", why.session && why.last_attempt
+        ? el("a", { href: `#log?${new URLSearchParams({ session: why.session, at: why.last_attempt })}`, "data-key": `${message.id} session` }, why.session) : null],
+      ["Last attempt", when(why.last_attempt)], ["Attempts", why.attempts], ["Received", when(message.received)],
       ["Next attempt", when(why.next_attempt)], ["Expires", when(why.expires)], ["Size", octets(message.size)],
     ]),
     transcript,
@@ -89,7 +94,7 @@ function gathered(events) {
   return found;
 }
 
-const moment = (text) => text.replace("T", " ").replace("Z", "");
+const moment = (text) => text.replace("T", " ").replace("Z", " UTC");
 
 function step({ entry, times, first }) {
   const who = entry.recipients.join(", ") || entry.server_name || entry.client_name || entry.client;

@@ -34,7 +34,9 @@ function attention(server, partners, destinations) {
   if (server.protocol_log_lines_lost > 0) add("bad", "Log lines lost", `${plural(server.protocol_log_lines_lost, "line")} never reached the protocol log.`);
   if (server.tracking_records_lost > 0) add("bad", "Tracking lost", `${plural(server.tracking_records_lost, "record")} never reached message tracking.`);
   for (const partner of partners) {
-    const { kind, word, why } = state(partner);
+    // A next hop that is down for it says so itself.
+    const told = (way) => way.direction === "outbound" && destinations.some((one) => one.down && one.tls_domain === way.domain);
+    const { kind, word, why } = state(partner, told);
     if (kind === "bad" || kind === "warn") add(kind, word, `${partner.name}: ${why}`, "#partners");
     for (const problem of partner.outbound.filter((one) => one.problem)) add("bad", "No way out", `${partner.name}, ${problem.domain}: ${problem.problem}`, "#partners");
   }

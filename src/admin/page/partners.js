@@ -25,9 +25,9 @@ function ways(partner) {
   return [...of(partner.send, "outbound"), ...of(partner.receive, "inbound")];
 }
 
-/** The worst of it: {kind, word, why}. */
-export function state(partner) {
-  const all = ways(partner);
+/** The worst of it: {kind, word, why}; `told` takes the ways that something else tells of. */
+export function state(partner, told = () => false) {
+  const all = ways(partner).filter((way) => !told(way));
   for (const kind of ["bad", "warn"]) {
     const found = all.find((way) => way.kind === kind);
     if (found) return { kind, word: found.word, why: found.why };

@@ -51,7 +51,7 @@ function destination(one, frame, columns) {
     when(one.next_attempt) ?? "–",
     one.fault || why
       ? [one.fault ? el("div", { class: "fault" }, one.fault) : null,
-        why ? unfold(`${key} why`, "Why", el("p", null, one.reason), one.last_reply ? el("p", null, el("code", null, one.last_reply)) : null,
+        why ? unfold(`${key} why`, "Why", el("p", null, one.reason), one.last_reply && !one.reason?.includes(one.last_reply) ? el("p", null, el("code", null, one.last_reply)) : null,
           one.host ? el("p", { class: "quiet" }, `host ${one.host}`) : null) : null]
       : "none",
   ];

@@ -57,7 +57,7 @@ export function octets(number) {
   return `${(number / 1024 / 1024).toFixed(1)} MiB`;
 }
 
-/** `14:05`, in the browser's time zone. */
+/** `14:05 UTC`: the hour of logs and headers, wherever the browser is. */
 export function clock(seconds) {
-  return new Date(seconds * 1000).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+  return `${new Date(seconds * 1000).toISOString().slice(11, 16)} UTC`;
 }

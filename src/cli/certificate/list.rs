@@ -160,7 +160,11 @@ impl Row<'_> {
     pub fn to_text(&self, now: Timestamp) -> String {
         let own = self.certificate;
         let left = match days_left(own, now) {
-            days if days < 0 => format!("{} days ago", -days),
+            -1 => "less than a day ago".to_owned(),
+            -2 => "1 day ago".to_owned(),
+            days if days < 0 => format!("{} days ago", -days - 1),
+            0 => "less than a day left".to_owned(),
+            1 => "1 day left".to_owned(),
             days => format!("{days} days left"),
         };
         let mut state = vec![self.status(now).to_owned()];

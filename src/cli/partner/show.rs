@@ -33,7 +33,7 @@ pub fn text(view: &PartnerView) -> String {
         }
     }
     if view.mode == Mode::Report || view.report.judged > 0 {
-        report(&mut page, &view.report);
+        report(&mut page, &view.report, view.mode);
     }
     page.into_text()
 }
@@ -170,7 +170,7 @@ fn session(page: &mut Page, sighting: &Sighting) {
     }
 }
 
-fn report(page: &mut Page, report: &ReportView) {
+fn report(page: &mut Page, report: &ReportView, mode: Mode) {
     page.heading("Report mode, last 30 days");
     let ReportView { judged, would_refuse, by_fault } = report;
     page.words("  ", &format!("Judged {judged}; enforcing would have refused {would_refuse}."));
@@ -180,6 +180,12 @@ fn report(page: &mut Page, report: &ReportView) {
         page.item("  ", &format!("{} {direction} {}: {fault} ({})", row.count, row.domain, row.reply));
     }
     if *judged > 0 && *would_refuse == 0 {
-        page.words("  ", "Nothing would have been refused: mode = \"enforce\" can be set.");
+        let words = match mode {
+            Mode::Report => "Nothing would have been refused: mode = \"enforce\" can be set.",
+            Mode::Enforce => {
+                "Nothing would have been refused while it was in report mode; it is enforced now."
+            }
+        };
+        page.words("  ", words);
     }
 }

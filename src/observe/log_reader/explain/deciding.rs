@@ -128,7 +128,7 @@ fn by_fault(line: &Line, fault: Fault, direction: Direction) -> Deciding {
     let meaning = match details {
         [Some(wanted), Some(got)] => {
             let wanted = wanted.split_once(" got=").map_or(wanted, |(wanted, _)| wanted);
-            format!("{}: {wanted} was wanted, and it was {got}", row.meaning)
+            format!("{}; wanted: {wanted}; got: {got}", row.meaning)
         }
         _ => row.meaning.to_owned(),
     };

@@ -80,7 +80,7 @@ fn a_bad_certificate_name_is_told_with_verdict_remedy_and_who_acts() {
     assert_eq!(explanation.transactions[0].fate, Fate::Refused);
     let deciding = explanation.deciding.unwrap();
     assert_eq!((deciding.sequence, deciding.fault), (16, Some("NameMismatch")));
-    assert!(deciding.meaning.contains("woodgrove.example was wanted, and it was mx.woodgrove.example mx2"));
+    assert!(deciding.meaning.contains("wanted: woodgrove.example; got: mx.woodgrove.example mx2"));
     assert!(deciding.remedy.contains("certificate_names"), "{}", deciding.remedy);
     assert!(deciding.who.contains("the sending side"), "{}", deciding.who);
 }
