@@ -19,6 +19,8 @@ pub struct LineReader {
     scanned: usize,
     limit: usize,
     dropping: bool,
+    /// A line has ended, or was found faulty.
+    begun: bool,
     /// How the last faulty line began.
     faulty: [u8; 4],
 }
@@ -39,7 +41,15 @@ pub enum LineError {
 impl LineReader {
     /// `limit` is the longest line in octets, CRLF included.
     pub fn new(limit: usize) -> Self {
-        Self { buffer: Vec::new(), start: 0, scanned: 0, limit, dropping: false, faulty: [0; 4] }
+        Self {
+            buffer: Vec::new(),
+            start: 0,
+            scanned: 0,
+            limit,
+            dropping: false,
+            begun: false,
+            faulty: [0; 4],
+        }
     }
 
     /// From the next line on.
@@ -90,6 +100,7 @@ impl LineReader {
         let line = self.start..at;
         self.start = at + 2;
         self.scanned = self.start;
+        self.begun = true;
         if std::mem::take(&mut self.dropping) {
             return None;
         }
@@ -105,6 +116,7 @@ impl LineReader {
         self.remember_start(at);
         self.start = at + 1;
         self.scanned = self.start;
+        self.begun = true;
         let known = std::mem::replace(&mut self.dropping, true);
         (!known || fault == LineError::BareLf).then_some(fault)
     }
@@ -119,7 +131,7 @@ impl LineReader {
             return None;
         }
         self.remember_start(end);
-        self.dropping = true;
+        (self.dropping, self.begun) = (true, true);
         self.start = end;
         Some(Err(LineError::TooLong))
     }
@@ -132,9 +144,9 @@ impl LineReader {
         }
     }
 
-    /// What there is of the line in hand; nothing of one that is dropped up to its end.
-    pub fn line_in_hand(&self) -> &[u8] {
-        if self.dropping { &[] } else { &self.buffer[self.start..] }
+    /// What has come, while no line of it was asked for; nothing later on.
+    pub fn first_octets(&self) -> &[u8] {
+        if self.begun { &[] } else { &self.buffer[self.start..] }
     }
 
     /// Whether the line of the last fault began with these letters, in any case.
@@ -262,14 +274,18 @@ mod tests {
     }
 
     #[test]
-    fn of_a_line_that_is_dropped_nothing_is_in_hand() {
-        let mut reader = LineReader::new(100);
-        reader.push(b"\x16\x03");
-        assert_eq!(reader.line_in_hand(), b"\x16\x03");
-        reader.push(b"\0");
-        assert_eq!(reader.next_line(), Some(Err(LineError::Nul)));
-        reader.push(b"\x16\x03");
-        assert_eq!(reader.line_in_hand(), b"");
+    fn the_first_octets_are_those_before_any_line() {
+        for line in [&b"NOOP\r\n"[..], b"\0", b"\n", b"\rx", &[b'x'; 100]] {
+            let mut reader = LineReader::new(100);
+            reader.push(b"\x16");
+            assert_eq!(reader.next_line(), None);
+            reader.push(b"\x03");
+            assert_eq!(reader.first_octets(), b"\x16\x03");
+            reader.push(line);
+            assert!(reader.next_line().is_some(), "{line:?}");
+            reader.push(b"\x16\x03");
+            assert_eq!(reader.first_octets(), b"", "{line:?}");
+        }
     }
 
     #[test]

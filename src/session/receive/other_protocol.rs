@@ -19,6 +19,7 @@ pub(super) fn recognise(line: &[u8]) -> Option<&'static str> {
 }
 
 /// A client that takes this for port 465 begins with a handshake record (RFC 8446 5.1), which is no line.
+/// Later on such octets are a line of nonsense.
 pub(super) fn is_tls_record(bytes: &[u8]) -> bool {
     bytes.starts_with(&[0x16, 0x03])
 }

@@ -233,7 +233,7 @@ fn bytes_came(core: &mut Core, state: State, bytes: &[u8], step: &mut Step<'_>) 
         State::Receiving(content) if core.input.is_empty() => content.feed(core, bytes, step),
         state => {
             if core.take_input(bytes) {
-                let is_tls = other_protocol::is_tls_record(core.input.line_in_hand());
+                let is_tls = other_protocol::is_tls_record(core.input.first_octets());
                 return match state {
                     State::Greeted if is_tls => commands::other_protocol(core, "TLS without STARTTLS", step),
                     state => state,
