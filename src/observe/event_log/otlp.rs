@@ -82,13 +82,18 @@ struct KeyValue {
 }
 
 #[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 enum AnyValue {
-    StringValue(String),
-    BoolValue(bool),
-    IntValue(String),
-    DoubleValue(f64),
-    ArrayValue { values: Vec<AnyValue> },
+    #[serde(rename = "stringValue")]
+    Text(String),
+    #[serde(rename = "boolValue")]
+    Bool(bool),
+    /// A number of 64 bits, as text.
+    #[serde(rename = "intValue")]
+    Int(String),
+    #[serde(rename = "doubleValue")]
+    Double(f64),
+    #[serde(rename = "arrayValue")]
+    Array { values: Vec<AnyValue> },
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +139,7 @@ impl Drop for Collector {
 
 /// Who we are, up to the list of records.
 fn head(hostname: &str) -> String {
-    let text = |value: &str| AnyValue::StringValue(value.to_owned());
+    let text = |value: &str| AnyValue::Text(value.to_owned());
     let version = env!("CARGO_PKG_VERSION");
     let attributes = [
         KeyValue { key: "service.name".to_owned(), value: text("sealpost") },
@@ -152,7 +157,7 @@ const TAIL: &str = "]}]}]}";
 fn log_record(rendered: &Rendered, at: Timestamp) -> Vec<u8> {
     let mut attributes = vec![KeyValue {
         key: "code.namespace".to_owned(),
-        value: AnyValue::StringValue(rendered.target.to_owned()),
+        value: AnyValue::Text(rendered.target.to_owned()),
     }];
     let mut room = ATTRIBUTES_BYTES_MAX;
     let fields = rendered.fields.as_ref().and_then(Value::as_object);
@@ -169,7 +174,7 @@ fn log_record(rendered: &Rendered, at: Timestamp) -> Vec<u8> {
         severity_number: severity_number(rendered.level),
         severity_text: rendered.level.as_str(),
         event_name: rendered.event.as_deref(),
-        body: AnyValue::StringValue(cut(&rendered.text())),
+        body: AnyValue::Text(cut(&rendered.text())),
         attributes,
     };
     // Text and numbers can be written.
@@ -191,17 +196,15 @@ fn severity_number(level: tracing::Level) -> u8 {
 fn any_value(value: &Value) -> Option<AnyValue> {
     Some(match value {
         Value::Null => return None,
-        Value::Bool(value) => AnyValue::BoolValue(*value),
+        Value::Bool(value) => AnyValue::Bool(*value),
         Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(number), _) => AnyValue::IntValue(number.to_string()),
-            (None, Some(number)) => AnyValue::DoubleValue(number),
-            (None, None) => AnyValue::StringValue(number.to_string()),
+            (Some(number), _) => AnyValue::Int(number.to_string()),
+            (None, Some(number)) => AnyValue::Double(number),
+            (None, None) => AnyValue::Text(number.to_string()),
         },
-        Value::String(text) => AnyValue::StringValue(cut(text)),
-        Value::Array(values) => {
-            AnyValue::ArrayValue { values: values.iter().filter_map(any_value).collect() }
-        }
-        Value::Object(_) => AnyValue::StringValue(cut(&value.to_string())),
+        Value::String(text) => AnyValue::Text(cut(text)),
+        Value::Array(values) => AnyValue::Array { values: values.iter().filter_map(any_value).collect() },
+        Value::Object(_) => AnyValue::Text(cut(&value.to_string())),
     })
 }
 
@@ -213,9 +216,9 @@ fn cut(text: &str) -> String {
 impl AnyValue {
     fn len(&self) -> usize {
         match self {
-            AnyValue::StringValue(text) | AnyValue::IntValue(text) => text.len(),
-            AnyValue::BoolValue(_) | AnyValue::DoubleValue(_) => 8,
-            AnyValue::ArrayValue { values } => values.iter().map(Self::len).sum(),
+            AnyValue::Text(text) | AnyValue::Int(text) => text.len(),
+            AnyValue::Bool(_) | AnyValue::Double(_) => 8,
+            AnyValue::Array { values } => values.iter().map(Self::len).sum(),
         }
     }
 }
