@@ -169,16 +169,19 @@ impl Operator {
         progress: mpsc::Sender<Value>,
     ) -> Value {
         if let (Some(Value::String(user)), Some(peer)) = (request.get_mut("user"), peer) {
-            let known = format!("uid {peer}");
-            if *user != known {
-                *user = format!("{user} ({known})");
-            }
+            *user = with_uid(user, peer);
         }
         match serde_json::from_value::<Request>(request) {
             Ok(request) => answer(&self.shared, request, &progress).await,
             Err(error) => failure(format!("the request is not understood: {error}")),
         }
     }
+}
+
+/// The name that a command gives, and the user id that the system knows, once where they say the same.
+fn with_uid(user: &str, uid: u32) -> String {
+    let known = format!("uid {uid}");
+    if user == known { known } else { format!("{user} ({known})") }
 }
 
 async fn answer(shared: &Arc<Shared>, request: Request, progress: &mpsc::Sender<Value>) -> Value {
@@ -322,4 +325,16 @@ fn octets_to_text(octets: &[u8]) -> String {
 /// The reverse of what `queue-export` answers; `None` where the text is not of that kind.
 pub fn text_to_octets(text: &str) -> Option<Vec<u8>> {
     text.chars().map(|c| u8::try_from(u32::from(c)).ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_uid;
+
+    #[test]
+    fn a_user_without_a_name_is_named_once() {
+        assert_eq!(with_uid("uid 0", 0), "uid 0");
+        assert_eq!(with_uid("ann", 1000), "ann (uid 1000)");
+        assert_eq!(with_uid("uid 0", 1000), "uid 0 (uid 1000)", "that is what the command claims");
+    }
 }
