@@ -45,7 +45,7 @@ fn run(seeds: Range<u64>) {
                         return;
                     }
                     play(seed);
-                    if seed % STEP == 0 {
+                    if seed.is_multiple_of(STEP) {
                         eprintln!("played to about {seed}");
                     }
                 }
