@@ -13,8 +13,6 @@ use sealpost_queue::NewMessage;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 
-use crate::disk;
-
 /// Rules at one time: each is looked at for each recipient that comes in.
 pub const RULES_MAX: usize = 1_000;
 /// Largest file read, octets; a full one has some 300 KB.
@@ -201,7 +199,7 @@ impl Holds {
 
 fn read(path: &Path) -> Result<Vec<HoldRule>, HoldError> {
     let failed = |source| HoldError::Read { path: path.to_owned(), source };
-    let file = match disk::open(path) {
+    let file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(source) => return Err(failed(source)),

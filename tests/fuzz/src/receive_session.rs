@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use sealpost::mail::ReversePath;
 use sealpost::mail::header::{Field, HeaderSection, split};
+use sealpost::policy::limits;
 use sealpost::policy::{Check, Finding, Limit, Outcome, Pressure, ReceiveConnector};
 use sealpost::session::receive::{
     Action, Input, Inspection, Kept, Opening, ReceiveSession, Report, StoreFault, Submission, World,
@@ -25,6 +26,9 @@ use super::lab::{LAB, PARTNER, REHEARSING, Shown, Step, assert_same, lines, step
 /// Sessions are played twice: in the pieces of the script, and octet by octet.
 const OCTETS: usize = 1;
 const PIECES: usize = usize::MAX;
+
+/// As the settings of the lab have it.
+const SIZE_MAX: u64 = 1024;
 
 pub fn run(input: &[u8]) {
     let [shown, way, script @ ..] = input else { return };
@@ -326,7 +330,9 @@ impl Player {
     /// A reply while content comes in: only its end may bring it about, or the end of the session.
     fn answered(&mut self, reply: &[u8]) {
         if let Some(content) = self.content.take() {
-            let hangs_up = reply.starts_with(b"421 ");
+            // Of what is far too large no end is waited for.
+            let endless = content.len() as u64 > SIZE_MAX * limits::OVERSIZE_FACTOR;
+            let hangs_up = reply.starts_with(b"421 ") || endless && reply.starts_with(b"552 5.3.4 ");
             let whole = end_of_data(&content).is_some_and(|end| self.piece != OCTETS || end == content.len());
             assert!(hangs_up || whole, "an answer within the content: {}", reply.escape_ascii());
         }
