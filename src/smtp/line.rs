@@ -124,7 +124,7 @@ impl LineReader {
     /// A line that is too long before its end came; `end` is how far it is known.
     fn check_length(&mut self, end: usize) -> Option<Result<Vec<u8>, LineError>> {
         if self.dropping {
-            self.start = end;
+            self.drop_to(end);
             return None;
         }
         if end - self.start + 2 <= self.limit {
@@ -132,8 +132,14 @@ impl LineReader {
         }
         self.remember_start(end);
         (self.dropping, self.begun) = (true, true);
-        self.start = end;
+        self.drop_to(end);
         Some(Err(LineError::TooLong))
+    }
+
+    /// More may come before the next look: what is dropped counts as looked at.
+    fn drop_to(&mut self, end: usize) {
+        self.start = end;
+        self.scanned = self.scanned.max(end);
     }
 
     /// Keeps the first octets of the line in hand, of which `end` is the end.
@@ -271,6 +277,15 @@ mod tests {
         assert!(!reader.is_empty());
         assert_eq!(reader.take_rest(), b"EHLO x\r\n");
         assert!(reader.is_empty());
+    }
+
+    #[test]
+    fn more_may_come_behind_a_line_that_is_too_long() {
+        let mut reader = LineReader::new(10);
+        reader.push(b"far too long a line\r\n");
+        assert_eq!(reader.next_line(), Some(Err(LineError::TooLong)));
+        reader.push(b"NOOP\r\n");
+        assert_eq!(reader.next_line(), Some(Ok(b"NOOP".to_vec())));
     }
 
     #[test]
