@@ -13,10 +13,6 @@ use crate::{Error, MessageId};
 /// A draft may hold so much in memory, however many there are.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 
-/// Content of more than `SMALL_BYTES_MAX` gets room in steps of this many bytes: doubled, as a vector
-/// grows by itself, a draft would hold up to twice its content until it is delivered.
-const ROOM_BYTES: usize = 256 << 10;
-
 /// Content being received. Belongs to one session; `Queue::commit` takes it.
 #[derive(Debug)]
 pub struct Draft {
@@ -55,8 +51,10 @@ impl Draft {
             Filling::Memory(memory, share) => {
                 let len = memory.len() + bytes.len();
                 if fits(&self.ground, len, share) {
-                    if len > SMALL_BYTES_MAX && len > memory.capacity() {
-                        memory.reserve_exact(bytes.len().max(ROOM_BYTES));
+                    if len > SMALL_BYTES_MAX && memory.capacity() < self.ground.inline_bytes_max {
+                        // Its whole share at once: what is not written to takes no memory, and what
+                        // never moves is never copied.
+                        memory.reserve_exact(self.ground.inline_bytes_max - memory.len());
                     }
                     memory.extend_from_slice(bytes);
                 } else if !self.has_room {
@@ -100,7 +98,10 @@ impl Draft {
 
     pub(crate) fn into_body(self) -> Body {
         match self.body {
-            Filling::Memory(memory, _) => Body::Inline(Bytes::from(memory)),
+            Filling::Memory(mut memory, _) => {
+                memory.shrink_to_fit();
+                Body::Inline(Bytes::from(memory))
+            }
             Filling::File(file) => Body::File(file),
         }
     }

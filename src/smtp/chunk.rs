@@ -5,6 +5,7 @@ use std::fmt;
 
 use memchr::memchr3;
 
+use super::plain::plain_in_lines;
 use super::{ContentFault, SyntaxError};
 
 /// The argument of `BDAT`.
@@ -67,7 +68,9 @@ impl ContentRules {
         if self.at_cr && !rest.is_empty() {
             rest = self.behind_cr(rest);
         }
-        while let Some(found) = memchr3(b'\r', b'\n', 0, rest) {
+        loop {
+            rest = self.skip(rest);
+            let Some(found) = memchr3(b'\r', b'\n', 0, rest) else { break };
             self.count(found);
             rest = match rest[found] {
                 b'\r' => {
@@ -96,6 +99,15 @@ impl ContentRules {
     /// Whether the last line is whole, or there is none.
     pub fn is_at_line_start(&self) -> bool {
         self.at_line_start
+    }
+
+    /// Passes over what needs no look at each line.
+    fn skip<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        let plain = plain_in_lines(rest, &mut self.line_octets, self.line_octets_max);
+        if let Some(last) = rest[..plain].last() {
+            self.at_line_start = *last == b'\n';
+        }
+        &rest[plain..]
     }
 
     fn behind_cr<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {

@@ -65,6 +65,24 @@ proptest! {
         prop_assert_eq!(checked(&content, piece).0, status.fault);
     }
 
+    /// Many octets are looked at together, but what is found is what one finds in each.
+    #[test]
+    fn much_at_once_is_as_octet_by_octet(
+        lines in proptest::collection::vec((0usize..200, prop_oneof![9 => Just("\r\n"), 1 => Just("\n"), 1 => Just("\0")]), 0..40),
+        line_max in 150usize..2_000,
+    ) {
+        let content: Vec<u8> =
+            lines.iter().flat_map(|(octets, end)| [vec![b'x'; *octets], end.as_bytes().to_vec()].concat()).collect();
+        let [whole, single] = [content.len().max(1), 1].map(|piece| {
+            let mut rules = ContentRules::new(line_max);
+            for piece in content.chunks(piece) {
+ rules.check(piece);
+}
+            (rules.finish(), rules.is_at_line_start())
+        });
+        prop_assert_eq!(whole, single);
+    }
+
     /// What passes as text goes out by DATA as it came in by BDAT.
     #[test]
     fn what_passes_as_text_survives_data(

@@ -5,6 +5,7 @@
 use memchr::memchr3;
 
 use super::Reply;
+use super::plain::{plain_in_lines, plain_octets};
 
 /// DATA to content: takes the dots off and finds the end. A fault does not stop it: the reply
 /// belongs behind the final dot.
@@ -80,6 +81,7 @@ impl DataDecoder {
     fn run(&mut self, input: &[u8], out: &mut Vec<u8>) -> usize {
         let mut taken = 0;
         loop {
+            taken += plain_in_lines(&input[taken..], &mut self.line_octets, self.line_octets_max);
             let rest = &input[taken..];
             let plain = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
             self.count(plain);
@@ -188,7 +190,7 @@ impl DataEncoder {
         let mut rest = content;
         while let Some(&byte) = rest.first() {
             let plain = match self.state {
-                Encoding::Within => plain_octets(rest),
+                Encoding::Within => plain_lines(rest),
                 Encoding::LineStart | Encoding::Cr => 0,
             };
             if plain == 0 {
@@ -237,9 +239,10 @@ impl DataEncoder {
 }
 
 /// How many octets from within a line go out as they are, over many lines.
-fn plain_octets(content: &[u8]) -> usize {
+fn plain_lines(content: &[u8]) -> usize {
     let mut plain = 0;
     loop {
+        plain += plain_octets(&content[plain..]);
         let rest = &content[plain..];
         let line = memchr3(b'\r', b'\n', 0, rest).unwrap_or(rest.len());
         plain += line;

@@ -112,7 +112,35 @@ fn clean() -> impl Strategy<Value = Vec<u8>> {
         .prop_map(|lines| lines.into_iter().flat_map(|line| line.into_iter().chain(*b"\r\n")).collect())
 }
 
+/// Text of some length with a few octets in it that need a closer look.
+fn long() -> impl Strategy<Value = Vec<u8>> {
+    let line = (0usize..90).prop_map(|octets| [vec![b'x'; octets], b"\r\n".to_vec()].concat());
+    let lines = proptest::collection::vec(line, 0..25).prop_map(|lines| lines.concat());
+    let odd = proptest::collection::vec(risky(), 0..4);
+    proptest::collection::vec((lines, odd), 0..4)
+        .prop_map(|parts| parts.into_iter().flat_map(|(lines, odd)| [lines, odd].concat()).collect())
+}
+
 proptest! {
+    /// Many octets are looked at together, but what is found is what one finds in each.
+    #[test]
+    fn much_at_once_is_as_octet_by_octet(content in long(), line_max in 500usize..2_000) {
+        let mut whole = (DataDecoder::new(line_max), Vec::new());
+        let status = whole.0.decode(&content, &mut whole.1);
+        let mut single = (DataDecoder::new(line_max), Vec::new());
+        let mut consumed = 0;
+        for octet in content.chunks(1) {
+            consumed += single.0.decode(octet, &mut single.1).consumed;
+        }
+        prop_assert_eq!(status, DecodeStatus { consumed, ..single.0.decode(b"", &mut Vec::new()) });
+        prop_assert_eq!(whole.1, single.1);
+
+        let (mut encoder, mut wire) = (DataEncoder::new(), Vec::new());
+        content.chunks(1).for_each(|octet| encoder.encode(octet, &mut wire));
+        encoder.finish(&mut wire);
+        prop_assert_eq!(encode(&content), wire);
+    }
+
     #[test]
     fn decoding_undoes_encoding(content in clean(), rest in proptest::collection::vec(risky(), 0..8)) {
         let mut wire = encode(&content);

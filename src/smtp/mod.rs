@@ -9,6 +9,7 @@ mod limits;
 pub mod line;
 mod parameter;
 mod path;
+mod plain;
 mod reply;
 pub mod reply_parser;
 pub mod sasl;

@@ -121,7 +121,7 @@ impl Receiving {
                 if let Some(fault) = status.fault {
                     self.refuse(fault.reply(), step);
                 }
-                if self.is_endless(core, status.finished, step) {
+                if self.is_endless(core, step) {
                     return core.hang_up(step, &replies::too_large(core.opening.connector.max_message_size));
                 }
                 self.take(core, content, step);
@@ -136,7 +136,7 @@ impl Receiving {
                 *left -= count as u64;
                 let (left, last) = (*left, *last);
                 self.received += count as u64;
-                if self.is_endless(core, left == 0, step) {
+                if self.is_endless(core, step) {
                     return core.hang_up(step, &replies::too_large(core.opening.connector.max_message_size));
                 }
                 self.take(core, bytes[..count].to_vec(), step);
@@ -150,13 +150,13 @@ impl Receiving {
     }
 
     /// Refuses what is too large. To go on reading what nobody wants is a courtesy, and courtesies have
-    /// an end: true when there was enough of it.
-    fn is_endless(&mut self, core: &mut Core, is_whole: bool, step: &mut Step<'_>) -> bool {
+    /// an end: true when there was enough of it, whether or not its own end came with it.
+    fn is_endless(&mut self, core: &mut Core, step: &mut Step<'_>) -> bool {
         let size_max = core.opening.connector.max_message_size;
         if self.received > size_max {
             self.refuse_size(core, step);
         }
-        !is_whole && self.received > size_max.saturating_mul(limits::OVERSIZE_FACTOR)
+        self.received > size_max.saturating_mul(limits::OVERSIZE_FACTOR)
     }
 
     pub(super) fn refuse_size(&mut self, core: &mut Core, step: &mut Step<'_>) {

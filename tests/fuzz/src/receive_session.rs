@@ -27,6 +27,8 @@ use super::lab::{LAB, PARTNER, REHEARSING, Shown, Step, assert_same, lines, step
 const OCTETS: usize = 1;
 const PIECES: usize = usize::MAX;
 
+const TIMED_OUT: &[u8] = b"421 4.4.2 Connection timed out, closing transmission channel\r\n";
+
 /// As the settings of the lab have it.
 const SIZE_MAX: u64 = 1024;
 
@@ -37,10 +39,13 @@ pub fn run(input: &[u8]) {
     let by_octets = Player::new(*shown, *way, OCTETS).play(&script);
     // Clear text behind STARTTLS is noticed before the 220 or behind it; a draft that fails does so at
     // the first octets handed to it; of content with a bare CR, LF or NUL and a header section that is
-    // refused as well, that is said which came to notice first. All three depend on the pieces.
+    // refused as well, that is said which came to notice first; behind a line that was dropped, a session
+    // out of time may answer one line more. All four depend on the pieces.
     let is_bare = |played: &Played| memchr::memmem::find(&played.sent, b"550 5.6.0 ").is_some();
     let is_bare = is_bare(&by_pieces) || is_bare(&by_octets);
-    if !by_octets.injected && !is_bare && !by_pieces.store_failed && !by_octets.store_failed {
+    let store_failed = by_pieces.store_failed || by_octets.store_failed;
+    let out_of_time = [&by_pieces, &by_octets].iter().all(|played| played.sent.ends_with(TIMED_OUT));
+    if !by_octets.injected && !is_bare && !store_failed && !out_of_time {
         assert_same("what is answered", &lines(&by_pieces.sent), &lines(&by_octets.sent));
         assert_same("what happens", &by_pieces.happened, &by_octets.happened);
         let stored = |played: &Played| lines(&played.stored.concat());
