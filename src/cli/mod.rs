@@ -52,7 +52,7 @@ pub enum Command {
     Serve,
     /// Show two organisations exchanging domain-secured mail on loopback, and impostors refused
     Demo(demo::DemoArgs),
-    /// Check, show or reload the configuration, or print its reference
+    /// Check, show, change and reload the configuration, alone or as a bundle for several edges
     #[command(subcommand)]
     Config(config::ConfigCommand),
     /// Request, import, choose and judge certificates
@@ -61,7 +61,7 @@ pub enum Command {
     /// Add, list and remove those who may log in at receive connectors
     #[command(subcommand)]
     User(account::AccountCommand),
-    /// See partners: what they are judged by, what was seen of them, and what would happen now
+    /// Add, remove and see partners: what they are judged by, what was seen of them, what would happen now
     #[command(subcommand)]
     Partner(partner::PartnerCommand),
     /// See and steer the messages in the queue of the running server
@@ -75,7 +75,7 @@ pub enum Command {
     TlsReport(tls_report::TlsReportCommand),
     /// The counters of the running server
     Counters(counters::CountersArgs),
-    /// Sign stamps, and verify the stamp of a message
+    /// Make a key for signing stamps, and verify the stamp of a message
     #[command(subcommand)]
     Stamp(stamp::StampCommand),
     /// Print the script that lets a shell complete commands and options

@@ -41,14 +41,14 @@ pub struct Taken {
 /// where the file cannot be read far enough to find the server), 1 no server answered.
 pub fn run(config_file: &Path) -> ExitCode {
     match reload(config_file) {
-        Ok(taken) if taken.is_empty() => {
+        Ok(Some(taken)) if taken.is_empty() => {
             print_out(
                 b"nothing changed: these settings were in force; the files that they name were read anew\n",
             );
             ExitCode::SUCCESS
         }
         Ok(taken) => {
-            let lines: String = taken.iter().map(|one| format!("{one}\n")).collect();
+            let lines: String = taken.iter().flatten().map(|one| format!("{one}\n")).collect();
             print_out(format!("{lines}the running server has taken it\n").as_bytes());
             ExitCode::SUCCESS
         }
@@ -56,12 +56,12 @@ pub fn run(config_file: &Path) -> ExitCode {
     }
 }
 
-/// The same for other commands: what the server put in force; or, once it is told why it did not, the exit
-/// status.
-pub fn reload(config_file: &Path) -> Result<Vec<Taken>, u8> {
+/// The same for other commands: what the server put in force, `None` from one of an older version that does
+/// not say; or, once it is told why it did not, the exit status.
+pub fn reload(config_file: &Path) -> Result<Option<Vec<Taken>>, u8> {
     match ask(config_file, &Request::Reload { user: super::user::name() }) {
         Ok(answer) => match answer.get("error").and_then(Value::as_str) {
-            None => Ok(taken(&answer)),
+            None => Ok(answer["changes"].is_array().then(|| taken(&answer))),
             Some(error) => {
                 eprintln!("sealpost config reload: {error}");
                 for problem in answer["problems"].as_array().into_iter().flatten() {

@@ -280,8 +280,10 @@ fn explain(kind: Kind, told: &Told<'_>) -> String {
         Kind::Delayed => "The message has not been delivered yet; we keep trying. ".to_owned(),
     };
     text += if note.reason.is_empty() { "No attempt was possible so far." } else { &note.reason };
-    // A refusal is in the reason.
-    if let Some(fault) = note.fault.filter(|_| !note.from_peer) {
+    if let Some(fault) = note.fault.filter(|_| note.from_peer) {
+        // The refusal is in the reason.
+        let _ = write!(text, " The fault: {}.", fault.name());
+    } else if let Some(fault) = note.fault {
         let _ = write!(text, " The check that failed: {}.", fault.name());
         if !note.wanted.is_empty() {
             let _ = write!(text, " Wanted: {}. Got: {}.", note.wanted, note.got);

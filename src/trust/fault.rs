@@ -185,7 +185,7 @@ static TABLE: [FaultRow; 23] = [
         remedy: "ask the partner by another channel, then add the new key's hash to `spki_pins` beside the current one" },
     FaultRow { fault: Fault::NameMismatch, name: "NameMismatch", detail: 1, inbound: InboundAnswer::Refuse(550), clears_by_itself: false,
         meaning: "the certificate does not carry the name of this domain", mended_by: "the peer with a certificate that names its mail domain; or we with `certificate_names`",
-        remedy: "put the mail domain into the certificate's subjectAltName, or list the name it carries in the partner's `certificate_names`" },
+        remedy: "first make sure whose host it is: a changed MX record and an attack look the same; then let the peer put the mail domain into its certificate's subjectAltName or, if it confirms by another channel that the name is its own, list that in the partner's `certificate_names`" },
     FaultRow { fault: Fault::TlsaMismatch, name: "TlsaMismatch", detail: 5, inbound: InboundAnswer::OutboundOnly, clears_by_itself: true,
         meaning: "the server's certificate is none that the TLSA records of its host name (DANE)", mended_by: "the receiving side",
         remedy: "let the receiving side publish TLSA records for the certificate in use (the log shows the one that would fit), before it changes the certificate and for as long as the old record is cached" },

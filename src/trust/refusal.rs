@@ -26,13 +26,16 @@ pub struct Refusal<'a> {
 
 /// Whether a reply to `command` says no to us, rather than to a message, a mailbox or the hour: a
 /// code of security or policy that is for good or names TLS. Of a message's content it never is.
+/// Servers answer the client's certificate at RCPT as well, so a refusal of one mailbox by policy
+/// looks like one of us; whoever asks knows whether others were taken.
 pub fn is_of_us(command: &str, reply: &Reply) -> bool {
-    // REQUIRETLS (RFC 8689) is asked by one message.
-    const OF_ONE_MESSAGE: u16 = 30;
+    // Lists (RFC 3463 3.8), priorities (RFC 6710), mailboxes that changed hands (RFC 7293), a wish of
+    // one message (RFC 8689).
+    const OF_ONE_MESSAGE: [u16; 6] = [2, 15, 16, 17, 18, 30];
     let lasting = reply.is_permanent() || reply.code == 454;
     match (command, reply.enhanced) {
         ("connect" | "EHLO" | "HELO" | "STARTTLS" | "MAIL" | "RCPT", Some(code)) if reply.code != 421 => {
-            code.subject == 7 && (lasting || code.detail == 5) && code.detail != OF_ONE_MESSAGE
+            code.subject == 7 && (lasting || code.detail == 5) && !OF_ONE_MESSAGE.contains(&code.detail)
         }
         ("RCPT", None) => matches!(reply.code, 454 | 530),
         ("connect" | "EHLO" | "HELO" | "STARTTLS" | "MAIL", None) => {
@@ -104,6 +107,8 @@ mod tests {
             ("RCPT", of(550, None), false),
             ("MAIL", of(552, Some((5, 3, 4))), false),
             ("MAIL", of(550, Some((5, 7, 30))), false),
+            ("RCPT", of(550, Some((5, 7, 2))), false),
+            ("RCPT", of(550, Some((5, 7, 17))), false),
             ("DATA", of(550, Some((5, 7, 1))), false),
             ("end of DATA", of(550, Some((5, 7, 1))), false),
         ];

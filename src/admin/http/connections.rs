@@ -179,14 +179,23 @@ impl Limited {
         }
     }
 
-    /// Has the connection go that has asked nothing for longest, if there is one that asks nothing.
+    /// Has the connection go that has asked nothing for longest, if there is one that asks nothing. One
+    /// that was answered a moment ago may be reading the answer still.
     fn make_room(&mut self) {
-        // A seat that nobody else holds is of a connection that is closed.
-        self.seats.retain(|seat| Arc::strong_count(seat) > 1 && !seat.give_way.is_cancelled());
+        self.forget_closed();
+        if self.seats.iter().any(|seat| seat.give_way.is_cancelled()) {
+            return;
+        }
         let idle = self.seats.iter().filter_map(|seat| Some((seat.idle_since()?, seat)));
-        if let Some((_, seat)) = idle.min_by_key(|(since, _)| *since) {
+        let longest = idle.min_by_key(|(since, _)| *since);
+        if let Some((_, seat)) = longest.filter(|(since, _)| since.elapsed() >= self.limits.look_every) {
             seat.give_way.cancel();
         }
+    }
+
+    /// A seat that nobody else holds is of a connection that is closed.
+    fn forget_closed(&mut self) {
+        self.seats.retain(|seat| Arc::strong_count(seat) > 1);
     }
 }
 
@@ -198,7 +207,7 @@ impl Listener for Limited {
         let (stream, remote) = Listener::accept(&mut self.listener).await;
         let place = self.place().await;
         let seat = Seat::new(self.limits);
-        self.seats.retain(|seat| Arc::strong_count(seat) > 1);
+        self.forget_closed();
         self.seats.push(Arc::clone(&seat));
         let stream = LimitedStream {
             stream,

@@ -56,7 +56,7 @@ function whyCard({ message, why }, frame, again) {
       ["What to do", why.reason?.includes(why.remedy) ? null : why.remedy], ["Who mends it", why.mended_by],
       ["From", message.sender || "<>"], ["To", message.recipients.map((one) => one.address).join(", ")],
       ["Next hop", why.next_hop], ["Host", why.host], ["Connector", why.connector], ["Domain-secure for", why.tls_domain],
-      ["Last reply", why.reason?.includes(why.last_reply) ? null : why.last_reply],
+      [why.reply_from_peer === false ? "Our status" : "Last reply", why.reason?.includes(why.last_reply) ? null : why.last_reply],
       ["Session", why.session && why.last_attempt
         ? el("a", { href: `#log?${new URLSearchParams({ session: why.session, at: why.last_attempt })}`, "data-key": `${message.id} session` }, why.session) : null],
       ["Last attempt", when(why.last_attempt)], ["Attempts", why.attempts], ["Received", when(message.received)],

@@ -87,7 +87,10 @@ impl Written {
                 );
                 Reload::Failed(1)
             }
-            _ => reload::reload(config).map_or_else(Reload::Failed, |taken| Reload::Took(self.others(taken))),
+            _ => match reload::reload(config) {
+                Ok(taken) => Reload::Took(self.others(taken.unwrap_or_default())),
+                Err(status) => Reload::Failed(status),
+            },
         };
         if json {
             print_json(&self.to_json(needs, &reload, notes));

@@ -142,7 +142,7 @@ fn sessions(page: &mut Page, seen: &SeenView) {
             page.item("    ", &format!("{}: {}", fact.fault, fact.detail));
         }
         if let Some(fault) = failed.fault().filter(|_| seen.is_failing()) {
-            page.row("  ", "who mends it", fault.row().mended_by);
+            page.row("  ", "mended by", fault.row().mended_by);
             page.row("  ", "what to do", fault.row().remedy);
             page.row("  ", "", &format!("docs/runbook.md, {fault}, has words for the partner"));
         }

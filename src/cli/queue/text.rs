@@ -93,9 +93,9 @@ pub(super) fn why(why: &Value) -> String {
         ("wanted", "wanted"),
         ("got", "got"),
         ("remedy", "remedy"),
-        ("mended_by", "who mends it"),
+        ("mended_by", "mended by"),
         ("host", "host"),
-        ("last_reply", "reply"),
+        ("last_reply", if why["reply_from_peer"] == false { "our status" } else { "reply" }),
     ] {
         // The reason of a failed check ends with its remedy.
         let told =

@@ -48,6 +48,12 @@ impl Buffer {
         self.wanted.notify_one();
     }
 
+    /// Has what waits sent without delay.
+    pub(super) fn hurry(&self) {
+        self.lock().hurry = true;
+        self.wanted.notify_one();
+    }
+
     /// Returns when all that was handed over is sent or lost, or at `until`.
     pub(super) fn flush(&self, until: Instant) {
         let mut state = self.lock();

@@ -45,6 +45,11 @@ impl Datagrams {
         self.0.push(record);
     }
 
+    /// Has what waits sent without delay.
+    pub(super) fn hurry(&self) {
+        self.0.hurry();
+    }
+
     /// Returns when all that was handed over is sent or lost, or at `until`.
     pub(super) fn flush(&self, until: Instant) {
         self.0.flush(until);

@@ -114,8 +114,11 @@ impl EventLog {
     pub fn configure(&self, settings: &EventLogSettings, hostname: &str) {
         let inner = &self.0;
         let format = inner.forced.1.unwrap_or(settings.format);
-        let opened = Outputs::open(settings, format, hostname, inner.stderr.clone(), &inner.losses);
-        inner.outputs.store(Arc::new(opened));
+        // What is open already keeps what waits in it.
+        if !inner.outputs.load().are_of(settings, format, hostname) {
+            let opened = Outputs::open(settings, format, hostname, inner.stderr.clone(), &inner.losses);
+            inner.outputs.store(Arc::new(opened));
+        }
         let configured = inner.forced.0.clone().unwrap_or_else(|| settings.levels.clone());
         let mut levels = inner.lock();
         self.filter(&configured);

@@ -4,20 +4,21 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1;
-use hyper::{Request, StatusCode, header};
+use hyper::{Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::runtime::Runtime;
 
 use super::buffer::Buffer;
 use super::render::Rendered;
@@ -38,6 +39,8 @@ const ANSWER_BYTES_MAX: usize = 64 << 10;
 /// Longest value of an attribute, and octets of all of one record.
 const VALUE_BYTES_MAX: usize = 16 << 10;
 const ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
+/// What an element of a list takes besides its text.
+const ELEMENT_BYTES: usize = 24;
 
 /// Takes records from anywhere; dropped, it sends what waits and ends its thread.
 pub(super) struct Collector(Arc<Buffer>);
@@ -47,7 +50,6 @@ struct Sender {
     to: SocketAddr,
     /// The request up to its records.
     head: String,
-    runtime: tokio::runtime::Runtime,
 }
 
 /// What came of one request.
@@ -112,8 +114,7 @@ struct PartialSuccess {
 impl Collector {
     /// Starts the thread; `lost` rises with each record that the collector did not take.
     pub(super) fn start(to: SocketAddr, hostname: &str, lost: Arc<AtomicU64>) -> io::Result<Self> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let sender = Sender { to, head: head(hostname), runtime };
+        let sender = Sender { to, head: head(hostname) };
         let buffer = Arc::new(Buffer::new(lost));
         let source = Arc::clone(&buffer);
         std::thread::Builder::new().name("event-log-otlp".to_owned()).spawn(move || sender.run(&source))?;
@@ -123,6 +124,11 @@ impl Collector {
     /// Hands a record over, or loses it. Never waits for the collector.
     pub(super) fn push(&self, record: &Rendered, at: Timestamp) {
         self.0.push(log_record(record, at));
+    }
+
+    /// Has what waits sent without delay.
+    pub(super) fn hurry(&self) {
+        self.0.hurry();
     }
 
     /// Returns when all that was handed over is taken or lost, or at `until`.
@@ -163,7 +169,7 @@ fn log_record(rendered: &Rendered, at: Timestamp) -> Vec<u8> {
     let fields = rendered.fields.as_ref().and_then(Value::as_object);
     for (name, value) in fields.into_iter().flatten().filter(|(name, _)| *name != "event") {
         let Some(value) = any_value(value) else { continue };
-        let Some(left) = room.checked_sub(name.len() + value.len()) else { break };
+        let Some(left) = room.checked_sub(name.len() + value.len()) else { continue };
         room = left;
         attributes.push(KeyValue { key: format!("sealpost.{name}"), value });
     }
@@ -218,7 +224,7 @@ impl AnyValue {
         match self {
             AnyValue::Text(text) | AnyValue::Int(text) => text.len(),
             AnyValue::Bool(_) | AnyValue::Double(_) => 8,
-            AnyValue::Array { values } => values.iter().map(Self::len).sum(),
+            AnyValue::Array { values } => values.iter().map(|value| ELEMENT_BYTES + value.len()).sum(),
         }
     }
 }
@@ -227,18 +233,21 @@ impl Sender {
     fn run(&self, source: &Buffer) {
         // What this thread itself has to say would be records for the same collector.
         let _silence = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::new());
+        // Here, as a runtime must not be dropped by who tells records. Without one all is lost, and counted.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().ok();
         while let Some(records) = source.take(BATCH_MAX, GATHER) {
             let count = records.len() as u64;
             let body = Bytes::from(format!("{}{}{TAIL}", self.head, join(&records)));
             drop(records);
-            source.lose(self.deliver(&body, count, source));
+            let lost = runtime.as_ref().map_or(count, |runtime| self.deliver(runtime, &body, count, source));
+            source.lose(lost);
         }
     }
 
     /// Posts until the collector takes or refuses it, or was away too often; answers what is lost.
-    fn deliver(&self, body: &Bytes, count: u64, source: &Buffer) -> u64 {
+    fn deliver(&self, runtime: &Runtime, body: &Bytes, count: u64, source: &Buffer) -> u64 {
         for wait in RETRIES.into_iter().map(Some).chain([None]) {
-            match self.runtime.block_on(post(self.to, body)) {
+            match runtime.block_on(post(self.to, body)) {
                 Posted::Taken { rejected } => return rejected.min(count),
                 Posted::Refused => return count,
                 Posted::Busy => {
@@ -276,16 +285,26 @@ async fn request(to: SocketAddr, body: &Bytes) -> Option<Posted> {
     let stream = TcpStream::connect(to).await.ok()?;
     let (mut sender, connection) =
         http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await.ok()?;
-    // Ends with this request, however that ends.
-    let _connection = AbortOnDropHandle::new(tokio::spawn(connection));
-    let response = sender.send_request(request).await.ok()?;
+    let answered = async move { Some(answer(sender.send_request(request).await.ok()?).await) };
+    let (mut connection, mut answered) = (pin!(connection), pin!(answered));
+    // The connection ends with this request, however that ends. When it is closed the answer may be there.
+    let mut is_open = true;
+    loop {
+        tokio::select! {
+            posted = &mut answered => return posted,
+            _ = &mut connection, if is_open => is_open = false,
+        }
+    }
+}
+
+async fn answer(response: Response<Incoming>) -> Posted {
     let status = response.status();
     if status.is_success() {
         let answer = Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await;
         let answer = answer.map(http_body_util::Collected::to_bytes).unwrap_or_default();
-        return Some(Posted::Taken { rejected: rejected(&answer) });
+        return Posted::Taken { rejected: rejected(&answer) };
     }
-    Some(if is_retryable(status) { Posted::Busy } else { Posted::Refused })
+    if is_retryable(status) { Posted::Busy } else { Posted::Refused }
 }
 
 /// OTLP 1.x, "Retryable response codes".

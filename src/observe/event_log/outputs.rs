@@ -25,6 +25,8 @@ pub(super) struct Losses {
 
 /// All that is open under one setting.
 pub(super) struct Outputs {
+    /// What they were opened by: format and name beside the settings, as these can be overridden.
+    by: Option<(EventLogSettings, EventFormat, String)>,
     format: EventFormat,
     stderr: Option<Stderr>,
     syslog: Option<(Syslog, Datagrams)>,
@@ -56,7 +58,7 @@ impl Stderr {
 impl Outputs {
     /// Only standard error: what is told before the settings are read.
     pub(super) fn early(format: EventFormat, stderr: Stderr) -> Self {
-        Self { format, stderr: Some(stderr), syslog: None, journald: None, otlp: None }
+        Self { by: None, format, stderr: Some(stderr), syslog: None, journald: None, otlp: None }
     }
 
     /// Opens what the settings name. An output without a thread is left out: there is no other way
@@ -90,7 +92,17 @@ impl Outputs {
             || (wants(EventOutput::Journald) && journald.is_none())
             || (wants(EventOutput::Otlp) && otlp.is_none());
         let stderr = (wants(EventOutput::Stderr) || missing).then_some(stderr);
-        Self { format, stderr, syslog, journald, otlp }
+        let by = Some((settings.clone(), format, hostname.to_owned()));
+        Self { by, format, stderr, syslog, journald, otlp }
+    }
+
+    /// Whether the settings would open the same; levels are none of an output's.
+    pub(super) fn are_of(&self, settings: &EventLogSettings, format: EventFormat, hostname: &str) -> bool {
+        self.by.as_ref().is_some_and(|(opened, of_format, of_host)| {
+            let levels = settings.levels.clone();
+            EventLogSettings { levels, ..opened.clone() } == *settings
+                && (*of_format, of_host.as_str()) == (format, hostname)
+        })
     }
 
     pub(super) fn wanted(&self) -> Wanted {
@@ -104,6 +116,9 @@ impl Outputs {
 
     pub(super) fn write(&self, record: &Rendered) {
         let at = Timestamp::now();
+        // What an output lost is not told to itself, where it would be the next to be lost.
+        let loser = record.loser().filter(|_| self.stderr.is_some());
+        let may_have = |output| loser != Some(output);
         let json = (self.format == EventFormat::Json && (self.stderr.is_some() || self.syslog.is_some()))
             .then(|| record.json(at).to_string());
         if let Some(stderr) = &self.stderr {
@@ -112,16 +127,23 @@ impl Outputs {
                 None => stderr.write(&record.line(at)),
             }
         }
-        if let Some((syslog, datagrams)) = &self.syslog {
+        if let Some((syslog, datagrams)) = self.syslog.as_ref().filter(|_| may_have(EventOutput::Syslog)) {
             let text = json.unwrap_or_else(|| record.text());
             datagrams.push(syslog.message(at, record, &text));
         }
-        if let Some((facility, datagrams)) = &self.journald {
+        if let Some((facility, datagrams)) =
+            self.journald.as_ref().filter(|_| may_have(EventOutput::Journald))
+        {
             datagrams.push(journald::record(record, *facility));
         }
-        if let Some(collector) = &self.otlp {
+        if let Some(collector) = self.otlp.as_ref().filter(|_| may_have(EventOutput::Otlp)) {
             collector.push(record, at);
         }
+    }
+
+    fn datagrams(&self) -> impl Iterator<Item = &Datagrams> {
+        let syslog = self.syslog.iter().map(|(_, datagrams)| datagrams);
+        syslog.chain(self.journald.iter().map(|(_, datagrams)| datagrams))
     }
 
     /// Returns when all that was told is written, or nobody takes it until then.
@@ -129,10 +151,10 @@ impl Outputs {
         if let Some(Stderr::Outlet(outlet)) = &self.stderr {
             outlet.flush();
         }
-        if let Some((_, datagrams)) = &self.syslog {
-            datagrams.flush(until);
-        }
-        if let Some((_, datagrams)) = &self.journald {
+        // One that nobody reads must not use up the time of the others.
+        self.datagrams().for_each(Datagrams::hurry);
+        self.otlp.iter().for_each(Collector::hurry);
+        for datagrams in self.datagrams() {
             datagrams.flush(until);
         }
         if let Some(collector) = &self.otlp {

@@ -8,6 +8,7 @@ use tracing::field::{Field, Visit};
 
 use crate::observe::record::TARGET;
 use crate::observe::text;
+use crate::policy::EventOutput;
 
 /// Which forms of a record anybody wants: an event is not even formatted in the others.
 #[derive(Clone, Copy, Debug, Default)]
@@ -62,6 +63,17 @@ impl Rendered {
             rest: visit.rest,
             fields,
         }
+    }
+
+    /// The output whose losses this record tells of.
+    pub(super) fn loser(&self) -> Option<EventOutput> {
+        let output = match (&self.event, &self.fields) {
+            (Some(event), _) if event != "EventLogLost" => return None,
+            (None, _) => return None,
+            (Some(_), Some(fields)) => fields.get("output")?.as_str()?,
+            (Some(_), None) => self.message.split(' ').find_map(|word| word.strip_prefix("output="))?,
+        };
+        EventOutput::LOSING.into_iter().find(|one| one.as_str() == output)
     }
 
     /// Message and fields, safe for a terminal.

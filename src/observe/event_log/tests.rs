@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::outlet::Outlet;
 use super::*;
-use crate::observe::Event;
 use crate::observe::record::{self, Level};
+use crate::observe::{Event, LogEvent};
 use crate::policy::{Facility, SyslogAddress};
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -176,5 +176,41 @@ fn what_nobody_takes_is_counted_once() {
         log.flush();
         assert_eq!(log.take_losses(), [(EventOutput::Syslog, 2)]);
         assert_eq!(log.take_losses(), []);
+    });
+}
+
+#[test]
+fn a_loss_is_told_to_every_output_but_the_one_that_lost() {
+    let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+    server.set_read_timeout(Some(PATIENCE)).unwrap();
+    for format in [EventFormat::Text, EventFormat::Json] {
+        let text = written((None, None), |log| {
+            let syslog_address = SyslogAddress::Udp(server.local_addr().unwrap());
+            let settings = settings(&[EventOutput::Stderr, EventOutput::Syslog], format);
+            log.configure(&EventLogSettings { syslog_address, ..settings }, "mail1");
+            record::write(Level::Error, &Event::Log(LogEvent::EventLogLost { output: "syslog", records: 1 }));
+            storage_failed();
+        });
+        assert!(text.contains("EventLogLost") && text.contains("StorageFailed"), "{text}");
+        let mut buffer = [0; 4096];
+        let read = server.recv(&mut buffer).unwrap();
+        let first = String::from_utf8_lossy(&buffer[..read]).into_owned();
+        assert!(first.contains("StorageFailed"), "{first}");
+    }
+}
+
+#[test]
+fn the_same_settings_again_keep_what_is_open() {
+    written((None, None), |log| {
+        let mut settings = settings(&[EventOutput::Otlp], EventFormat::Text);
+        let opened = |settings: &EventLogSettings| {
+            log.configure(settings, "mail1");
+            Arc::as_ptr(&log.0.outputs.load())
+        };
+        let first = opened(&settings);
+        settings.levels = "debug".parse().unwrap();
+        assert_eq!(opened(&settings), first, "levels are no output's");
+        settings.format = EventFormat::Json;
+        assert_ne!(opened(&settings), first);
     });
 }

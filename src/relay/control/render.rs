@@ -92,6 +92,7 @@ pub fn why(message: &Message) -> Value {
         "tls_domain": Some(&recipient.destination.tls_domain).filter(|domain| !domain.is_empty()),
         "host": note.host,
         "last_reply": Some(note.reply).filter(|reply| !reply.is_empty()),
+        "reply_from_peer": note.from_peer,
         "transcript": note.transcript,
         "mended_by": note.fault.map(|fault| fault.row().mended_by),
         "remedy": note.fault.map(|fault| remedy(fault, note.ruling.as_ref())),

@@ -142,8 +142,8 @@ fn report(verdict: &Arc<Verdict>) -> Report {
     if verdict.required == Level::DomainSecure { Report::Judged(verdict) } else { Report::Ruled(verdict) }
 }
 
-/// The verdict on a partner's server that refuses us, noted and reported like any other. `None` where
-/// the reply is about something else, or the next hop is no partner's.
+/// The verdict on a partner's server that refuses us, noted like any other and reported once a session.
+/// `None` where the reply is about something else, or the next hop is no partner's.
 pub(super) fn refused_by_partner(
     core: &mut Core,
     command: &str,
@@ -162,7 +162,9 @@ pub(super) fn refused_by_partner(
     let verdict = Arc::new(Verdict::refused_by_partner(&opening.requirement, &refusal));
     let (data, context) = verdict.log_line();
     core.note(step, LineKind::Information, &data, &context);
-    step.actions.push(Action::Report(report(&verdict)));
+    if !std::mem::replace(&mut core.refusal_reported, true) {
+        step.actions.push(Action::Report(report(&verdict)));
+    }
     Some(verdict)
 }
 

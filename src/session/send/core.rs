@@ -28,6 +28,10 @@ pub(super) struct Core {
     pub hides_replies: bool,
     /// What is said from here on is said inside TLS.
     pub in_tls: bool,
+    /// The peer has taken mail, so it does take us.
+    pub has_taken: bool,
+    /// The peer's refusal of us was reported.
+    pub refusal_reported: bool,
     /// The message that the protocol log knows the session to be about.
     message: Option<String>,
 }
@@ -49,6 +53,8 @@ impl Core {
             output: Vec::new(),
             hides_replies: false,
             in_tls: false,
+            has_taken: false,
+            refusal_reported: false,
             message: None,
             opening,
         }

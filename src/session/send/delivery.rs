@@ -334,21 +334,22 @@ impl Delivery {
     }
 }
 
-/// Where nobody was taken and a reply is about us, it is a verdict.
+/// Where the session has taken nobody and each reply is about us, it is a verdict.
 fn find_refusal(core: &mut Core, outcomes: &mut [Outcome], step: &mut Step<'_>) {
+    let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Taken { .. });
+    core.has_taken |= outcomes.iter().any(taken);
     let refusal = |outcome: &Outcome| match outcome {
         Outcome::Refused { reply, command, from_peer: true, .. } if is_of_us(command, reply) => {
             Some((*command, reply.clone()))
         }
         _ => None,
     };
-    let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Taken { .. });
-    if outcomes.iter().any(taken) {
+    if core.has_taken || !outcomes.iter().all(|outcome| refusal(outcome).is_some()) {
         return;
     }
-    let Some((command, reply)) = outcomes.iter().find_map(refusal) else { return };
+    let Some((command, reply)) = outcomes.first().and_then(refusal) else { return };
     let found = admission::refused_by_partner(core, command, &reply, step);
-    for outcome in outcomes.iter_mut().filter(|outcome| refusal(outcome).is_some()) {
+    for outcome in outcomes {
         if let Outcome::Refused { verdict, .. } = outcome {
             verdict.clone_from(&found);
         }

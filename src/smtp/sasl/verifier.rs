@@ -60,18 +60,21 @@ impl Verifier {
     }
 
     /// Of nobody's password. What a client hears of it is the same each time for the same name, as it
-    /// would be of a user, and looks like one of `shapes`, those of the users; `secret` is ours.
+    /// would be of a user, and looks like one of `shapes`, those of the users; `secret` is ours. Shapes that
+    /// come and go change only the decoys that had, or get, theirs, and these like a new password would.
     pub fn decoy(user: &str, secret: &[u8], shapes: &BTreeSet<Shape>) -> Self {
         let octets = |what: &str| sign(secret, format!("{what} {user}").as_bytes());
-        let place = octets("shape")[0];
-        let shape = shapes.iter().nth(usize::from(place) % shapes.len().max(1));
+        let of_shape = |shape: &Shape, what: &str| {
+            octets(&format!("{what} of {} rounds and {} octets", shape.iterations, shape.salt_bytes))
+        };
+        let shape = shapes.iter().max_by_key(|shape| of_shape(shape, "place"));
         let shape = shape.copied().unwrap_or_default();
-        let salt = (0..).flat_map(|part: u32| octets(&format!("salt {part}")));
+        let salt = (0..).flat_map(|part: u32| of_shape(&shape, &format!("salt {part}")));
         Self {
             iterations: shape.iterations,
             salt: salt.take(shape.salt_bytes).collect(),
-            stored_key: octets("stored"),
-            server_key: octets("server"),
+            stored_key: of_shape(&shape, "stored"),
+            server_key: of_shape(&shape, "server"),
         }
     }
 

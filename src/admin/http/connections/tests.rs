@@ -68,3 +68,21 @@ async fn the_one_that_was_idle_for_longest_makes_room() {
     gone.await.unwrap();
     assert!(!second.seat.give_way.is_cancelled());
 }
+
+#[tokio::test]
+async fn who_was_answered_a_moment_ago_keeps_its_place_and_one_at_a_time_goes() {
+    let long = Duration::from_secs(60);
+    let (mut listener, address) = listener(Limits { look_every: long, ..SHORT }).await;
+    let (_first, _second) =
+        (TcpStream::connect(address).await.unwrap(), TcpStream::connect(address).await.unwrap());
+    let ((first, _), (second, _)) = (listener.accept().await, listener.accept().await);
+    drop(Busy::with(Arc::clone(&first.seat)));
+    listener.make_room();
+    assert!(!first.seat.give_way.is_cancelled() && !second.seat.give_way.is_cancelled());
+
+    listener.limits.look_every = Duration::ZERO;
+    listener.make_room();
+    listener.make_room();
+    assert!(second.seat.give_way.is_cancelled(), "it has been idle for longest");
+    assert!(!first.seat.give_way.is_cancelled(), "one place is wanted");
+}
