@@ -99,7 +99,9 @@ impl Draft {
     pub(crate) fn into_body(self) -> Body {
         match self.body {
             Filling::Memory(mut memory, _) => {
-                memory.shrink_to_fit();
+                if memory.len() > SMALL_BYTES_MAX {
+                    memory.shrink_to_fit();
+                }
                 Body::Inline(Bytes::from(memory))
             }
             Filling::File(file) => Body::File(file),
