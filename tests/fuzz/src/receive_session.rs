@@ -44,7 +44,7 @@ pub fn run(input: &[u8]) {
     let is_bare = |played: &Played| memchr::memmem::find(&played.sent, b"550 5.6.0 ").is_some();
     let is_bare = is_bare(&by_pieces) || is_bare(&by_octets);
     let store_failed = by_pieces.store_failed || by_octets.store_failed;
-    let out_of_time = [&by_pieces, &by_octets].iter().all(|played| played.sent.ends_with(TIMED_OUT));
+    let out_of_time = [&by_pieces, &by_octets].iter().any(|played| played.sent.ends_with(TIMED_OUT));
     if !by_octets.injected && !is_bare && !store_failed && !out_of_time {
         assert_same("what is answered", &lines(&by_pieces.sent), &lines(&by_octets.sent));
         assert_same("what happens", &by_pieces.happened, &by_octets.happened);
