@@ -93,7 +93,7 @@ fn record(entry: &Entry, out: &mut impl Write) -> io::Result<()> {
     if entry.context != custom("session") {
         line(if entry.source == "ADMIN" { "by" } else { "reason" }, &entry.context)?;
     }
-    line("reply", &entry.status)?;
+    line("status", &entry.status)?;
     line("next attempt", custom("next-attempt"))?;
     line("subject", &entry.subject)
 }

@@ -205,6 +205,9 @@ fn verdict(line: &Line) -> String {
     let policy = if line.context.starts_with("Transport") { "by the policy of " } else { "for " };
     let fault = line.data.split_whitespace().find_map(|word| Fault::all().find(|fault| fault.name() == word));
     match fault {
+        Some(Fault::RefusedByPartner) => {
+            format!("Then it refused us, so that the verdict for {domain} is {}.", Fault::RefusedByPartner)
+        }
         Some(fault) => {
             format!("Judged {policy}{domain}, it was not admitted: {}: {}.", fault, fault.row().meaning)
         }
