@@ -100,6 +100,36 @@ fn content_goes_out_stuffed_and_otherwise_as_it_is() {
     }
 }
 
+/// Wherever it stands in what is looked at together.
+#[test]
+fn no_dot_goes_out_unstuffed_at_the_start_of_a_line() {
+    for odd in [
+        "\r\n.",
+        "\r\n\0.",
+        "\r\n\0\0.",
+        "\n.",
+        "\r.",
+        "\r\r\n.",
+        "\r\n\r\n.",
+        "\r\n\n.",
+        "\0\r\n.",
+        "\r\0\n.",
+    ] {
+        for before in 0..1_100 {
+            let content = ["x".repeat(before).as_str(), odd, "\r\n", &"y".repeat(600)].concat();
+            let wire = encode(content.as_bytes());
+            let (mut encoder, mut single) = (DataEncoder::new(), Vec::new());
+            content.as_bytes().chunks(1).for_each(|octet| encoder.encode(octet, &mut single));
+            encoder.finish(&mut single);
+            assert_eq!(wire, single, "{odd:?} behind {before}");
+            assert!(
+                wire.windows(4).any(|four| four == b"\r\n.." || wire.starts_with(b"..")),
+                "{odd:?} behind {before}"
+            );
+        }
+    }
+}
+
 fn risky() -> impl Strategy<Value = u8> {
     prop_oneof![Just(b'\r'), Just(b'\n'), Just(b'.'), Just(0), Just(b'x'), any::<u8>()]
 }

@@ -6,8 +6,9 @@ use memchr::memrchr;
 const WINDOW: usize = 512;
 
 /// How many octets, from within a line and not behind a CR, are plain: no NUL, each CR with its LF and
-/// each LF with its CR, no line that begins with a dot. Found by windows, so there may be more; what
-/// follows is no dot at the start of a line, and never the LF of a CR among them.
+/// each LF with its CR, no line that begins with a dot. Found by windows, so there may be more. What follows
+/// is never the LF of a CR among them; nor, at the start of a line, a dot, or a NUL that might leave one
+/// there.
 pub(super) fn plain_octets(content: &[u8]) -> usize {
     if content.first() == Some(&b'\n') {
         return 0;
@@ -38,7 +39,7 @@ fn is_plain(octets: &[u8]) -> bool {
     for (one, next) in octets.iter().zip(&octets[1..]) {
         let half_an_end = u8::from((*one == b'\r') != (*next == b'\n'));
         let dot = u8::from(*one == b'\n') & u8::from(*next == b'.');
-        odd |= half_an_end | dot | u8::from(*one == 0);
+        odd |= half_an_end | dot | u8::from(*one == 0) | u8::from(*next == 0);
     }
     odd == 0
 }
