@@ -12,8 +12,9 @@ use serde_json::json;
 use zeroize::Zeroizing;
 
 use crate::cli::certificate::passphrase;
-use crate::cli::certificate::place::{Refusal, print_json, print_out};
+use crate::cli::certificate::place::Refusal;
 use crate::cli::page::Page;
+use crate::cli::print::{print_json, print_out};
 use crate::config::format::{self, Wrong};
 use crate::config::users_file::{self, Entry};
 use crate::smtp::sasl::{ITERATIONS, SALT_BYTES, Verifier};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory as _, ValueEnum};
 use clap_complete::{Shell, generate};
 
-use super::certificate::place::print_out;
+use crate::cli::print::print_out;
 
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {

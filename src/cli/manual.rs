@@ -12,7 +12,7 @@ use crate::config::options::{self, SECTIONS};
 use crate::config::reference::{self, Described};
 
 use super::VERSION;
-use super::certificate::place::print_out;
+use crate::cli::print::print_out;
 
 /// Commands of administrators.
 const COMMANDS: &str = "8";

@@ -6,6 +6,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[macro_use]
+mod print;
+
 pub mod account;
 pub mod bundle;
 pub mod certificate;

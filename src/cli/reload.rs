@@ -11,8 +11,8 @@ use crate::admin::control::{self, ControlError};
 use crate::observe::text::escape;
 use crate::relay::control::Request;
 
-use super::certificate::place::print_out;
 use super::location::{Location, LocationError};
+use crate::cli::print::print_out;
 
 /// Why a server was not asked, or gave no answer.
 #[derive(Debug, thiserror::Error)]

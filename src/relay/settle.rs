@@ -330,19 +330,15 @@ fn after_failure(error: &sealpost_queue::Error) -> AfterFailure {
     }
 }
 
-/// The finding of a recipient whose time is up: the last one, said to be final. A failed check keeps
-/// its code; what a peer had for now only is no reason for good, so that the time is (RFC 3463 3.5).
+/// The finding of a recipient whose time is up: the last one, said to be final. A failed check, ours or a
+/// partner's of us, keeps its code; what a peer had for now only is no reason for good, so that the time is (RFC 3463 3.5).
 pub(super) fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
     let age = in_words(expires.saturating_sub(received));
     let last_reason =
         if last.reason.is_empty() { "no attempt was possible".to_owned() } else { last.reason.clone() };
     AttemptNote {
         reason: format!("the message expired after {age} in the queue. The last finding was: {last_reason}"),
-        status: if last.fault.is_some() && !last.from_peer {
-            last.status.clone()
-        } else {
-            "4.4.7".to_owned()
-        },
+        status: if last.fault.is_some() { last.status.clone() } else { "4.4.7".to_owned() },
         ..last
     }
 }

@@ -221,13 +221,25 @@ async fn a_partner_that_refuses_us_is_no_healthy_partner() {
     let words = "454 4.7.1 Domain security: NameMismatch: no such name (domain contoso.example, session 08DB\u{1b}[2J)";
     let part = lab.good("unproved.example").saying("MAIL", words);
     let _unproved = lab.partner("unproved.example", part, "").await;
+    let for_good = lab.good("for-good.example").saying("MAIL", "550 5.7.5 Domain security: UntrustedRoot");
+    let _for_good = lab.partner("for-good.example", for_good, "").await;
+    let club = lab.good("club.example").saying("RCPT", "550 5.7.1 members only");
+    let _club = lab.partner("club.example", club, "").await;
     let full = lab.good("full.example").saying("RCPT", "452 4.2.2 mailbox full");
     let _full = lab.partner("full.example", full, "").await;
     let edge = lab.start("[queue]\nretry_intervals = [\"10 min\"]\n").await;
     let id = edge.submit(SENDER, &["bob@unproved.example"], &letter("unproved")).await;
     edge.submit(SENDER, &["bob@full.example"], &letter("full")).await;
-    edge.until("both wait", |listed| listed.len() == 2 && listed.iter().all(|one| one["status"] == "retry"))
-        .await;
+    // Mail that is refused for good waits all the same, as the partner may mend it; not that of a mailbox.
+    let kept = edge.submit(SENDER, &["bob@for-good.example"], &letter("for good")).await;
+    let returned = edge.submit(SENDER, &["bob@club.example"], &letter("club")).await;
+    edge.until("three wait", |listed| {
+        let waits = |one: &Value| one["status"] == "retry" && one["sender"] == SENDER;
+        listed.iter().filter(|one| waits(one)).count() == 3
+            && !listed.iter().any(|one| one["id"] == returned.as_str())
+    })
+    .await;
+    assert_eq!(edge.why(&kept).await["fault"], "RefusedByPartner");
 
     let why = edge.why(&id).await;
     assert_eq!(why["fault"], "RefusedByPartner", "{why:#}");
@@ -247,7 +259,7 @@ async fn a_partner_that_refuses_us_is_no_healthy_partner() {
     assert_eq!(fact["fault"], "RefusedByPartner");
     assert!(fact["detail"].as_str().unwrap().contains("NameMismatch: no such name"), "{fact}");
     let (_, told, _) = edge.command(&["partner", "show", "unproved.example"]).await;
-    for part in ["1 RefusedByPartner (enforce)", "who mends it", "what to do", "docs/runbook.md"] {
+    for part in ["1 RefusedByPartner (enforce)", "mended by", "what to do", "docs/runbook.md"] {
         assert!(told.contains(part), "no {part} in {told}");
     }
     let (_, told, _) = edge.command(&["partner", "list"]).await;

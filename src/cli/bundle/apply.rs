@@ -68,8 +68,8 @@ pub fn run(args: &ApplyArgs, config: &Path) -> ExitCode {
     match apply(args, config) {
         Ok(done) => {
             report(&done.warnings);
-            println!("{}", done.sentence);
-            done.taken.iter().for_each(|one| println!("  {one}"));
+            outln!("{}", done.sentence);
+            done.taken.iter().for_each(|one| outln!("  {one}"));
             ExitCode::SUCCESS
         }
         Err(error) => {

@@ -68,7 +68,7 @@ impl MakeError {
 pub fn key(args: &KeyArgs) -> ExitCode {
     match make_key(&args.file) {
         Ok(key) => {
-            println!("trusted_keys = [\"{}\"]", key.public());
+            outln!("trusted_keys = [\"{}\"]", key.public());
             ExitCode::SUCCESS
         }
         Err(error) => fail("bundle-key", &error, EXIT_NO),
@@ -111,9 +111,9 @@ pub fn bundle(args: &BundleArgs) -> ExitCode {
             let (serial, digest, files) = (bundle.content.serial, &bundle.digest, bundle.content.files.len());
             if args.json {
                 let answer = json!({"serial": serial, "digest": digest, "key": bundle.key.to_string(), "files": files});
-                println!("{answer:#}");
+                outln!("{answer:#}");
             } else {
-                println!("{}: bundle {serial} ({}), {files} files", args.out.display(), short(digest));
+                outln!("{}: bundle {serial} ({}), {files} files", args.out.display(), short(digest));
             }
             ExitCode::SUCCESS
         }

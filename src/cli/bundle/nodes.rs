@@ -235,7 +235,7 @@ impl Which {
     fn print(&self, lines: &[Line]) {
         if self.json {
             let all: Vec<&Value> = lines.iter().map(|line| &line.json).collect();
-            println!("{:#}", json!(all));
+            outln!("{:#}", json!(all));
             return;
         }
         let width = lines.iter().map(|line| line.node.len()).max().unwrap_or_default();
@@ -243,7 +243,7 @@ impl Which {
             let mark = if line.good { "ok  " } else { "DIFF" };
             for (index, words) in line.words.iter().enumerate() {
                 let (name, mark) = if index == 0 { (line.node.as_str(), mark) } else { ("", "") };
-                println!("{name:width$}  {mark:4}  {words}");
+                outln!("{name:width$}  {mark:4}  {words}");
             }
         }
     }

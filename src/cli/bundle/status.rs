@@ -73,15 +73,15 @@ pub fn run(config: &Path, json: bool) -> ExitCode {
         beside: document.bundle.as_ref().map(|joined| joined.beside.clone()).unwrap_or_default(),
     };
     if json {
-        println!("{:#}", serde_json::json!(status));
+        outln!("{:#}", serde_json::json!(status));
         return ExitCode::SUCCESS;
     }
-    println!("{}: {}", status.hostname, words(status.applied.as_ref()));
+    outln!("{}: {}", status.hostname, words(status.applied.as_ref()));
     if let Some(lag) = status.lag() {
-        println!("  {lag}");
+        outln!("  {lag}");
     }
     for line in &status.beside {
-        println!("  beside the bundle: {line}");
+        outln!("  beside the bundle: {line}");
     }
     ExitCode::SUCCESS
 }

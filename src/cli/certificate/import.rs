@@ -11,7 +11,8 @@ use crate::policy::certificate_uses;
 use crate::trust::AnchorSet;
 
 use super::passphrase::PassphraseArgs;
-use super::place::{Place, Refusal, print_json, print_out, read_file};
+use super::place::{Place, Refusal, read_file};
+use crate::cli::print::{print_json, print_out};
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {

@@ -10,7 +10,8 @@ use crate::certstore::{self, About, Entry, PendingRequest};
 use crate::policy::{CertificateUse, OwnCertificate, Settings, certificate_uses};
 use crate::trust::CertificateFacts;
 
-use super::place::{Place, Refusal, print_json, print_out};
+use super::place::{Place, Refusal};
+use crate::cli::print::{print_json, print_out};
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
@@ -26,7 +27,7 @@ pub struct Row<'a> {
     pub certificate: &'a OwnCertificate,
     /// `None` for one that `[[certificate]]` names.
     pub about: Option<&'a About>,
-    pub users: Vec<String>,
+    pub users: Option<Vec<String>>,
 }
 
 /// Everything that is shown, with the settings around it.
@@ -83,7 +84,7 @@ impl Inventory {
 
     /// The certificates of files first, in their order, then those of the store, oldest first.
     pub fn rows(&self) -> Vec<Row<'_>> {
-        let uses = self.uses().unwrap_or_default();
+        let uses = self.uses();
         let users = |certificate: &OwnCertificate| {
             let is_chosen = |used: &&CertificateUse<'_>| {
                 used.choice.as_ref().is_ok_and(|choice| {
@@ -91,7 +92,8 @@ impl Inventory {
                         && choice.certificate.source == certificate.source
                 })
             };
-            uses.iter().filter(is_chosen).map(|used| used.user.to_string()).collect()
+            let uses = uses.as_ref()?;
+            Some(uses.iter().filter(is_chosen).map(|used| used.user.to_string()).collect::<Vec<_>>())
         };
         let from_files = self.settings.iter().flat_map(|settings| &settings.certificates);
         let from_files = from_files.filter(|own| !own.is_managed());
@@ -180,7 +182,11 @@ impl Row<'_> {
         if let Some(missing) = self.about.and_then(|about| about.missing.as_deref()) {
             state.push(format!("chain lacks {missing}"));
         }
-        let users = if self.users.is_empty() { "nobody".to_owned() } else { self.users.join(", ") };
+        let users = match &self.users {
+            None => "not known, as the settings cannot be read".to_owned(),
+            Some(users) if users.is_empty() => "nobody".to_owned(),
+            Some(users) => users.join(", "),
+        };
         let rows = [
             ("sha-1", certstore::sha1(own)),
             ("subject", own.subject.clone()),

@@ -12,7 +12,8 @@ use crate::policy::certificate_uses;
 
 use super::import::users;
 use super::passphrase::PassphraseArgs;
-use super::place::{Place, Refusal, print_json, print_out};
+use super::place::{Place, Refusal};
+use crate::cli::print::{print_json, print_out};
 
 #[derive(Debug, Args)]
 pub struct EnableArgs {

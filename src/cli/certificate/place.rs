@@ -1,7 +1,7 @@
 //! What the commands share: the store below the data directory, the settings around it, the audit
 //! log, and how they refuse.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,14 +136,4 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, Refusal> {
             _ => format!("{}: cannot be read ({error}); name a readable file", path.display()),
         })
     })
-}
-
-/// A reader that has gone away (`| head`) is no error of ours.
-pub fn print_out(bytes: &[u8]) {
-    let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
-}
-
-pub fn print_json(value: &serde_json::Value) {
-    print_out(format!("{value:#}\n").as_bytes());
 }

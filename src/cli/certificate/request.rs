@@ -19,7 +19,8 @@ use crate::trust::CertificateFacts;
 
 use super::import::users;
 use super::manage::write_out;
-use super::place::{Place, Refusal, print_json, print_out};
+use super::place::{Place, Refusal};
+use crate::cli::print::{print_json, print_out};
 
 #[derive(Debug, Args)]
 pub struct RequestArgs {

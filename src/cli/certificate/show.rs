@@ -7,7 +7,8 @@ use crate::certstore::{self, Found};
 use crate::trust::CertificateFacts;
 
 use super::list::{Inventory, block, request_json, request_text};
-use super::place::{Place, Refusal, print_json, print_out};
+use super::place::{Place, Refusal};
+use crate::cli::print::{print_json, print_out};
 
 #[derive(Debug, Args)]
 pub struct ShowArgs {

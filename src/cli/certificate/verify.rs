@@ -116,9 +116,9 @@ pub fn run(args: &VerifyArgs) -> ExitCode {
         eprintln!("sealpost: {warning}");
     }
     if args.json {
-        println!("{:#}", answer.to_json());
+        outln!("{:#}", answer.to_json());
     } else {
-        print!("{}", answer.to_text());
+        crate::cli::print::print_out(answer.to_text().as_bytes());
     }
     if answer.is_admitted() { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }

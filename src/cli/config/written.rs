@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::cli::certificate::place::{print_json, print_out};
+use crate::cli::print::{print_json, print_out};
 use crate::cli::reload::{self, Taken};
 use crate::cli::user;
 use crate::config::{Change, Document, Loaded, differences, format};

@@ -35,7 +35,7 @@ pub(super) fn run(args: &LevelArgs, config: &Path) -> ExitCode {
     match ask(config, &request) {
         Ok(answer) => match answer.get("error").and_then(Value::as_str) {
             None => {
-                println!("{}", if args.json { answer.to_string() } else { words(&answer) });
+                outln!("{}", if args.json { answer.to_string() } else { words(&answer) });
                 ExitCode::SUCCESS
             }
             Some(error) => {

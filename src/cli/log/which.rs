@@ -121,6 +121,13 @@ impl Which {
                 escape(message)
             );
         }
+        if let Some(id) = &self.session {
+            return format!(
+                "; an id that a partner quotes is of a session in its own log, and with a queue id `sealpost trace {}` \
+                 goes further",
+                escape(id)
+            );
+        }
         let Some(name) = self.fault.as_deref().filter(|name| Fault::from_name(name).is_none()) else {
             return String::new();
         };

@@ -83,8 +83,16 @@ pub fn remove(args: &RemoveArgs, config: &Path) -> Result<u8, Refusal> {
     let file = ConfigFile::open(config)?;
     if !edit::names(&file.text, section).map_err(usage)?.contains(&args.name) {
         let name = escape(&args.name);
-        let sentence = format!("no partner is called {name}; `sealpost partner list` shows who there is");
-        return Err(Refusal::no(sentence));
+        let elsewhere = crate::config::survey(config)
+            .is_ok_and(|settings| settings.partners.iter().any(|partner| partner.name == args.name));
+        return Err(Refusal::no(if elsewhere {
+            format!(
+                "{name} comes with the bundle and stands in no file here; take it out of the file that the bundle is \
+                 made from, and apply the new bundle"
+            )
+        } else {
+            format!("no partner is called {name}; `sealpost partner list` shows who there is")
+        }));
     }
     let text = edit::remove_table(&file.text, section, &args.name).map_err(usage)?;
     let domains = domains(config, &file.text, &args.name);

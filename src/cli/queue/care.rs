@@ -19,9 +19,9 @@ pub(super) fn check(server: Server<'_>, as_json: bool) -> Result<ExitCode, Failu
     let report =
         sealpost_queue::check(&data_directory(server)?.join("queue")).map_err(|error| answer(&error))?;
     if as_json {
-        println!("{:#}", check_json(&report));
+        outln!("{:#}", check_json(&report));
     } else {
-        print!("{}", check_text(&report));
+        crate::cli::print::print_out(check_text(&report).as_bytes());
     }
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -42,9 +42,9 @@ pub(super) fn rebuild(server: Server<'_>, as_json: bool) -> Result<ExitCode, Fai
         eprintln!("sealpost queue: {error}");
     }
     if as_json {
-        println!("{:#}", rebuild_json(&report));
+        outln!("{:#}", rebuild_json(&report));
     } else {
-        print!("{}", rebuild_text(&report));
+        crate::cli::print::print_out(rebuild_text(&report).as_bytes());
     }
     let whole = report.jobs_missing == 0 && report.content_missing.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -38,9 +38,9 @@ pub(super) fn run(args: &ExportArgs, server: Server<'_>) -> Result<ExitCode, Fai
     }
     let written = to_directory(args, server, directory)?;
     if args.json {
-        println!("{}", json!({ "ok": true, "messages": written, "directory": directory }));
+        outln!("{}", json!({ "ok": true, "messages": written, "directory": directory }));
     } else if written > 0 {
-        println!("{} in {}", plural(written, "message"), directory.display());
+        outln!("{} in {}", plural(written, "message"), directory.display());
     }
     if written == 0 {
         return Err(Failure::Answer("the queue holds no such message; nothing was written".to_owned()));

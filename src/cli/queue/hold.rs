@@ -68,9 +68,9 @@ pub(super) fn hold(args: &HoldArgs, server: Server<'_>) -> Result<ExitCode, Fail
     let until = args.until.as_deref().map(end).transpose()?;
     let answer = server.ask(&Request::Hold { subject, until, user: user::name() })?;
     if args.json {
-        println!("{:#}", answer["rule"]);
+        outln!("{:#}", answer["rule"]);
     } else {
-        println!("{}", escape(&line(&answer["rule"])));
+        outln!("{}", escape(&line(&answer["rule"])));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -96,11 +96,11 @@ pub(super) fn release(args: &ReleaseArgs, server: Server<'_>) -> Result<ExitCode
     let answer = server.ask_long(&request, &mut progress)?;
     drop(progress);
     if args.json {
-        println!("{answer}");
+        outln!("{answer}");
     } else {
         let count = |key: &str| usize::try_from(answer[key].as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
         let (rules, messages) = (count("rules"), count("messages"));
-        println!("{} ended, {} let go", plural(rules, "rule"), plural(messages, "message"));
+        outln!("{} ended, {} let go", plural(rules, "rule"), plural(messages, "message"));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -108,11 +108,11 @@ pub(super) fn release(args: &ReleaseArgs, server: Server<'_>) -> Result<ExitCode
 fn list(server: Server<'_>, json: bool) -> Result<ExitCode, Failure> {
     let rules = rules(server)?;
     if json {
-        println!("{:#}", Value::Array(rules));
+        outln!("{:#}", Value::Array(rules));
     } else if rules.is_empty() {
-        println!("no rule holds mail to come");
+        outln!("no rule holds mail to come");
     } else {
-        rules.iter().for_each(|rule| println!("{}", escape(&line(rule))));
+        rules.iter().for_each(|rule| outln!("{}", escape(&line(rule))));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -174,20 +174,21 @@ fn act(
     let count = |value: &Value| usize::try_from(value.as_u64().unwrap_or(0)).unwrap_or(usize::MAX);
     let messages = count(&answer["messages"]);
     if action.json {
-        println!("{answer}");
+        outln!("{answer}");
     } else if messages > 0 {
-        println!("{}", plural(messages, "message"));
+        outln!("{}", plural(messages, "message"));
     }
     if let (secured @ 1.., false) = (count(&answer["secured"]), action.json) {
         let recipients = plural(secured, "recipient");
-        println!("domain-secured as before, and checked against the recipient's domain: {recipients}");
+        outln!("domain-secured as before, and checked against the recipient's domain: {recipients}");
     }
     for (reason, recipients) in answer["refused"].as_object().into_iter().flatten() {
         let recipients = plural(count(recipients), "recipient");
         eprintln!("sealpost queue: not done to {recipients}: {reason}; `sealpost queue why` says more");
     }
     if messages == 0 {
-        let text = "no message in the queue that this could be done to; see `sealpost queue list`";
+        let text = "no message in the queue that this could be done to: none is meant, or it is being tried \
+                    at this moment (`active` in `sealpost queue list`), which takes seconds; then ask again";
         return Err(Failure::Answer(text.to_owned()));
     }
     Ok(ExitCode::SUCCESS)
@@ -227,12 +228,12 @@ fn answered(answer: Result<Value, AskError>) -> Result<Value, Failure> {
 
 fn print_answer(answer: &Value, json: bool, told: fn(&Value) -> String) -> Result<ExitCode, Failure> {
     if json {
-        println!("{answer:#}");
+        outln!("{answer:#}");
     } else {
         let width = terminal_width().unwrap_or(usize::MAX);
         for line in told(answer).lines() {
             // Addresses and replies are a stranger's words.
-            fold(&escape(line), text::VALUE_AT, width).iter().for_each(|line| println!("{line}"));
+            fold(&escape(line), text::VALUE_AT, width).iter().for_each(|line| outln!("{line}"));
         }
     }
     Ok(ExitCode::SUCCESS)

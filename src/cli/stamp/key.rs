@@ -8,7 +8,8 @@ use serde_json::json;
 
 use crate::certstore::stamp_key::{self, StampKeyKind};
 use crate::certstore::{self, Owner};
-use crate::cli::certificate::place::{Refusal, print_json, print_out};
+use crate::cli::certificate::place::Refusal;
+use crate::cli::print::{print_json, print_out};
 use crate::config::{self, Document, format};
 use crate::mail::Domain;
 

@@ -8,8 +8,9 @@ use clap::Args;
 use serde_json::json;
 
 use crate::certstore::stamp_key;
-use crate::cli::certificate::place::{Refusal, print_json, print_out};
+use crate::cli::certificate::place::Refusal;
 use crate::cli::page::Page;
+use crate::cli::print::{print_json, print_out};
 use crate::config::{self, format};
 use crate::disk;
 use crate::mail::Domain;
@@ -46,8 +47,18 @@ struct Stamp<'a> {
 }
 
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<u8, Refusal> {
-    let settings = config::survey(config).ok();
-    let domain = domain(args, settings.as_ref())?;
+    let surveyed = config::survey(config);
+    let domain = match (&surveyed, &args.domain) {
+        (Err(problems), None) => {
+            crate::cli::config::report(problems);
+            return Err(Refusal::usage(
+                "the settings have the errors above; mend them, or name the domain whose signature counts with \
+                 --domain",
+            ));
+        }
+        (surveyed, _) => domain(args, surveyed.as_ref().ok())?,
+    };
+    let settings = surveyed.ok();
     let record = args.key.as_deref().map(record).transpose()?;
     let message = with_crlf(&read(&args.file)?);
     let nobody = DnsSettings { servers: Vec::new(), dnssec: Dnssec::Off };

@@ -175,7 +175,9 @@ fn words(error: &Error) -> String {
         Error::Crypto(CryptoError::IncompatibleAlgorithms) => {
             "the key is of another kind (RSA or Ed25519) than the signature"
         }
-        Error::Crypto(CryptoError::Library(_)) => "key and signature cannot be brought together",
+        Error::Crypto(CryptoError::Library(_)) => {
+            "the signature does not fit: a signed header field was changed, or it was made with another key"
+        }
         Error::Dkim(DkimError::RevokedPublicKey) => "its key was withdrawn: p= is empty in the record",
         Error::Dkim(DkimError::SignatureExpired) => "it has expired (x=)",
         Error::Dkim(DkimError::SignatureLength) => "it covers the beginning of the body alone (l=)",

@@ -45,6 +45,9 @@ impl Selection {
         let mut value = serde_json::to_value(self).unwrap_or_default();
         if let Some(fields) = value.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
+            if let Some(id) = self.queue.id {
+                fields.insert("id".to_owned(), id.to_string().into());
+            }
         }
         value.to_string()
     }

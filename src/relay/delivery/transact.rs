@@ -101,7 +101,11 @@ impl Delivery {
                 Outcome::Refused { reply, command, from_peer, verdict } => {
                     let note = refusal(&reply, command, from_peer, &host).of_verdict(verdict.as_deref());
                     let note = note.with_transcript(&tail).in_session(connection.opening().id);
-                    if reply.is_permanent() && from_peer {
+                    // A partner that does not take us may be mended as we may be: the message waits, as it
+                    // does where we do not take the partner. At RCPT it may be the mailbox after all.
+                    if verdict.is_some() && command == "MAIL" {
+                        met.left.push(pending.met(AttemptNote { permanent: false, ..note }));
+                    } else if reply.is_permanent() && from_peer {
                         settlement.bounce(&pending, note);
                     } else {
                         met.left.push(pending.met(note));
