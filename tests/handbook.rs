@@ -173,7 +173,7 @@ async fn several_edges_take_one_bundle() {
     for words in [
         "contoso.bundle: bundle 2 (",
         r#"max_message_size = "50 MiB""#,
-        r#"beside the bundle: transport.header_from = \"off\""#,
+        r#"beside the bundle: transport.header_from = "off""#,
         "bundle 1 is older than bundle 2, which this edge has",
         "DIFF  has bundle 1 (",
     ] {

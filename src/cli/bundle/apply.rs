@@ -37,8 +37,8 @@ pub struct ApplyArgs {
 /// Why the bundle is not in force.
 #[derive(Debug, thiserror::Error)]
 enum ApplyError {
-    #[error("cannot read the bundle: {0}; name a file, or - and hand it to standard input")]
-    Read(std::io::Error),
+    #[error("cannot read the bundle {path}: {error}; name a file, or - and hand it to standard input")]
+    Read { path: String, error: std::io::Error },
     #[error("the bundle is refused: {0}")]
     Bundle(#[from] BundleError),
     #[error(
@@ -75,7 +75,7 @@ pub fn run(args: &ApplyArgs, config: &Path) -> ExitCode {
         Err(error) => {
             let status = match &error {
                 ApplyError::Settings(_) | ApplyError::Refused(_) => EXIT_CONFIGURATION,
-                ApplyError::Read(_)
+                ApplyError::Read { .. }
                 | ApplyError::Bundle(_)
                 | ApplyError::Older { .. }
                 | ApplyError::SameSerial(_)
@@ -91,7 +91,8 @@ pub fn run(args: &ApplyArgs, config: &Path) -> ExitCode {
 }
 
 fn apply(args: &ApplyArgs, config: &Path) -> Result<Done, ApplyError> {
-    let bytes = read(&args.bundle).map_err(ApplyError::Read)?;
+    let bytes = read(&args.bundle)
+        .map_err(|error| ApplyError::Read { path: args.bundle.display().to_string(), error })?;
     let own = config::read_own(config).map_err(ApplyError::Settings)?;
     let bundle = open(&bytes, &trusted(&own))?;
     let data_directory = own.resolve(own.table("").text("data_directory").unwrap_or(".").as_ref());

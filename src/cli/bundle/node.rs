@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 
+use crate::observe::text::escape;
+
 /// What is kept of what an edge says, octets.
 const ANSWER_BYTES_MAX: u64 = 256 << 10;
 /// Longest name of an edge, octets.
@@ -74,7 +76,7 @@ impl Answer {
         let lines: Vec<String> = said
             .lines()
             .filter(|line| !line.trim().is_empty())
-            .map(|line| line.escape_debug().to_string())
+            .map(|line| escape(line).into_owned())
             .collect();
         match (lines.is_empty(), self.status) {
             (false, _) => lines,

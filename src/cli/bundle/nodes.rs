@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::config::bundle::{BUNDLE_BYTES_MAX, peek};
 use crate::disk;
+use crate::observe::text::escape;
 use crate::policy::BundleInForce;
 
 use super::node::{Answer, Node};
@@ -115,7 +116,7 @@ pub fn push(args: &PushArgs) -> ExitCode {
 fn pushed(node: &Node, answer: &Answer) -> Line {
     let good = answer.is_yes();
     let said = if good {
-        answer.out.lines().map(|line| line.escape_debug().to_string()).collect()
+        answer.out.lines().map(|line| escape(line).into_owned()).collect()
     } else {
         answer.reason()
     };
@@ -188,7 +189,7 @@ fn compare(
         said.push(lag);
     }
     good &= !strict || status.beside.is_empty();
-    said.extend(status.beside.iter().map(|line| format!("beside the bundle: {}", line.escape_debug())));
+    said.extend(status.beside.iter().map(|line| format!("beside the bundle: {}", escape(line))));
     let json = json!({"node": node.name, "ok": good, "said": said, "status": status});
     Line { node: node.name.clone(), good, words: said, json }
 }
