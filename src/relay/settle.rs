@@ -330,8 +330,9 @@ fn after_failure(error: &sealpost_queue::Error) -> AfterFailure {
     }
 }
 
-/// The finding of a recipient whose time is up: the last one, said to be final. A failed check, ours or a
-/// partner's of us, keeps its code; what a peer had for now only is no reason for good, so that the time is (RFC 3463 3.5).
+/// The finding of a recipient whose time is up: the last one, said to be final. A failed check, ours or
+/// a partner's of us, keeps its code; what a peer had for now only is no reason for good, so that the
+/// time is (RFC 3463 3.5).
 pub(super) fn expired(last: AttemptNote, expires: i64, received: i64) -> AttemptNote {
     let age = in_words(expires.saturating_sub(received));
     let last_reason =

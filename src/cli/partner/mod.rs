@@ -172,9 +172,6 @@ fn load(config: &Path) -> Result<crate::policy::Settings, Failure> {
     }
 }
 
-/// A reader that has gone away (`| head`) is no error of ours.
 fn print_out(text: &str) {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    crate::cli::print::print_out(text.as_bytes());
 }
