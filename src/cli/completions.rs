@@ -22,7 +22,7 @@ pub enum CompletedShell {
 
 /// Prints the script.
 pub fn run(args: &CompletionsArgs) -> ExitCode {
-    print_out(&script(args.shell));
+    print_out(script(args.shell));
     ExitCode::SUCCESS
 }
 

@@ -118,10 +118,7 @@ pub fn report(problems: &[Problem]) {
     }
 }
 
-/// A reader that has gone away (`| head`) is no error of ours.
 fn print_out(text: &str) -> ExitCode {
-    use std::io::Write as _;
-    let mut out = std::io::stdout().lock();
-    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    super::print::print_out(text);
     ExitCode::SUCCESS
 }

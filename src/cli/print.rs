@@ -5,15 +5,15 @@ use std::io::{self, Write};
 /// `println!`, but for that.
 macro_rules! outln {
     ($($words:tt)*) => {
-        crate::cli::print::print_out(format!("{}\n", format_args!($($words)*)).as_bytes())
+        crate::cli::print::print_out(format!("{}\n", format_args!($($words)*)))
     };
 }
 
-pub fn print_out(bytes: &[u8]) {
+pub fn print_out(text: impl AsRef<[u8]>) {
     let mut out = io::stdout().lock();
-    let _ = out.write_all(bytes).and_then(|()| out.flush());
+    let _ = out.write_all(text.as_ref()).and_then(|()| out.flush());
 }
 
 pub fn print_json(value: &serde_json::Value) {
-    print_out(format!("{value:#}\n").as_bytes());
+    print_out(format!("{value:#}\n"));
 }

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::admin::control::{self, ControlError};
+use crate::cli::print::print_out;
 use crate::config::Severity;
 use crate::observe::partners;
 use crate::relay::ListsAtHand;
@@ -62,7 +63,7 @@ enum Failure {
 pub fn run(command: &PartnerCommand, config: &Path) -> ExitCode {
     let done = match command {
         PartnerCommand::List { json } => views(config, None).map(|views| {
-            print_out(&if *json { to_json(&views) } else { list::text(&views) });
+            print_out(if *json { to_json(&views) } else { list::text(&views) });
             ExitCode::SUCCESS
         }),
         PartnerCommand::Show { name, json } => show(config, name, *json),
@@ -96,9 +97,9 @@ fn show(config: &Path, name: &str, json: bool) -> Result<ExitCode, Failure> {
     };
     if json {
         let text = serde_json::to_string_pretty(view).map_err(|error| Failure::Answer(error.to_string()))?;
-        print_out(&(text + "\n"));
+        print_out(text + "\n");
     } else {
-        print_out(&show::text(view));
+        print_out(show::text(view));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -170,8 +171,4 @@ fn load(config: &Path) -> Result<crate::policy::Settings, Failure> {
             Err(Failure::Configuration)
         }
     }
-}
-
-fn print_out(text: &str) {
-    crate::cli::print::print_out(text.as_bytes());
 }

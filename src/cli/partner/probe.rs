@@ -9,6 +9,7 @@ use rustls::pki_types::CertificateDer;
 use serde_json::json;
 
 use crate::cli::page::Page;
+use crate::cli::print::print_out;
 use crate::mail::Domain;
 use crate::net::resolver::Resolver;
 use crate::observe::partners::SeenCertificate;
@@ -18,7 +19,7 @@ use crate::relay::probe::{self, Advice, Gear, Judgement, Side, TargetWalk, Walk,
 
 use crate::trust::{Direction, Mode, Verdict};
 
-use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, certificate, lists, load, print_out, words};
+use super::{EXIT_CONFIGURATION, EXIT_NO, Failure, certificate, lists, load, words};
 
 #[derive(Debug, Args)]
 pub struct ProbeArgs {
@@ -88,14 +89,14 @@ async fn outbound(args: &ProbeArgs, gear: Gear<'_>, walk: &Walk) -> ExitCode {
         if args.suggest {
             value["suggestion"] = json!(suggestion);
         }
-        print_out(&format!("{value:#}\n"));
+        print_out(format!("{value:#}\n"));
     } else {
         let mut page = Page::default();
         walk_text(&mut page, gear.settings, walk);
         if args.suggest {
             suggestion_text(&mut page, suggestion.as_ref());
         }
-        print_out(&page.into_text());
+        print_out(page.into_text());
     }
     if walk.admitted { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) }
 }
@@ -329,13 +330,13 @@ fn inbound(args: &ProbeArgs, all: Vec<Judgement>) -> Result<ExitCode, Failure> {
             Some(_) => json!(shown.first()),
             None => json!(shown),
         };
-        print_out(&format!("{value:#}\n"));
+        print_out(format!("{value:#}\n"));
     } else {
         let mut page = Page::default();
         for judgement in &shown {
             judgement_text(&mut page, judgement);
         }
-        print_out(&page.into_text());
+        print_out(page.into_text());
     }
     Ok(if admitted { ExitCode::SUCCESS } else { ExitCode::from(EXIT_NO) })
 }

@@ -21,7 +21,7 @@ pub(super) fn check(server: Server<'_>, as_json: bool) -> Result<ExitCode, Failu
     if as_json {
         outln!("{:#}", check_json(&report));
     } else {
-        crate::cli::print::print_out(check_text(&report).as_bytes());
+        crate::cli::print::print_out(check_text(&report));
     }
     Ok(if report.findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -44,7 +44,7 @@ pub(super) fn rebuild(server: Server<'_>, as_json: bool) -> Result<ExitCode, Fai
     if as_json {
         outln!("{:#}", rebuild_json(&report));
     } else {
-        crate::cli::print::print_out(rebuild_text(&report).as_bytes());
+        crate::cli::print::print_out(rebuild_text(&report));
     }
     let whole = report.jobs_missing == 0 && report.content_missing.is_empty();
     Ok(if whole { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -48,16 +48,7 @@ struct Stamp<'a> {
 
 pub fn run(args: &VerifyArgs, config: &Path) -> Result<u8, Refusal> {
     let surveyed = config::survey(config);
-    let domain = match (&surveyed, &args.domain) {
-        (Err(problems), None) => {
-            crate::cli::config::report(problems);
-            return Err(Refusal::usage(
-                "the settings have the errors above; mend them, or name the domain whose signature counts with \
-                 --domain",
-            ));
-        }
-        (surveyed, _) => domain(args, surveyed.as_ref().ok())?,
-    };
+    let domain = domain(args, surveyed.as_ref())?;
     let settings = surveyed.ok();
     let record = args.key.as_deref().map(record).transpose()?;
     let message = with_crlf(&read(&args.file)?);
@@ -133,15 +124,23 @@ impl<'a> Stamp<'a> {
     }
 }
 
-fn domain(args: &VerifyArgs, settings: Option<&Settings>) -> Result<Domain, Refusal> {
-    match (&args.domain, settings.and_then(|settings| settings.stamp_signing.as_ref())) {
-        (Some(text), _) => {
-            format::domain(text).map_err(|wrong| Refusal::usage(format!("{}; {}", wrong.what, wrong.remedy)))
-        }
-        (None, Some(signing)) => Ok(signing.domain.clone()),
-        (None, None) => Err(Refusal::usage(
+fn domain(args: &VerifyArgs, settings: Result<&Settings, &Vec<config::Problem>>) -> Result<Domain, Refusal> {
+    if let Some(text) = &args.domain {
+        let wrong = |wrong: format::Wrong| Refusal::usage(format!("{}; {}", wrong.what, wrong.remedy));
+        return format::domain(text).map_err(wrong);
+    }
+    match settings.map(|settings| &settings.stamp_signing) {
+        Ok(Some(signing)) => Ok(signing.domain.clone()),
+        Ok(None) => Err(Refusal::usage(
             "the configuration names no signing_domain; name the domain whose signature counts with --domain",
         )),
+        Err(problems) => {
+            crate::cli::config::report(problems);
+            Err(Refusal::usage(
+                "the settings have the errors above; mend them, or name the domain whose signature counts with \
+                 --domain",
+            ))
+        }
     }
 }
 

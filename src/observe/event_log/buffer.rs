@@ -20,6 +20,23 @@ pub(super) struct Buffer {
     lost: Arc<AtomicU64>,
 }
 
+/// The end of a buffer for those who tell. Dropped, it lets the thread send what waits and end.
+pub(super) struct Feed(pub(super) Arc<Buffer>);
+
+impl std::ops::Deref for Feed {
+    type Target = Buffer;
+
+    fn deref(&self) -> &Buffer {
+        &self.0
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Vec<u8>>,

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Feed};
 
 /// How long one datagram may take; a reader that is behind makes us wait.
 const SEND_TIMEOUT: Duration = Duration::from_secs(1);
@@ -23,43 +23,17 @@ pub(super) enum Destination {
     Udp(SocketAddr),
 }
 
-/// Takes records from anywhere; dropped, it sends what waits and ends its thread.
-pub(super) struct Datagrams(Arc<Buffer>);
-
 enum Socket {
     Unix(UnixDatagram),
     Udp(UdpSocket),
 }
 
-impl Datagrams {
-    /// Starts the thread; `lost` rises with each record that nobody got.
-    pub(super) fn start(to: Destination, lost: Arc<AtomicU64>) -> io::Result<Self> {
-        let buffer = Arc::new(Buffer::new(lost));
-        let source = Arc::clone(&buffer);
-        std::thread::Builder::new().name("event-log-out".to_owned()).spawn(move || run(&source, &to))?;
-        Ok(Self(buffer))
-    }
-
-    /// Hands a record over, or loses it. Never waits for the other end.
-    pub(super) fn push(&self, record: Vec<u8>) {
-        self.0.push(record);
-    }
-
-    /// Has what waits sent without delay.
-    pub(super) fn hurry(&self) {
-        self.0.hurry();
-    }
-
-    /// Returns when all that was handed over is sent or lost, or at `until`.
-    pub(super) fn flush(&self, until: Instant) {
-        self.0.flush(until);
-    }
-}
-
-impl Drop for Datagrams {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+/// Starts the thread; `lost` rises with each record that nobody got.
+pub(super) fn start(to: Destination, lost: Arc<AtomicU64>) -> io::Result<Feed> {
+    let buffer = Arc::new(Buffer::new(lost));
+    let source = Arc::clone(&buffer);
+    std::thread::Builder::new().name("event-log-out".to_owned()).spawn(move || run(&source, &to))?;
+    Ok(Feed(buffer))
 }
 
 fn run(source: &Buffer, to: &Destination) {
@@ -142,7 +116,7 @@ mod tests {
         let lost = Arc::new(AtomicU64::new(0));
         let receiver = UnixDatagram::bind(&path).unwrap();
         receiver.set_read_timeout(Some(PATIENCE)).unwrap();
-        let datagrams = Datagrams::start(Destination::Unix(path.clone()), Arc::clone(&lost)).unwrap();
+        let datagrams = start(Destination::Unix(path.clone()), Arc::clone(&lost)).unwrap();
         let mut buffer = [0; 64];
         for record in ["one", "two"] {
             datagrams.push(record.into());
@@ -173,7 +147,7 @@ mod tests {
         let path = directory.path().join("log");
         let _sleeper = UnixDatagram::bind(&path).unwrap();
         let lost = Arc::new(AtomicU64::new(0));
-        let datagrams = Datagrams::start(Destination::Unix(path), Arc::clone(&lost)).unwrap();
+        let datagrams = start(Destination::Unix(path), Arc::clone(&lost)).unwrap();
         let began = Instant::now();
         (0..3 * WAITING_MAX).for_each(|_| datagrams.push(vec![b'x'; 1000]));
         assert!(began.elapsed() < PATIENCE / 2);

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::{Bytes, Incoming};
@@ -20,7 +20,7 @@ use serde_json::Value;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, Feed};
 use super::render::Rendered;
 
 /// Where collectors take logs.
@@ -41,9 +41,6 @@ const VALUE_BYTES_MAX: usize = 16 << 10;
 const ATTRIBUTES_BYTES_MAX: usize = 64 << 10;
 /// What an element of a list takes besides its text.
 const ELEMENT_BYTES: usize = 24;
-
-/// Takes records from anywhere; dropped, it sends what waits and ends its thread.
-pub(super) struct Collector(Arc<Buffer>);
 
 /// One sender of requests, on its thread.
 struct Sender {
@@ -111,36 +108,13 @@ struct PartialSuccess {
     rejected_log_records: Value,
 }
 
-impl Collector {
-    /// Starts the thread; `lost` rises with each record that the collector did not take.
-    pub(super) fn start(to: SocketAddr, hostname: &str, lost: Arc<AtomicU64>) -> io::Result<Self> {
-        let sender = Sender { to, head: head(hostname) };
-        let buffer = Arc::new(Buffer::new(lost));
-        let source = Arc::clone(&buffer);
-        std::thread::Builder::new().name("event-log-otlp".to_owned()).spawn(move || sender.run(&source))?;
-        Ok(Self(buffer))
-    }
-
-    /// Hands a record over, or loses it. Never waits for the collector.
-    pub(super) fn push(&self, record: &Rendered, at: Timestamp) {
-        self.0.push(log_record(record, at));
-    }
-
-    /// Has what waits sent without delay.
-    pub(super) fn hurry(&self) {
-        self.0.hurry();
-    }
-
-    /// Returns when all that was handed over is taken or lost, or at `until`.
-    pub(super) fn flush(&self, until: Instant) {
-        self.0.flush(until);
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.0.close();
-    }
+/// Starts the thread; `lost` rises with each record that the collector did not take.
+pub(super) fn start(to: SocketAddr, hostname: &str, lost: Arc<AtomicU64>) -> io::Result<Feed> {
+    let sender = Sender { to, head: head(hostname) };
+    let buffer = Arc::new(Buffer::new(lost));
+    let source = Arc::clone(&buffer);
+    std::thread::Builder::new().name("event-log-otlp".to_owned()).spawn(move || sender.run(&source))?;
+    Ok(Feed(buffer))
 }
 
 /// Who we are, up to the list of records.
@@ -160,7 +134,8 @@ fn head(hostname: &str) -> String {
 
 const TAIL: &str = "]}]}]}";
 
-fn log_record(rendered: &Rendered, at: Timestamp) -> Vec<u8> {
+/// One record, as it stands in a request.
+pub(super) fn log_record(rendered: &Rendered, at: Timestamp) -> Vec<u8> {
     let mut attributes = vec![KeyValue {
         key: "code.namespace".to_owned(),
         value: AnyValue::Text(rendered.target.to_owned()),

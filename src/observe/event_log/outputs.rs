@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::datagrams::{Datagrams, Destination};
+use super::buffer::Feed;
+use super::datagrams::{self, Destination};
 use super::journald;
-use super::otlp::Collector;
+use super::otlp;
 use super::outlet::Outlet;
 use super::render::{Rendered, Wanted};
 use super::syslog::Syslog;
@@ -29,9 +30,9 @@ pub(super) struct Outputs {
     by: Option<(EventLogSettings, EventFormat, String)>,
     format: EventFormat,
     stderr: Option<Stderr>,
-    syslog: Option<(Syslog, Datagrams)>,
-    journald: Option<(Facility, Datagrams)>,
-    otlp: Option<Collector>,
+    syslog: Option<(Syslog, Feed)>,
+    journald: Option<(Facility, Feed)>,
+    otlp: Option<Feed>,
 }
 
 /// Without a thread of its own each record is written by who tells it.
@@ -71,22 +72,22 @@ impl Outputs {
         losses: &Losses,
     ) -> Self {
         let wants = |output| settings.outputs.contains(&output);
-        let start = |to, lost: &Arc<AtomicU64>| Datagrams::start(to, Arc::clone(lost)).ok();
+        let start = |to, lost: &Arc<AtomicU64>| datagrams::start(to, Arc::clone(lost)).ok();
         let syslog = || {
             let to = match &settings.syslog_address {
                 SyslogAddress::Unix(path) => Destination::Unix(path.clone()),
                 SyslogAddress::Udp(address) => Destination::Udp(*address),
             };
             let syslog = Syslog { facility: settings.syslog_facility, hostname: hostname.to_owned() };
-            start(to, &losses.syslog).map(|datagrams| (syslog, datagrams))
+            start(to, &losses.syslog).map(|feed| (syslog, feed))
         };
         let journald = || {
             let to = Destination::Unix(settings.journald_socket.clone());
-            start(to, &losses.journald).map(|datagrams| (settings.syslog_facility, datagrams))
+            start(to, &losses.journald).map(|feed| (settings.syslog_facility, feed))
         };
         let syslog = if wants(EventOutput::Syslog) { syslog() } else { None };
         let journald = if wants(EventOutput::Journald) { journald() } else { None };
-        let otlp = || Collector::start(settings.otlp_address, hostname, Arc::clone(&losses.otlp)).ok();
+        let otlp = || otlp::start(settings.otlp_address, hostname, Arc::clone(&losses.otlp)).ok();
         let otlp = if wants(EventOutput::Otlp) { otlp() } else { None };
         let missing = (wants(EventOutput::Syslog) && syslog.is_none())
             || (wants(EventOutput::Journald) && journald.is_none())
@@ -127,23 +128,22 @@ impl Outputs {
                 None => stderr.write(&record.line(at)),
             }
         }
-        if let Some((syslog, datagrams)) = self.syslog.as_ref().filter(|_| may_have(EventOutput::Syslog)) {
+        if let Some((syslog, feed)) = self.syslog.as_ref().filter(|_| may_have(EventOutput::Syslog)) {
             let text = json.unwrap_or_else(|| record.text());
-            datagrams.push(syslog.message(at, record, &text));
+            feed.push(syslog.message(at, record, &text));
         }
-        if let Some((facility, datagrams)) =
-            self.journald.as_ref().filter(|_| may_have(EventOutput::Journald))
-        {
-            datagrams.push(journald::record(record, *facility));
+        if let Some((facility, feed)) = self.journald.as_ref().filter(|_| may_have(EventOutput::Journald)) {
+            feed.push(journald::record(record, *facility));
         }
-        if let Some(collector) = self.otlp.as_ref().filter(|_| may_have(EventOutput::Otlp)) {
-            collector.push(record, at);
+        if let Some(feed) = self.otlp.as_ref().filter(|_| may_have(EventOutput::Otlp)) {
+            feed.push(otlp::log_record(record, at));
         }
     }
 
-    fn datagrams(&self) -> impl Iterator<Item = &Datagrams> {
-        let syslog = self.syslog.iter().map(|(_, datagrams)| datagrams);
-        syslog.chain(self.journald.iter().map(|(_, datagrams)| datagrams))
+    /// What does not go to standard error.
+    fn feeds(&self) -> impl Iterator<Item = &Feed> {
+        let syslog = self.syslog.iter().map(|(_, feed)| feed);
+        syslog.chain(self.journald.iter().map(|(_, feed)| feed)).chain(&self.otlp)
     }
 
     /// Returns when all that was told is written, or nobody takes it until then.
@@ -152,13 +152,7 @@ impl Outputs {
             outlet.flush();
         }
         // One that nobody reads must not use up the time of the others.
-        self.datagrams().for_each(Datagrams::hurry);
-        self.otlp.iter().for_each(Collector::hurry);
-        for datagrams in self.datagrams() {
-            datagrams.flush(until);
-        }
-        if let Some(collector) = &self.otlp {
-            collector.flush(until);
-        }
+        self.feeds().for_each(|feed| feed.hurry());
+        self.feeds().for_each(|feed| feed.flush(until));
     }
 }

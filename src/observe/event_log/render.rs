@@ -67,11 +67,12 @@ impl Rendered {
 
     /// The output whose losses this record tells of.
     pub(super) fn loser(&self) -> Option<EventOutput> {
-        let output = match (&self.event, &self.fields) {
-            (Some(event), _) if event != "EventLogLost" => return None,
-            (None, _) => return None,
-            (Some(_), Some(fields)) => fields.get("output")?.as_str()?,
-            (Some(_), None) => self.message.split(' ').find_map(|word| word.strip_prefix("output="))?,
+        if self.event.as_deref() != Some("EventLogLost") {
+            return None;
+        }
+        let output = match &self.fields {
+            Some(fields) => fields.get("output")?.as_str()?,
+            None => self.message.split(' ').find_map(|word| word.strip_prefix("output="))?,
         };
         EventOutput::LOSING.into_iter().find(|one| one.as_str() == output)
     }

@@ -338,17 +338,12 @@ impl Delivery {
 fn find_refusal(core: &mut Core, outcomes: &mut [Outcome], step: &mut Step<'_>) {
     let taken = |outcome: &Outcome| matches!(outcome, Outcome::Delivered { .. } | Outcome::Taken { .. });
     core.has_taken |= outcomes.iter().any(taken);
-    let refusal = |outcome: &Outcome| match outcome {
-        Outcome::Refused { reply, command, from_peer: true, .. } if is_of_us(command, reply) => {
-            Some((*command, reply.clone()))
-        }
-        _ => None,
-    };
-    if core.has_taken || !outcomes.iter().all(|outcome| refusal(outcome).is_some()) {
+    let of_us = |outcome: &Outcome| matches!(outcome, Outcome::Refused { reply, command, from_peer: true, .. } if is_of_us(command, reply));
+    if core.has_taken || !outcomes.iter().all(of_us) {
         return;
     }
-    let Some((command, reply)) = outcomes.first().and_then(refusal) else { return };
-    let found = admission::refused_by_partner(core, command, &reply, step);
+    let Some(Outcome::Refused { reply, command, .. }) = outcomes.first() else { return };
+    let found = admission::refused_by_partner(core, command, reply, step);
     for outcome in outcomes {
         if let Outcome::Refused { verdict, .. } = outcome {
             verdict.clone_from(&found);

@@ -1,6 +1,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Theirs;
@@ -47,11 +48,11 @@ fn judged() -> Rendered {
 }
 
 /// A collector, the address of which is ours for the test, and what was lost.
-fn started() -> (TcpListener, Collector, Arc<AtomicU64>) {
+fn started() -> (TcpListener, Feed, Arc<AtomicU64>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let lost = Arc::new(AtomicU64::new(0));
     let to = listener.local_addr().unwrap();
-    (listener, Collector::start(to, "mail1.contoso.example", Arc::clone(&lost)).unwrap(), lost)
+    (listener, start(to, "mail1.contoso.example", Arc::clone(&lost)).unwrap(), lost)
 }
 
 fn records(body: &[u8]) -> Vec<TheirRecord> {
@@ -73,7 +74,7 @@ fn text(text: &str) -> Option<Theirs> {
 fn a_collector_reads_who_we_are_and_each_field_of_an_event() {
     let (listener, collector, lost) = started();
     let at: Timestamp = "2026-11-22T01:43:17.123456789Z".parse().unwrap();
-    collector.push(&judged(), at);
+    collector.push(log_record(&judged(), at));
     let (head, body) = serve(&listener, &answer("200 OK", "{}"));
     collector.flush(Instant::now() + PATIENCE);
     assert_eq!(lost.load(Ordering::Relaxed), 0);
@@ -107,7 +108,7 @@ fn a_collector_reads_who_we_are_and_each_field_of_an_event() {
 #[test]
 fn records_that_come_together_go_out_together() {
     let (listener, collector, _) = started();
-    (0..3).for_each(|_| collector.push(&judged(), Timestamp::now()));
+    (0..3).for_each(|_| collector.push(log_record(&judged(), Timestamp::now())));
     let serving = std::thread::spawn(move || serve(&listener, &answer("200 OK", "{}")));
     collector.flush(Instant::now() + PATIENCE);
     assert_eq!(records(&serving.join().unwrap().1).len(), 3);
@@ -116,7 +117,7 @@ fn records_that_come_together_go_out_together() {
 #[test]
 fn a_collector_that_is_busy_gets_the_same_records_again() {
     let (listener, collector, lost) = started();
-    collector.push(&judged(), Timestamp::now());
+    collector.push(log_record(&judged(), Timestamp::now()));
     let first = serve(&listener, &answer("503 Service Unavailable", "")).1;
     let second = serve(&listener, &answer("200 OK", "{}")).1;
     assert_eq!(first, second);
@@ -135,7 +136,7 @@ fn what_a_collector_refuses_or_rejects_is_lost_and_counted() {
         ("200 OK", "<html>", 9),
     ];
     for (status, body, total) in cases {
-        (0..3).for_each(|_| collector.push(&judged(), Timestamp::now()));
+        (0..3).for_each(|_| collector.push(log_record(&judged(), Timestamp::now())));
         let served = std::thread::scope(|scope| {
             let serving = scope.spawn(|| serve(&listener, &answer(status, body)));
             collector.flush(Instant::now() + PATIENCE);
@@ -151,7 +152,8 @@ fn nobody_there_costs_records_and_no_time() {
     let (listener, collector, lost) = started();
     drop(listener);
     let began = Instant::now();
-    (0..3 * super::super::buffer::WAITING_MAX).for_each(|_| collector.push(&judged(), Timestamp::now()));
+    (0..3 * super::super::buffer::WAITING_MAX)
+        .for_each(|_| collector.push(log_record(&judged(), Timestamp::now())));
     assert!(began.elapsed() < PATIENCE / 2);
     assert!(lost.load(Ordering::Relaxed) > 0);
 }
